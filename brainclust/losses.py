@@ -16,7 +16,7 @@ def classification_loss(
     labels: Tensor,  # (B,), ids from 0 to C - 1
 ) -> Tensor:  # scalar, at least 0
     "Mean cross-entropy; 0 for a batch without labelled slices, so that unsupervised runs need no special case."
-    return F.cross_entropy(logits.float(), labels) if len(labels) else logits.float().sum()
+    return F.cross_entropy(logits, labels) if len(labels) else logits.sum()
 
 # %% ../nbs/10_losses.ipynb #100009
 def cluster_distance(
@@ -25,9 +25,9 @@ def cluster_distance(
     means: Tensor,  # (K, D), mu
 ) -> Tensor:  # scalar, at least 0, in squared units of the embedding
     r"Mean over the batch of $\sum_k \gamma_{ik} \lVert z_i - \mu_k \rVert^2$."
-    if not len(embeddings): return embeddings.float().sum()
+    if not len(embeddings): return embeddings.sum()
     # |z|^2 - 2 z.mu + |mu|^2 would be faster and loses all digits when embeddings are far from 0 and close to a mean.
-    distances = (embeddings.float()[:, None] - means[None]).square().sum(dim=-1)
+    distances = (embeddings[:, None] - means[None]).square().sum(dim=-1)
     return (responsibilities * distances).sum(dim=1).mean()
 
 # %% ../nbs/10_losses.ipynb #100015
@@ -36,7 +36,7 @@ def reconstruction_loss(
     slices: Tensor,  # (B, 1, H, W), standardised
 ) -> Tensor:  # scalar, at least 0; 1 is what a constant grey picture costs
     "Mean squared error per pixel."
-    return F.mse_loss(reconstructions.float(), slices.float())
+    return F.mse_loss(reconstructions, slices)
 
 # %% ../nbs/10_losses.ipynb #100018
 def ramp(
