@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['measure_slice', 'judge_copies', 'find_copies', 'clean_scan_table', 'make_thumbnails', 'unit_rows',
            'near_duplicate_pairs', 'duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'leak_counts',
-           'choose_groups', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_labels', 'removal_report']
+           'choose_groups', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_labels', 'removal_report',
+           'prepare_scans']
 
 # %% ../nbs/03_cleaning.ipynb #030002
 import hashlib, math
@@ -19,7 +20,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from .data import map_threads, read_slice
+from .config import CLASSES
+from .data import map_threads, read_scan_table, read_slice
 
 # %% ../nbs/03_cleaning.ipynb #030008
 def measure_slice(
@@ -30,7 +32,7 @@ def measure_slice(
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
     return {"pixels_sha256": digest.hexdigest(), "std": float(pixels.std())}
 
-# %% ../nbs/03_cleaning.ipynb #030011
+# %% ../nbs/03_cleaning.ipynb #030012
 def judge_copies(
     copies: pd.DataFrame,  # rows with equal pixels, the preferred first
 ) -> pd.DataFrame:  # reason and duplicate_of for each row that must go
@@ -47,7 +49,7 @@ def judge_copies(
         reason = np.where(gone["sha256"] == kept["sha256"], "duplicate file", "duplicate pixels")
     return pd.DataFrame({"reason": reason, "duplicate_of": "" if none_stays else kept["path"]}, index=gone.index)
 
-# %% ../nbs/03_cleaning.ipynb #030012
+# %% ../nbs/03_cleaning.ipynb #030014
 def find_copies(
     table: pd.DataFrame,  # a scan table with `pixels_sha256`
 ) -> pd.DataFrame:  # reason and duplicate_of; one row per slice that must go, with the table's index
@@ -58,7 +60,7 @@ def find_copies(
     judged = [judge_copies(rows) for _, rows in ranked.groupby("pixels_sha256")]
     return pd.concat([pd.DataFrame({"reason": [], "duplicate_of": []}, dtype=str), *judged])
 
-# %% ../nbs/03_cleaning.ipynb #030015
+# %% ../nbs/03_cleaning.ipynb #030018
 def clean_scan_table(
     table: pd.DataFrame,  # a scan table
     blank_std: float = 5.0,  # grey levels; below it a slice is blank; real slices begin at 20
@@ -74,7 +76,7 @@ def clean_scan_table(
     removed = table.join(verdicts, how="inner").reset_index(drop=True)
     return table.drop(index=verdicts.index).reset_index(drop=True), removed
 
-# %% ../nbs/03_cleaning.ipynb #030020
+# %% ../nbs/03_cleaning.ipynb #030024
 def make_thumbnails(
     paths: Sequence[str],  # of readable slices
     size: int = 32,  # pixels per side; fine enough to tell slices apart, coarse enough to forgive JPEG
@@ -84,7 +86,7 @@ def make_thumbnails(
     shrink = lambda path: cv2.resize(read_slice(path).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     return np.stack(map_threads(shrink, list(paths), workers, "thumbnails"))
 
-# %% ../nbs/03_cleaning.ipynb #030021
+# %% ../nbs/03_cleaning.ipynb #030025
 def unit_rows(
     thumbnails: np.ndarray,  # (N, ...), any real type
 ) -> np.ndarray:  # (N, D) float32; the product of two rows is their Pearson correlation
@@ -95,7 +97,7 @@ def unit_rows(
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=~constant).astype(np.float32)
 
-# %% ../nbs/03_cleaning.ipynb #030022
+# %% ../nbs/03_cleaning.ipynb #030027
 def near_duplicate_pairs(
     thumbnails: np.ndarray,  # (N, H, W)
     threshold: float = 0.99,  # Pearson correlation, (0, 1); pairs above it count
@@ -116,7 +118,7 @@ def near_duplicate_pairs(
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return pairs[order], scores[order]
 
-# %% ../nbs/03_cleaning.ipynb #030026
+# %% ../nbs/03_cleaning.ipynb #030031
 def duplicate_groups(
     pairs: np.ndarray,  # (M, 2) int, indices of near copies
     n: int,  # number of slices
@@ -130,7 +132,7 @@ def duplicate_groups(
     graph = coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(n, n))
     return pd.factorize(connected_components(graph, directed=False)[1])[0]
 
-# %% ../nbs/03_cleaning.ipynb #030029
+# %% ../nbs/03_cleaning.ipynb #030035
 def group_keys(
     table: pd.DataFrame,  # a scan table
 ) -> pd.Series:  # the group, or the path of a slice without one
@@ -143,7 +145,7 @@ def mark_clean(
     "Mark the slices whose group lies within one split."
     return table.assign(clean=table["split"].groupby(group_keys(table)).transform("nunique") == 1)
 
-# %% ../nbs/03_cleaning.ipynb #030030
+# %% ../nbs/03_cleaning.ipynb #030037
 def add_groups(
     table: pd.DataFrame,  # a cleaned scan table; its `group` holds patients, or its `patient` column does
     threshold: float = 0.99,  # correlation of near copies, (0, 1)
@@ -155,7 +157,7 @@ def add_groups(
     groups = duplicate_groups(pairs, len(table), patients)
     return mark_clean(table.assign(patient=patients, group=[f"g{g:05d}" for g in groups]))
 
-# %% ../nbs/03_cleaning.ipynb #030034
+# %% ../nbs/03_cleaning.ipynb #030041
 def leak_counts(
     table: pd.DataFrame,  # cleaned, with `clean`
     removed: pd.DataFrame,  # second result of `clean_scan_table`
@@ -166,7 +168,7 @@ def leak_counts(
     counts = pd.DataFrame({"class_name": test["class_name"], "test": 1, "exact": copied.astype(int), "unclean": (~test["clean"]).astype(int)})
     return counts.groupby("class_name", as_index=False).sum()
 
-# %% ../nbs/03_cleaning.ipynb #030038
+# %% ../nbs/03_cleaning.ipynb #030045
 def choose_groups(
     sizes: np.ndarray,  # (G, C) slices per group and class
     targets: np.ndarray,  # (C,) slices wanted per class
@@ -187,7 +189,7 @@ def choose_groups(
         chosen[best], missing = True, missing - sizes[best]
     return chosen
 
-# %% ../nbs/03_cleaning.ipynb #030039
+# %% ../nbs/03_cleaning.ipynb #030047
 def split_table(
     table: pd.DataFrame,  # with groups
     test_fraction: float = 0.2,  # share of each class, (0, 1)
@@ -207,7 +209,7 @@ def split_table(
                          "raise the fraction or add slices.")
     return mark_clean(table.assign(split=np.where(keys.isin(sizes.index[chosen]), "test", "train")))
 
-# %% ../nbs/03_cleaning.ipynb #030043
+# %% ../nbs/03_cleaning.ipynb #030051
 def labelled_prefix(
     sizes: pd.Series,  # slices per group of one class, indexed by group
     label_fraction: float,  # (0, 1]
@@ -219,7 +221,7 @@ def labelled_prefix(
     fitting = (sizes.to_numpy()[order].cumsum() <= target).sum()
     return list(sizes.index[order[:max(1, fitting)]])
 
-# %% ../nbs/03_cleaning.ipynb #030044
+# %% ../nbs/03_cleaning.ipynb #030053
 def check_label_fraction(
     label_fraction: float,  # as asked for
     slices: pd.Series,  # labelled training slices per class name
@@ -235,7 +237,7 @@ def check_label_fraction(
         raise ValueError(f"A label fraction of {label_fraction} gives less than one labelled slice of {slices.idxmin()}, "
                          f"which has {slices.min()}; the smallest fraction that works is {smallest:g}.")
 
-# %% ../nbs/03_cleaning.ipynb #030045
+# %% ../nbs/03_cleaning.ipynb #030055
 def hide_labels(
     table: pd.DataFrame,  # cleaned, grouped and split
     label_fraction: float = 0.2,  # share of each class's training slices that stay labelled, [0, 1]; 0: none
@@ -257,7 +259,7 @@ def hide_labels(
     return table.assign(true_label=table["label"], label=table["label"].where(visible, -1),
                         class_name=table["class_name"].where(visible, ""))
 
-# %% ../nbs/03_cleaning.ipynb #030052
+# %% ../nbs/03_cleaning.ipynb #030063
 def removal_report(
     removed: pd.DataFrame,  # second result of `clean_scan_table`
     unreadable: pd.DataFrame,  # second result of `read_scan_table`
@@ -266,3 +268,28 @@ def removal_report(
     rows = pd.concat([unreadable[["reason", "split"]], removed[["reason", "split"]]])
     counts = rows.assign(reason=rows["reason"].str.split(":").str[0]).value_counts(sort=False)
     return counts.rename("slices").reset_index().sort_values(["slices", "reason", "split"], ascending=[False, True, True], ignore_index=True)
+
+# %% ../nbs/03_cleaning.ipynb #030066
+def prepare_scans(
+    folder: str | Path,  # as for `read_scan_table`
+    classes: Sequence[str] = CLASSES,  # the known classes
+    label_fraction: float = 0.2,  # share of each class's training slices that stay labelled, [0, 1]; 0: none
+    test_fraction: float = 0.2,  # share set apart when the folder has no test split, (0, 1)
+    seed: int = 0,
+    workers: int | None = None,  # threads; None: one per core, at most 8
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:  # table, labels hidden; everything left out, with `reason`; what to know
+    "Read, clean, group, split and hide labels; raises one sentence when the folder cannot be used."
+    table, unreadable = read_scan_table(folder, classes, workers)
+    kept, removed = clean_scan_table(table, workers=workers)
+    if not len(kept): raise ValueError(f"{folder} holds no usable slice: all {len(unreadable) + len(removed)} files were left out.")
+    sentences = []
+    if len(unreadable) + len(removed):
+        reasons = pd.concat([unreadable, removed]).reason.str.split(":").str[0].value_counts()
+        sentences.append(f"{reasons.sum()} files were left out: {', '.join(f'{n} {reason}' for reason, n in reasons.items())}.")
+    if not (kept.split == "test").any():
+        sentences.append(f"The folder has no test split: {test_fraction:.0%} of the groups of each class were set apart with seed {seed}.")
+    if not (kept.label >= 0).any():
+        sentences.append("No slice has a label: the run is unsupervised.")
+        label_fraction = 0.
+    scans = hide_labels(split_table(add_groups(kept, workers=workers), test_fraction, seed), label_fraction, seed)
+    return scans.reset_index(drop=True), pd.concat([unreadable, removed], ignore_index=True), sentences

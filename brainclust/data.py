@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAXIMUM_PIXELS', 'SLICE_READERS', 'CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'MASK_FOLDERS',
-           'SYSTEM_NAMES', 'RESERVED_COLUMNS', 'SCAN_COLUMNS', 'UnreadableSlice', 'stretch_to_uint8',
+           'SYSTEM_NAMES', 'SCAN_COLUMNS', 'RESERVED_COLUMNS', 'UnreadableSlice', 'stretch_to_uint8',
            'grey_from_picture', 'decode_picture', 'failure_reason', 'decode_slice', 'read_slice', 'squash_name',
            'normalise_class_name', 'find_files', 'first_known', 'split_of', 'labels_from_tree', 'first_few',
            'read_csv_rows', 'find_named_files', 'translate_column', 'labels_from_csv', 'inspect_file', 'map_threads',
@@ -28,12 +28,12 @@ from .config import CLASSES
 class UnreadableSlice(ValueError):
     "A file that gives no slice; the text is the reason, written `kind: detail`."
 
-# %% ../nbs/01_data.ipynb #010006
 def stretch_to_uint8(
     values: np.ndarray,  # (H, W), integers or floats of any range
 ) -> np.ndarray:  # (H, W) uint8; the smallest value becomes 0, the largest 255
     "Linear stretch from the image's own minimum and maximum; a constant image becomes 0; raises on NaN or infinity."
-    values = values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is refused below
+        values = values.astype(np.float64)
     low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
         raise UnreadableSlice("values not finite: the image holds NaN or infinity, replace them with numbers first")
@@ -88,7 +88,7 @@ def failure_reason(
         return "truncated: the image data end before the image is complete"
     return f"cannot be decoded: {text}"
 
-# %% ../nbs/01_data.ipynb #010018
+# %% ../nbs/01_data.ipynb #010019
 def decode_slice(
     data: bytes,  # the whole file
     suffix: str,  # with its dot, any case; chooses the decoder
@@ -106,7 +106,7 @@ def decode_slice(
     except Exception as error:  # decoders raise almost every type on damaged bytes
         raise UnreadableSlice(failure_reason(error)) from error
 
-# %% ../nbs/01_data.ipynb #010019
+# %% ../nbs/01_data.ipynb #010021
 def read_slice(
     path: str | Path,  # an image file
 ) -> np.ndarray:  # (H, W) uint8
@@ -119,7 +119,7 @@ def read_slice(
     except UnreadableSlice as error:
         raise UnreadableSlice(f"{path}: {error}") from error
 
-# %% ../nbs/01_data.ipynb #010024
+# %% ../nbs/01_data.ipynb #010027
 CLASS_ALIASES = {"no": "notumor", "normal": "notumor", "healthy": "notumor"}
 UNLABELLED_NAMES = {"", "unlabelled", "unlabeled", "unknown"}
 SPLIT_ALIASES = {"train": "train", "training": "train", "val": "train", "valid": "train", "validation": "train",
@@ -133,7 +133,7 @@ def squash_name(
     "A name without case, separators and spelling variants, for comparison."
     return re.sub("[^a-z0-9]", "", name.lower()).replace("tumour", "tumor")
 
-# %% ../nbs/01_data.ipynb #010025
+# %% ../nbs/01_data.ipynb #010029
 def normalise_class_name(
     name: str,  # as found: "glioma_tumor", "No Tumour", ...
     classes: Sequence[str] = CLASSES,  # the known classes, in label order
@@ -148,7 +148,7 @@ def normalise_class_name(
             return known[candidate]
     return "" if key in UNLABELLED_NAMES else None
 
-# %% ../nbs/01_data.ipynb #010028
+# %% ../nbs/01_data.ipynb #010032
 def find_files(
     folder: Path,  # an existing folder
 ) -> list[Path]:  # relative to `folder`, sorted
@@ -165,7 +165,7 @@ def find_files(
         found += [Path(root, f).relative_to(folder) for f in files if visible(f)]
     return sorted(found)
 
-# %% ../nbs/01_data.ipynb #010030
+# %% ../nbs/01_data.ipynb #010034
 def first_known(
     names: Sequence[str],  # folder names, outermost first
     translate: Callable[[str], str | None],  # gives None for a name it does not know
@@ -179,7 +179,7 @@ def split_of(
     "The split that a name means; validation counts as training."
     return SPLIT_ALIASES.get(squash_name(name))
 
-# %% ../nbs/01_data.ipynb #010031
+# %% ../nbs/01_data.ipynb #010036
 def labels_from_tree(
     files: Sequence[Path],  # relative paths of the images
     classes: Sequence[str],  # the known classes, in label order
@@ -188,22 +188,22 @@ def labels_from_tree(
     "Labels and splits from folder names; raises on a folder that names no known class, or lies outside the splits."
     names = [first_known(f.parts[:-1], lambda part: normalise_class_name(part, classes)) for f in files]
     splits = [first_known(f.parts[:-1], split_of) for f in files]
-    reasons = [""] * len(files)
-    for found, what, advice in ((names, "class", f"Known classes are {', '.join(classes)}; rename the folder, move it away, "
-                                 "or call it 'unlabelled' if its slices carry no label."),
-                                (splits, "split", "Move it into Training or Testing.")):
-        if not any(f is not None for f in found):
-            continue
-        for i, file in enumerate(files):
-            inner = [p for p in file.parts[:-1] if split_of(p) is None]
-            if found[i] is None and inner:
-                raise ValueError(f"The folder '{file.parent}' in {folder} names no known {what}. {advice}")
-            if found[i] is None:
-                reasons[i] = reasons[i] or f"outside the {what} folders: the image lies beside them"
+    has_class, has_split = any(n is not None for n in names), any(splits)
+    reasons = []
+    for file, name, split in zip(files, names, splits):
+        no_class, no_split = name is None, has_split and split is None
+        in_folder = any(split_of(part) is None for part in file.parts[:-1])
+        if in_folder and no_class and (has_class or has_split):
+            raise ValueError(f"The folder '{file.parent}' in {folder} names no known class ({', '.join(classes)}); rename it, "
+                             "move it away, or call it 'unlabelled' if its slices carry no label.")
+        if in_folder and no_split:
+            raise ValueError(f"The folder '{file.parent}' in {folder} lies beside the splits; move it into Training or Testing.")
+        loose = no_split or (no_class and has_class)
+        reasons.append("outside the class folders: the image lies beside them" if loose else "")
     return pd.DataFrame({"file": files, "class_name": [n or "" for n in names],
                          "split": [s or "train" for s in splits], "reason": reasons})
 
-# %% ../nbs/01_data.ipynb #010035
+# %% ../nbs/01_data.ipynb #010040
 def first_few(
     values: Sequence,  # what to list
     limit: int = 3,  # how many are shown
@@ -212,16 +212,18 @@ def first_few(
     rest = len(values) - limit
     return ", ".join(map(str, values[:limit])) + (f" and {rest} more" if rest > 0 else "")
 
-# %% ../nbs/01_data.ipynb #010036
-RESERVED_COLUMNS = {"path", "file", "class_name", "group", "sha256", "width", "height", "mode", "source", "reason"}
+# %% ../nbs/01_data.ipynb #010042
+SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "width", "height", "mode", "source"]
+RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason"} - {"label", "split"}
 
 def read_csv_rows(
     path: Path,  # labels.csv, comma separated, UTF-8
 ) -> pd.DataFrame:  # text columns in lower case, with `file` as written and `label`
     "The rows of a label file as text; raises when it is empty, unreadable, or lacks a column."
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # rows longer than the header
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False).fillna("")
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a comma-separated UTF-8 table ({error}); save it as CSV again.") from error
     rows.columns = [c.strip().lower() for c in rows.columns]
     name_column = next((c for c in ("path", "file", "id") if c in rows), None)
@@ -232,7 +234,7 @@ def read_csv_rows(
     rows = rows.rename(columns={c: f"csv_{c}" for c in rows if c in RESERVED_COLUMNS and c != name_column})
     return rows.rename(columns={name_column: "file"}).apply(lambda column: column.str.strip())
 
-# %% ../nbs/01_data.ipynb #010037
+# %% ../nbs/01_data.ipynb #010044
 def find_named_files(
     names: Sequence[str],  # as written in the CSV, with or without suffix
     files: Sequence[Path],  # what lies in the folder, relative
@@ -241,7 +243,8 @@ def find_named_files(
     "The file that each CSV row means; raises when a file is missing, ambiguous, or named twice."
     index = {}
     for file in files:
-        for key in {file.as_posix(), file.with_suffix("").as_posix()}:
+        is_image = file.suffix.lower() in SLICE_READERS
+        for key in {file.as_posix(), file.with_suffix("").as_posix() if is_image else file.as_posix()}:
             index.setdefault(key, []).append(file)
     tidy = [n.replace("\\", "/").removeprefix("./") for n in names]
     found = [index.get(n) or index.get(f"images/{n}") or [] for n in tidy]
@@ -254,7 +257,7 @@ def find_named_files(
             raise ValueError(f"{csv} {what}: {first_few(wrong)}; correct or remove these rows.")
     return [f[0] for f in found]
 
-# %% ../nbs/01_data.ipynb #010038
+# %% ../nbs/01_data.ipynb #010046
 def translate_column(
     values: pd.Series,  # text as written in the CSV
     translate: Callable[[str], str | None],  # gives None for a value it does not know
@@ -267,7 +270,7 @@ def translate_column(
         raise ValueError(f"{csv} has unknown values in '{values.name}': {first_few(wrong)}; known are {', '.join(known)}.")
     return [translate(v) for v in values]
 
-# %% ../nbs/01_data.ipynb #010039
+# %% ../nbs/01_data.ipynb #010047
 def labels_from_csv(
     files: Sequence[Path],  # every file in the folder, relative
     classes: Sequence[str],  # the known classes, in label order
@@ -283,7 +286,7 @@ def labels_from_csv(
                  group=rows["patient"] if "patient" in rows else "", reason="")
     return rows.drop(columns="label").assign(**named)
 
-# %% ../nbs/01_data.ipynb #010043
+# %% ../nbs/01_data.ipynb #010051
 def inspect_file(
     path: Path,  # an existing file
 ) -> dict:  # sha256, width, height, mode and an empty reason; or only the reason
@@ -298,7 +301,7 @@ def inspect_file(
     height, width = pixels.shape
     return {"sha256": hashlib.sha256(data).hexdigest(), "width": width, "height": height, "mode": mode, "reason": ""}
 
-# %% ../nbs/01_data.ipynb #010044
+# %% ../nbs/01_data.ipynb #010053
 def map_threads(
     function: Callable,  # called once per item; releases Python's lock for most of its time
     items: Sequence,  # what it is called with
@@ -309,7 +312,7 @@ def map_threads(
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         return list(tqdm(pool.map(function, items), label, len(items), unit="file", delay=1))
 
-# %% ../nbs/01_data.ipynb #010046
+# %% ../nbs/01_data.ipynb #010055
 def list_scan_files(
     folder: Path,  # what the user gave
 ) -> list[Path]:  # relative paths of all visible files but labels.csv
@@ -319,15 +322,15 @@ def list_scan_files(
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; give the folder that holds the images.")
     files = find_files(folder)
-    inner = [f.parent for f in files if f.name == "labels.csv" and f.parent != Path()]
-    if inner:
-        raise ValueError(f"labels.csv lies in the folder '{inner[0]}' below {folder}; give that folder itself.")
+    astray = [f for f in files if f.name.lower() == "labels.csv" and f != Path("labels.csv")]
+    if astray:
+        raise ValueError(f"'{astray[0]}' in {folder} would not be read; give the folder that holds it and call it labels.csv.")
     if not any(f.suffix.lower() in SLICE_READERS for f in files):
         held = ", ".join(f"{n} {s or 'no suffix'}" for s, n in Counter(f.suffix for f in files).most_common(3)) or "no file"
         raise ValueError(f"{folder} holds no image ({held}); images end in {' '.join(SLICE_READERS)}.")
     return [f for f in files if f != Path("labels.csv")]
 
-# %% ../nbs/01_data.ipynb #010047
+# %% ../nbs/01_data.ipynb #010057
 def label_files(
     folder: Path,  # an existing folder
     files: Sequence[Path],  # every file in it, relative
@@ -347,9 +350,7 @@ def label_files(
     rows.loc[other, "reason"] = [f"suffix not read: {f.suffix or 'none'}" for f in rows.loc[other, "file"]]
     return rows.fillna({c: "" for c in rows})
 
-# %% ../nbs/01_data.ipynb #010048
-SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "width", "height", "mode", "source"]
-
+# %% ../nbs/01_data.ipynb #010059
 def read_scan_table(
     folder: str | Path,  # class folders with or without splits, images with labels.csv, or unlabelled images
     classes: Sequence[str] = CLASSES,  # the known classes; a class's place is its label id
@@ -374,7 +375,7 @@ def read_scan_table(
     table = rows[good].drop(columns="reason").join(facts).astype({"width": int, "height": int})
     return table[SCAN_COLUMNS + [c for c in table if c not in SCAN_COLUMNS]].reset_index(drop=True), unreadable
 
-# %% ../nbs/01_data.ipynb #010055
+# %% ../nbs/01_data.ipynb #010067
 def class_counts(
     table: pd.DataFrame,  # a scan table
 ) -> pd.DataFrame:  # class_name, split, slices; unlabelled slices last, as "unlabelled"

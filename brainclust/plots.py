@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
            'FIGURE_METADATA', 'WORKFLOW_BOXES', 'WORKFLOW_ARROWS', 'BOX_WIDTH', 'BOX_HEIGHT', 'WORKFLOW_NUMBERS',
-           'LOSS_TERMS', 'ACCURACY_COLUMNS', 'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure',
-           'plot_class_distribution', 'plot_skull_stripping_detail', 'plot_skull_stripping', 'plot_tensor_preparation',
-           'plot_workflow', 'tsne_frames', 'plot_tsne_frames', 'plot_losses', 'plot_accuracy', 'plot_confusion',
-           'plot_method_comparison', 'plot_pseudo_labels', 'gallery_selection', 'plot_gallery', 'plot_claims',
-           'plot_seconds', 'plot_responsibilities', 'plot_reconstructions']
+           'LOSS_TERMS', 'ACCURACY_COLUMNS', 'CLAIM_MARKERS', 'class_palette', 'PlotFigure', 'house_style',
+           'new_figure', 'save_figure', 'plot_class_distribution', 'plot_skull_stripping_detail',
+           'plot_skull_stripping', 'plot_tensor_preparation', 'plot_workflow', 'tsne_frames', 'plot_tsne_frames',
+           'plot_losses', 'plot_accuracy', 'plot_confusion', 'plot_method_comparison', 'plot_pseudo_labels',
+           'gallery_selection', 'plot_gallery', 'plot_claims', 'plot_seconds', 'plot_responsibilities',
+           'plot_reconstructions']
 
 # %% ../nbs/12_plots.ipynb #120002
 import math
@@ -30,12 +31,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Polyline
 from matplotlib.ticker import MaxNLocator
+from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 # %% ../nbs/12_plots.ipynb #120005
 CLASS_COLOURS = {"glioma": "#D55E00", "meningioma": "#0072B2", "notumor": "#999999", "pituitary": "#009E73"}
-SPARE_COLOURS = ["#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#000000"]  # Okabe-Ito colours that no class owns
+SPARE_COLOURS = ["#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442"]  # Okabe-Ito colours that no class owns
 UNKNOWN_COLOUR = "#DDDDDD"  # light, so that points without a label stay in the background
 UNKNOWN_NAMES = ("", "unknown", "unlabelled")
 SERIES_COLOURS = ["#000000", "#E69F00", "#56B4E9", "#CC79A7"]  # for curves that stand for no class
@@ -69,6 +71,7 @@ STYLE = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "figure.titlesize": 10,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.title_fontsize": 8, "legend.frameon": False,
     "axes.spines.top": False, "axes.spines.right": False, "image.cmap": "gray", "lines.linewidth": 1.5, "svg.hashsalt": "brainclust",
+    "figure.constrained_layout.w_pad": 0.07, "figure.constrained_layout.h_pad": 0.07,  # inches, so that no text touches the edge
 }
 
 
@@ -86,14 +89,18 @@ class PlotFigure(Figure):
 def house_style(
     function: Callable,  # a plotting function
 ) -> Callable:  # the same function, run with the shared style and matplotlib's defaults
-    "Run a function in the shared style and restore the caller's matplotlib settings after it."
+    "Run a function in the shared style, restore the caller's matplotlib settings after it, and fix the layout of a figure it returns."
     @wraps(function)
     def styled(*arguments, **options):
         with matplotlib.style.context(STYLE, after_reset=True):
-            return function(*arguments, **options)
+            result = function(*arguments, **options)
+            if isinstance(result, Figure):
+                result.draw_without_rendering()
+                result.set_layout_engine("none")
+            return result
     return styled
 
-
+# %% ../nbs/12_plots.ipynb #120015
 def new_figure(
     width: float,  # inches
     height: float,  # inches
@@ -101,14 +108,14 @@ def new_figure(
     columns: int = 1,  # columns of axes
     **subplot_options,  # passed to Figure.subplots, such as sharey or width_ratios
 ) -> tuple[Figure, np.ndarray]:  # the figure and its axes, (rows, columns)
-    "A figure with constrained layout and its axes."
+    "A figure with constrained layout, and its axes."
     figure = PlotFigure(figsize=(width, height), dpi=SCREEN_DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **subplot_options)
     for axis in axes.flat:
         axis.tick_params(labelsize=8)  # ticks made later, while drawing, must not fall back to another size
     return figure, axes
 
-# %% ../nbs/12_plots.ipynb #120016
+# %% ../nbs/12_plots.ipynb #120017
 FIGURE_METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None}, ".svg": {"Date": None, "Creator": None}}
 
 
@@ -131,17 +138,19 @@ def save_figure(
         temporary.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/12_plots.ipynb #120021
-def _require_columns(
+# %% ../nbs/12_plots.ipynb #120022
+def _check_table(
     table: pd.DataFrame,  # any table
     columns: Sequence[str],  # the columns a figure needs
 ) -> None:
-    "Raise ValueError that names the missing columns."
+    "Raise ValueError that names the missing columns, or says that there are no rows."
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ValueError(f"The table lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'no columns'}.")
+    if not len(table):
+        raise ValueError(f"The table with the columns {', '.join(columns)} has no rows: there is nothing to draw.")
 
-
+# %% ../nbs/12_plots.ipynb #120024
 def _wrapped(
     names: Sequence[str],  # any length
     width: int = 16,  # characters per line
@@ -159,7 +168,7 @@ def _note(
         width = int(figure.get_figwidth() * 14)  # about 14 characters of 8 points per inch
         figure.supxlabel(textwrap.fill(" ".join(texts), width), x=0.01, ha="left", fontsize=8, color="#555555")
 
-# %% ../nbs/12_plots.ipynb #120022
+# %% ../nbs/12_plots.ipynb #120026
 def _show_slice(
     axis: Axes,  # gets the picture, without ticks
     image: np.ndarray,  # (H, W) grey or (H, W, 3) RGB
@@ -171,9 +180,9 @@ def _show_slice(
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
     if title:
-        axis.set_title("\n".join(_wrapped([title], 24)), fontsize=8)
+        axis.set_title("\n".join(_wrapped(title.split("\n"), 24)), fontsize=8)
 
-
+# %% ../nbs/12_plots.ipynb #120027
 def _finite_series(
     table: pd.DataFrame,  # one row per epoch
     column: str,  # numbers, NaN where not measured
@@ -189,21 +198,21 @@ def _epoch_axis(
 ) -> None:
     "Label the x axis with whole epochs."
     axis.set_xlabel("epoch")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
-# %% ../nbs/12_plots.ipynb #120028
+# %% ../nbs/12_plots.ipynb #120033
 def _distribution_parts(
     counts: pd.DataFrame,  # class_name, split, labelled, n
 ) -> pd.DataFrame:  # index (class_name, split), columns "labelled" and "unlabelled", counts
     "Sum the counts of each class and split into a labelled and an unlabelled part."
-    _require_columns(counts, ["class_name", "split", "labelled", "n"])
+    _check_table(counts, ["class_name", "split", "labelled", "n"])
     part = counts["labelled"].map(lambda value: "labelled" if value in (True, "labelled") else "unlabelled")
     tidy = counts.assign(part=part, class_name=counts["class_name"].replace("", "unknown"), n=counts["n"].fillna(0).astype(int))
     wide = tidy.pivot_table(index=["class_name", "split"], columns="part", values="n", aggfunc="sum", fill_value=0, sort=False)
     full = pd.MultiIndex.from_product([tidy["class_name"].unique(), tidy["split"].unique()], names=["class_name", "split"])
     return wide.reindex(index=full, columns=["labelled", "unlabelled"], fill_value=0)
 
-# %% ../nbs/12_plots.ipynb #120029
+# %% ../nbs/12_plots.ipynb #120034
 @house_style
 def plot_class_distribution(
     counts: pd.DataFrame,  # columns class_name, split, labelled (bool, or "labelled"/"unlabelled"), n (slices)
@@ -223,9 +232,11 @@ def plot_class_distribution(
     axis.set(xlabel="slices", ylim=(len(class_names) - 0.5, -0.5), xlim=(0, 1.35 * max(1, parts.sum(axis=1).max())))
     keys = [Patch(color="#777777", label="labelled"), Patch(color="#777777", alpha=0.35, label="unlabelled")]
     figure.legend(handles=keys, loc="outside upper right", ncols=2)
+    missing = int(counts["n"].isna().sum())
+    _note(figure, [f"Not counted: {missing} of {len(counts)} rows."] if missing else [])
     return figure
 
-# %% ../nbs/12_plots.ipynb #120034
+# %% ../nbs/12_plots.ipynb #120039
 def _show_outline(
     axis: Axes,  # already shows the slice
     mask: np.ndarray,  # (H, W) bool
@@ -235,7 +246,7 @@ def _show_outline(
     if mask.any() and not mask.all():
         axis.contour(mask, levels=[0.5], colors=["#E69F00"], linewidths=1.2)
 
-
+# %% ../nbs/12_plots.ipynb #120040
 @house_style
 def plot_skull_stripping_detail(
     image: np.ndarray,  # (H, W) uint8, before
@@ -246,16 +257,16 @@ def plot_skull_stripping_detail(
     "One slice before and after skull stripping, with its grey-value histograms (Figure 3.2)."
     figure, axes = new_figure(8.5, 2.9, 1, 3, width_ratios=[1, 1, 1.2])
     before, after, histogram = axes[0]
-    _show_slice(before, image, f"{title} before".strip(), vmin=0, vmax=255)
+    _show_slice(before, image, f"{title}\nbefore".strip(), vmin=0, vmax=255)
     _show_outline(before, mask)
-    _show_slice(after, stripped, f"after, {100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
+    _show_slice(after, stripped, f"after\n{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     for values, label, colour in ((image, "before", "#777777"), (stripped, "after", "#E69F00")):
         histogram.hist(np.ravel(values), bins=64, range=(0, 255), histtype="step", color=colour, label=label, linewidth=1.5)
     histogram.set(yscale="log", xlabel="grey value", ylabel="pixels")
     histogram.legend(loc="upper right")
     return figure
 
-# %% ../nbs/12_plots.ipynb #120037
+# %% ../nbs/12_plots.ipynb #120043
 @house_style
 def plot_skull_stripping(
     images: Sequence[np.ndarray],  # N slices (H, W) uint8, before; sizes may differ
@@ -277,7 +288,7 @@ def plot_skull_stripping(
         _show_slice(axes[row + 1, column], after, f"{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120042
+# %% ../nbs/12_plots.ipynb #120048
 def _as_picture(
     array: np.ndarray,  # (H, W), (1, H, W), (3, H, W) or (H, W, 3), any dtype
 ) -> np.ndarray:  # (H, W), or (H, W, 3) in [0, 1]
@@ -292,7 +303,7 @@ def _as_picture(
         raise ValueError(f"An array of shape {np.shape(array)} is not one slice: pass (H, W), (1, H, W), (3, H, W) or (H, W, 3).")
     return picture
 
-
+# %% ../nbs/12_plots.ipynb #120050
 @house_style
 def plot_tensor_preparation(
     stages: Mapping[str, np.ndarray],  # stage name to one slice, (H, W), (1, H, W) or with 3 channels, in order
@@ -303,12 +314,13 @@ def plot_tensor_preparation(
         values = np.asarray(array)
         _show_slice(picture, _as_picture(values), f"{name}\n{' × '.join(map(str, values.shape))} {values.dtype}")
         histogram.hist(values.ravel(), bins=50, color="#56B4E9")
-        histogram.set(yscale="log", xlabel=f"{values.min():.3g} to {values.max():.3g}\nmean {values.mean():.3g}, sd {values.std():.3g}")
+        mean, sd = np.round([values.mean(dtype=float), values.std(dtype=float)], 4) + 0.0  # no "-1e-08" for a mean of zero
+        histogram.set(yscale="log", xlabel=f"{values.min():.3g} to {values.max():.3g}\nmean {mean:.4g}, sd {sd:.4g}")
         histogram.xaxis.label.set_size(8)
     axes[1, 0].set_ylabel("pixels")
     return figure
 
-# %% ../nbs/12_plots.ipynb #120046
+# %% ../nbs/12_plots.ipynb #120054
 # key: (column, row, title, detail); a detail line whose number is not given is left out
 WORKFLOW_BOXES = {
     "files": (0, 0, "Files", "{n_files:,} files"),
@@ -321,10 +333,10 @@ WORKFLOW_BOXES = {
     "kmeans": (2, 1, "K-Means", "K = {n_clusters}"),
     "gmm": (1, 1, "Gaussian mixture", "starts from the\nK-Means centres"),
     "responsibilities": (0, 1, "Responsibilities", "γ: one share per\nslice and cluster"),
-    "distance": (0, 2, "Cluster distance", "Σ γ ‖z − μ‖² of the\n{n_unlabelled:,} unlabelled"),
+    "distance": (0, 2, "Cluster distance", "Σ γ ‖z − μ‖²\n{n_unlabelled:,} unlabelled"),
     "loss": (1.5, 2, "Joint loss", "cross-entropy\n+ λ · distance\nλ = {lambda:g}"),
     "cross_entropy": (3, 2, "Cross-entropy", "against the\ngiven labels"),
-    "head": (4, 2, "Class head", "scores of the\n{n_labelled:,} labelled"),
+    "head": (4, 2, "Class head", "one score per class\n{n_labelled:,} labelled"),
 }
 WORKFLOW_ARROWS = [
     ("files", "table"), ("table", "clean"), ("clean", "split"), ("split", "cache"), ("cache", "encoder"), ("encoder", "embeddings"),
@@ -332,7 +344,7 @@ WORKFLOW_ARROWS = [
     ("encoder", "head"), ("head", "cross_entropy"), ("cross_entropy", "loss"),
 ]
 
-# %% ../nbs/12_plots.ipynb #120047
+# %% ../nbs/12_plots.ipynb #120055
 BOX_WIDTH, BOX_HEIGHT = 1.55, 0.88  # inches
 WORKFLOW_NUMBERS = ("n_files", "n_removed", "n_labelled", "n_unlabelled", "n_test", "n_clusters", "lambda", "epochs", "image_size", "encoder", "embedding_size")
 
@@ -362,7 +374,7 @@ def _draw_arrow(
     "Draw an arrow along straight pieces."
     axis.add_patch(FancyArrowPatch(path=Polyline(np.array(points)), arrowstyle="-|>", mutation_scale=11, color="#444444", linewidth=1.2))
 
-# %% ../nbs/12_plots.ipynb #120049
+# %% ../nbs/12_plots.ipynb #120057
 def _edge_points(
     start: np.ndarray,  # centre of the first box, (x, y)
     end: np.ndarray,  # centre of the second, in the same row or the same column
@@ -385,7 +397,7 @@ def _draw_box(
     axis.text(centre[0], centre[1] + 0.075 * lines, title, ha="center", va="center", weight="bold", fontsize=9)
     axis.text(centre[0], centre[1] - 0.09, detail, ha="center", va="center", fontsize=8, linespacing=1.15)
 
-# %% ../nbs/12_plots.ipynb #120050
+# %% ../nbs/12_plots.ipynb #120058
 @house_style
 def plot_workflow(
     numbers: Mapping[str, object],  # any of WORKFLOW_NUMBERS: counts of slices, K, λ, epochs, pixels, encoder name; a missing one is left out
@@ -408,7 +420,7 @@ def plot_workflow(
     axis.text((below[0] + 9.75) / 2, 0.35, text, ha="center", va="top", fontsize=8)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120056
+# %% ../nbs/12_plots.ipynb #120064
 def _tsne_start(
     coordinates: np.ndarray,  # (N, 2), any scale
     seed: int,  # for the tiny random start of collapsed embeddings
@@ -420,24 +432,36 @@ def _tsne_start(
         return np.random.default_rng(seed).normal(scale=1e-4, size=centred.shape).astype(np.float32)
     return (centred / spread * 1e-4).astype(np.float32)
 
+# %% ../nbs/12_plots.ipynb #120066
+def _turn_onto(
+    frame: np.ndarray,  # (N, 2)
+    before: np.ndarray,  # (N, 2), centred
+) -> np.ndarray:  # (N, 2), centred
+    "Rotate or reflect a frame, without scaling it, so that it lies as near to the one before as possible."
+    centred = frame - frame.mean(axis=0)
+    rotation, _ = orthogonal_procrustes(centred, before)
+    return (centred @ rotation).astype(np.float32)
+
 
 def tsne_frames(
     embeddings_by_epoch: Mapping[int, np.ndarray],  # epoch to (N, d), the same slices in the same order, d >= 2
     seed: int = 0,  # random state
     perplexity: float = 30.0,  # number of neighbours that count, clipped to (N - 1) / 3
-) -> dict[int, np.ndarray]:  # epoch to (N, 2) float32, in ascending epochs
+) -> dict[int, np.ndarray]:  # epoch to (N, 2) float32, centred, in ascending epochs
     "t-SNE coordinates of each epoch, every frame started from the one before it. Raises ValueError if the number of slices changes."
     sizes = {len(embedding) for embedding in embeddings_by_epoch.values()}
     if len(sizes) != 1 or min(sizes) < 4:
         raise ValueError(f"t-SNE frames need the same slices in every epoch, at least 4; got {sorted(sizes)} slices.")
-    frames, neighbours = {}, min(perplexity, (min(sizes) - 1) / 3)
+    frames, before, neighbours = {}, None, min(perplexity, (min(sizes) - 1) / 3)
     for epoch, embedding in sorted(embeddings_by_epoch.items()):
-        before = list(frames.values())[-1] if frames else PCA(2, svd_solver="full").fit_transform(embedding)
-        method = TSNE(perplexity=neighbours, init=_tsne_start(before, seed), random_state=seed, n_jobs=1)
-        frames[epoch] = method.fit_transform(np.asarray(embedding, np.float32))
+        first = before is None
+        with np.errstate(invalid="ignore"):  # PCA divides by the variance, which collapsed embeddings do not have
+            before = PCA(2, svd_solver="full").fit_transform(embedding) if first else before
+        method = TSNE(perplexity=neighbours, init=_tsne_start(before, seed), early_exaggeration=12.0 if first else 1.0, random_state=seed)
+        before = frames[epoch] = _turn_onto(method.fit_transform(np.asarray(embedding, np.float32)), before)
     return frames
 
-# %% ../nbs/12_plots.ipynb #120060
+# %% ../nbs/12_plots.ipynb #120071
 def _draw_points(
     axis: Axes,  # gets the points
     points: np.ndarray,  # (N, 2)
@@ -450,7 +474,28 @@ def _draw_points(
     for k in range(-1, len(names)):
         chosen = points[np.asarray(ids) == k]
         axis.scatter(*chosen.T, s=size, color=palette[names[k] if k >= 0 else ""], linewidths=0, zorder=2 + (k >= 0))
-    axis.set(xticks=[], yticks=[], aspect="equal")
+    axis.set(xticks=[], yticks=[], box_aspect=1)
+    axis.spines[:].set(visible=True, color="#BBBBBB")
+
+
+def _mark_centres(
+    axis: Axes,  # already shows the points
+    points: np.ndarray,  # (N, 2)
+    ids: np.ndarray,  # (N,) int cluster ids
+) -> None:
+    "Mark the median of each cluster's points in the picture with a cross."
+    centres = np.array([np.median(points[np.asarray(ids) == k], axis=0) for k in np.unique(ids)])
+    axis.plot(*centres.T, "X", color="white", markeredgecolor="black", markeredgewidth=0.7, markersize=5, zorder=4)
+
+# %% ../nbs/12_plots.ipynb #120072
+def _square_limits(
+    axis: Axes,  # shares its limits with the other panels
+    points: np.ndarray,  # (N, 2), of all panels
+) -> None:
+    "Give a square panel limits that hold all points, with a margin."
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, 0.55 * max(1e-6, (high - low).max())
+    axis.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
 
 
 def _legend_of_names(
@@ -461,10 +506,18 @@ def _legend_of_names(
 ) -> None:
     "A legend of coloured dots beside an axis."
     names = [*names, *(["unknown"] if np.any(np.asarray(ids) < 0) else [])]
-    dots = [Line2D([], [], marker="o", linestyle="", color=colour, label=_wrapped([name])[0]) for name, colour in class_palette(names).items()]
+    dots = [Line2D([], [], marker="o", linestyle="", color=colour, label=_wrapped([name], 24)[0]) for name, colour in class_palette(names).items()]
     axis.legend(handles=dots, title=title, loc="center left", bbox_to_anchor=(1.02, 0.5), alignment="left", handletextpad=0.2)
 
-# %% ../nbs/12_plots.ipynb #120061
+
+def _legend_size(
+    names: Sequence[str],  # legend entries
+) -> tuple[float, float]:  # width and height, inches
+    "The room that a legend beside an axis needs."
+    lines = [line for name in [*names, "unknown"] for line in _wrapped([name], 24)[0].split("\n")]
+    return 0.5 + 0.075 * max(map(len, lines)), 0.45 + 0.165 * len(lines)
+
+# %% ../nbs/12_plots.ipynb #120073
 @house_style
 def plot_tsne_frames(
     coordinates: Mapping[int, np.ndarray],  # epoch to (N, 2), from tsne_frames
@@ -473,24 +526,26 @@ def plot_tsne_frames(
     epochs: Sequence[int] | None = None,  # which frames, all by default
     class_names: Sequence[str] = tuple(CLASS_COLOURS),  # of ids 0, 1, ...
     cluster_names: Sequence[str] | None = None,  # "cluster 0", ... by default; give class names once clusters are matched to classes
+    mark_centres: bool = True,  # a cross at the median of each cluster's points
 ) -> Figure:
     "t-SNE frames of several epochs with common limits, by true class and, below, by cluster (Figure 4.2)."
     epochs = sorted(coordinates) if epochs is None else list(epochs)
-    rows = 1 if clusters is None else 2
-    n_clusters = 0 if clusters is None else 1 + max(int(np.max(clusters[epoch])) for epoch in epochs)
-    cluster_names = [f"cluster {k}" for k in range(n_clusters)] if cluster_names is None else list(cluster_names)
-    figure, axes = new_figure(1.75 * len(epochs) + 1.5, 1.85 * rows + 0.2, rows, len(epochs), sharex=True, sharey=True)
+    all_clusters = np.concatenate([clusters[epoch] for epoch in epochs]) if clusters is not None else np.array([-1])
+    cluster_names = [f"cluster {k}" for k in range(all_clusters.max() + 1)] if cluster_names is None else list(cluster_names)
+    rows, (width, height) = 1 + (clusters is not None), np.max([_legend_size(class_names), _legend_size(cluster_names)], axis=0)
+    figure, axes = new_figure(1.75 * len(epochs) + width, max(1.85, height) * rows + 0.3, rows, len(epochs), sharex=True, sharey=True)
     for column, epoch in zip(axes.T, epochs):
-        _draw_points(column[0], coordinates[epoch], labels, class_names)
         column[0].set_title(f"epoch {epoch}")
-        if clusters is not None:
-            _draw_points(column[1], coordinates[epoch], clusters[epoch], cluster_names)
-    _legend_of_names(axes[0, -1], class_names, labels, "true class")
-    if clusters is not None:
-        _legend_of_names(axes[1, -1], cluster_names, np.concatenate([clusters[epoch] for epoch in epochs]), "cluster")
+        for axis, ids, names in zip(column, (labels, (clusters or {}).get(epoch)), (class_names, cluster_names)):
+            _draw_points(axis, coordinates[epoch], ids, names)
+        if clusters is not None and mark_centres:
+            _mark_centres(column[1], coordinates[epoch], clusters[epoch])
+    _square_limits(axes[0, 0], np.concatenate([coordinates[epoch] for epoch in epochs]))
+    for axis, names, ids, title in zip(axes[:, -1], (class_names, cluster_names), (labels, all_clusters), ("true class", "cluster")):
+        _legend_of_names(axis, names, ids, title)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120065
+# %% ../nbs/12_plots.ipynb #120077
 LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled", "cluster_distance": "cluster distance, unlabelled", "reconstruction": "reconstruction"}
 
 
@@ -501,7 +556,7 @@ def plot_losses(
 ) -> Figure:
     "The training loss and its terms per epoch (Figure 5.1). Raises ValueError when the history holds none of the terms."
     shown = [column for column in terms if column in history.columns]
-    _require_columns(history, ["epoch", *(shown or terms)])
+    _check_table(history, ["epoch", *(shown or terms)])
     values = history[shown].to_numpy(float)
     positive = values[np.isfinite(values) & (values > 0)]
     logarithmic = positive.size > 0 and positive.max() > 100 * positive.min()
@@ -513,12 +568,13 @@ def plot_losses(
     axis.set(ylabel="loss", yscale="log" if logarithmic else "linear")
     _epoch_axis(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-    notes = [f"Not measured: {np.isnan(values).sum()} values."] if np.isnan(values).any() else []
-    _note(figure, notes + ([f"No place on a logarithmic axis: {hidden.sum()} values of 0 or less."] if hidden.any() else []))
+    absent = (~np.isfinite(values)).sum()
+    notes = [f"Values not measured or not finite: {absent}."] if absent else []
+    _note(figure, notes + ([f"Values of 0 or less, which a logarithmic axis cannot show: {hidden.sum()}."] if hidden.any() else []))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120069
-ACCURACY_COLUMNS = {"head_accuracy": "softmax head", "cluster_accuracy": "clusters"}
+# %% ../nbs/12_plots.ipynb #120081
+ACCURACY_COLUMNS = {"test_accuracy": "softmax head", "test_accuracy_clusters": "clusters"}
 
 
 def _draw_accuracy(
@@ -535,7 +591,7 @@ def _draw_accuracy(
     axis.plot(epochs[best], accuracy[best], "o", color=colour, markerfacecolor="white", markersize=9, zorder=3)
     axis.plot(epochs[-1], accuracy[-1], "o", color=colour, markersize=5, zorder=4)
 
-# %% ../nbs/12_plots.ipynb #120070
+# %% ../nbs/12_plots.ipynb #120082
 @house_style
 def plot_accuracy(
     history: pd.DataFrame,  # one row per epoch: epoch, and any of the columns, in [0, 1]; NaN where not measured
@@ -545,13 +601,13 @@ def plot_accuracy(
 ) -> Figure:
     "Test accuracy per epoch; the last epoch is reported, the best on the test set is only marked (Figure 5.2)."
     series = [(history, column, text) for column, text in columns.items() if column in history.columns]
-    _require_columns(history, ["epoch", *(() if series else columns)])
+    _check_table(history, ["epoch", *(() if series else columns)])
     if labelled_only_history is not None:
         series.append((labelled_only_history, next(iter(columns)), "labelled slices only"))
     figure, axes = new_figure(7, 3.1); axis = axes[0, 0]
     notes = []
     for (table, column, text), colour, style in zip(series, ("#000000", "#E69F00", "#56B4E9"), ("-", "--", "-.")):
-        _require_columns(table, ["epoch", column])
+        _check_table(table, ["epoch", column])
         epochs, accuracy = _finite_series(table, column)
         notes += [f"Not measured: {text} in {len(table) - len(epochs)} of {len(table)} epochs."] if len(epochs) < len(table) else []
         if len(epochs):
@@ -562,7 +618,7 @@ def plot_accuracy(
     _note(figure, notes)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120071
+# %% ../nbs/12_plots.ipynb #120083
 def _finish_accuracy(
     axis: Axes,  # holds the curves
 ) -> None:
@@ -573,7 +629,7 @@ def _finish_accuracy(
             Line2D([], [], marker="o", linestyle="", color="#777777", markerfacecolor="white", markersize=9, label="best on the test set:\nnot reported")]
     axis.legend(handles=[*axis.get_legend_handles_labels()[0], *dots], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.8)
 
-# %% ../nbs/12_plots.ipynb #120075
+# %% ../nbs/12_plots.ipynb #120087
 def _row_percent(
     counts: np.ndarray,  # (C, C) counts, rows are the truth
 ) -> np.ndarray:  # (C, C) percent of the row, NaN for an empty row
@@ -592,14 +648,15 @@ def _draw_confusion(
     percent = _row_percent(counts)
     cells = np.array([[f"{n:,}\n" + ("–" if np.isnan(p) else f"{p:.1f} %") for n, p in zip(*row)] for row in zip(counts, percent)])
     sns.heatmap(np.nan_to_num(percent), annot=cells, fmt="", vmin=0, vmax=100, cmap="Blues", cbar=False, square=True, linewidths=0.5, ax=axis, annot_kws={"fontsize": 8})
-    names, ticks = _wrapped(class_names), np.arange(len(class_names)) + 0.5
-    axis.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
-    axis.set_yticks(ticks, names, rotation=0)
+    ticks, crowded = np.arange(len(class_names)) + 0.5, len(class_names) > 6
+    axis.set_xticks(ticks, _wrapped(class_names, 16 if crowded else 10), rotation=90 if crowded else 0)
+    axis.set_yticks(ticks, _wrapped(class_names), rotation=0)
+    axis.tick_params(length=0)
     score = f"accuracy {np.trace(counts) / counts.sum():.3f}, n = {counts.sum():,}" if counts.sum() else "no slices"
     axis.set_title(f"{title}\n{score}")
     axis.set_xlabel("predicted")
 
-# %% ../nbs/12_plots.ipynb #120076
+# %% ../nbs/12_plots.ipynb #120089
 @house_style
 def plot_confusion(
     matrices: Mapping[str, np.ndarray],  # title to (C, C) counts, rows are the truth, columns the prediction
@@ -610,10 +667,10 @@ def plot_confusion(
     for title, counts in matrices.items():
         if np.shape(counts) != (size, size):
             raise ValueError(f"The matrix '{title}' has shape {np.shape(counts)} but there are {size} class names.")
-    side = max(1.8, 0.62 * size)
+    side = max(1.8, (0.6 if size > 6 else 0.76) * size)  # inches: a cell holds its two lines of text
     columns = max(1, min(len(matrices), int(14 / side)))  # wider than about 14 inches nobody reads it on a screen
     rows = math.ceil(len(matrices) / columns)
-    figure, axes = new_figure(columns * (side + 0.3) + 1.7, rows * (side + 1.3), rows, columns, sharey=True)
+    figure, axes = new_figure(columns * (side + 0.2) + 2.1, rows * (side + (1.9 if size > 6 else 1.2)), rows, columns, sharey=True)
     for axis in axes.flat[len(matrices):]:
         axis.set_axis_off()
     for axis, (title, counts) in zip(axes.flat, matrices.items()):
@@ -623,7 +680,7 @@ def plot_confusion(
     figure.colorbar(axes[0, 0].collections[0], ax=axes, label="percent of the true class", shrink=0.7)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120080
+# %% ../nbs/12_plots.ipynb #120093
 def _row_positions(
     n_rows: int,  # groups
     n_series: int,  # rows within a group
@@ -653,16 +710,16 @@ def _write_value(
     "Write a value to the right of its mark."
     x = np.nanmax([value, row.get("high", np.nan)]) if np.isfinite(value) else max(0.0, axis.get_xlim()[0])
     text, colour = (f"{value:.3f}", "black") if np.isfinite(value) else ("not measured", "#777777")
-    axis.annotate(text, (x, y), (6, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
+    axis.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
 
-# %% ../nbs/12_plots.ipynb #120081
+# %% ../nbs/12_plots.ipynb #120095
 @house_style
 def plot_method_comparison(
     table: pd.DataFrame,  # tidy: method, test_set ("given"/"clean"), accuracy in [0, 1], and optionally low, high; NaN where not measured
     chance: float | None = None,  # accuracy of guessing, drawn as a dashed line
 ) -> Figure:
     "Accuracy of each method on each test set with its interval, as horizontal bars (Table 2.1)."
-    _require_columns(table, ["method", "test_set", "accuracy"])
+    _check_table(table, ["method", "test_set", "accuracy"])
     methods, test_sets = list(table["method"].unique()), list(table["test_set"].unique())
     positions, colours = _row_positions(len(methods), len(test_sets)), ["#56B4E9", "#E69F00", "#CC79A7", "#999999"]
     figure, axes = new_figure(7, 1 + 0.26 * positions.size); axis = axes[0, 0]
@@ -676,21 +733,21 @@ def plot_method_comparison(
     axis.set_yticks(range(len(methods)), _wrapped(methods, 26))
     keys = [Patch(color=colours[i % 4], label=f"{name} test set") for i, name in enumerate(test_sets)]
     if chance is not None:
-        keys.append(axis.axvline(chance, color="black", linestyle="--", linewidth=1, label=f"chance {chance:.2f}"))
+        keys.append(axis.axvline(chance, color="black", linestyle="--", linewidth=1, zorder=1.5, label=f"chance {chance:.2f}"))
     figure.legend(handles=keys, loc="outside upper right", ncols=len(keys))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120085
+# %% ../nbs/12_plots.ipynb #120099
 @house_style
 def plot_pseudo_labels(
-    history: pd.DataFrame,  # one row per epoch: epoch, cluster_share_0 ... in [0, 1], and optionally pseudo_label_accuracy, changed_share
+    history: pd.DataFrame,  # one row per epoch: epoch, cluster_share_0 ... in [0, 1], and optionally pseudo_label_accuracy, cluster_change
     alarm: float = 0.02,  # smallest share a healthy cluster has
     cluster_names: Sequence[str] | None = None,  # "cluster 0", ... by default
     share_prefix: str = "cluster_share_",  # how the columns of the shares begin
 ) -> Figure:
     "Pseudo-label accuracy, share of slices that changed cluster, and the clusters' shares per epoch."
     columns = sorted((c for c in history.columns if c.startswith(share_prefix)), key=lambda c: int(c.removeprefix(share_prefix)))
-    _require_columns(history, ["epoch", *(columns or [f"{share_prefix}0"])])
+    _check_table(history, ["epoch", *(columns or [f"{share_prefix}0"])])
     cluster_names = [f"cluster {k}" for k in range(len(columns))] if cluster_names is None else list(cluster_names)
     measured = history.dropna(subset=columns)
     figure, (panels,) = new_figure(9, 2.9, 1, 3)
@@ -703,13 +760,13 @@ def plot_pseudo_labels(
     _note(figure, notes + ([f"Not measured: cluster shares in {missing} of {len(history)} epochs."] if missing else []))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120086
+# %% ../nbs/12_plots.ipynb #120101
 def _draw_pseudo_label_curves(
     axis: Axes,  # gets up to two curves
-    history: pd.DataFrame,  # epoch, and optionally pseudo_label_accuracy and changed_share
+    history: pd.DataFrame,  # epoch, and optionally pseudo_label_accuracy and cluster_change
 ) -> list[str]:  # sentences about what was not measured
     "Draw the accuracy of the pseudo-labels and the share of slices that changed cluster."
-    notes, texts = [], {"pseudo_label_accuracy": ("accuracy", "-", "#000000"), "changed_share": ("changed cluster", "--", "#D55E00")}
+    notes, texts = [], {"pseudo_label_accuracy": ("accuracy", "-", "#000000"), "cluster_change": ("changed cluster", "--", "#D55E00")}
     for column, (text, style, colour) in texts.items():
         epochs, values = _finite_series(history, column) if column in history.columns else ([], [])
         if len(epochs):
@@ -722,7 +779,7 @@ def _draw_pseudo_label_curves(
         axis.legend(loc="best")
     return notes
 
-
+# %% ../nbs/12_plots.ipynb #120102
 def _draw_shares(
     axis: Axes,  # gets the stacked areas
     history: pd.DataFrame,  # epoch and the columns
@@ -733,12 +790,12 @@ def _draw_shares(
     if len(history) > 1:
         axis.stackplot(history["epoch"], history[list(columns)].to_numpy(float).T, colors=list(palette.values()), linewidth=0)
     else:
-        shares = history[list(columns)].to_numpy(float).sum(axis=0)
-        axis.bar(np.resize(history["epoch"].to_numpy(float), len(columns)) if len(history) else [0] * len(columns), shares, 0.5, np.cumsum(shares) - shares, color=list(palette.values()))
+        for shares, epoch in zip(history[list(columns)].to_numpy(float), history["epoch"]):
+            axis.bar([epoch] * len(shares), shares, 0.5, np.cumsum(shares) - shares, color=list(palette.values()))
     axis.set(title="size of the clusters", ylim=(0, 1))
     _epoch_axis(axis)
 
-# %% ../nbs/12_plots.ipynb #120087
+# %% ../nbs/12_plots.ipynb #120103
 def _draw_smallest_share(
     axis: Axes,  # gets one curve and the alarm
     epochs: np.ndarray,  # (n,)
@@ -750,12 +807,12 @@ def _draw_smallest_share(
     axis.axhline(alarm, color="#D55E00", linestyle="--", label=f"collapse alarm {alarm:g}")
     below = smallest < alarm
     if below.any():
-        axis.plot(epochs[below], smallest[below], "X", color="#D55E00", markersize=8, label=f"alarm in {below.sum()} epochs")
-    axis.set(title="smallest cluster", ylim=(0, max(0.3, 1.3 * np.max(smallest, initial=0))))
+        axis.plot(epochs[below], smallest[below], "X", color="#D55E00", markersize=7, clip_on=False, zorder=4, label=f"alarm in {below.sum()} epochs")
+    axis.set(title="smallest cluster", ylim=(0, max(0.3, 1.5 * np.max(smallest, initial=0))))
     axis.legend(loc="upper right")
     _epoch_axis(axis)
 
-# %% ../nbs/12_plots.ipynb #120091
+# %% ../nbs/12_plots.ipynb #120107
 def gallery_selection(
     responsibilities: np.ndarray,  # (N, K), rows sum to 1
     distances: np.ndarray | None = None,  # (N,) to the own centre; without them the surest slices count as central
@@ -773,7 +830,7 @@ def gallery_selection(
         rows += [(k, "most central", int(i)) for i in central] + [(k, "most uncertain", int(i)) for i in uncertain]
     return pd.DataFrame(rows, columns=["cluster", "kind", "index"])
 
-# %% ../nbs/12_plots.ipynb #120092
+# %% ../nbs/12_plots.ipynb #120109
 def _frame_slice(
     axis: Axes,  # gets the picture
     image: np.ndarray,  # (H, W)
@@ -803,7 +860,7 @@ def _label_gallery(
         axis.spines[:].set_visible(not empty)
         axis.set_ylabel("\n".join(_wrapped([name], 14)) + ("\n(empty)" if empty else ""), rotation=0, ha="right", va="center")
 
-# %% ../nbs/12_plots.ipynb #120093
+# %% ../nbs/12_plots.ipynb #120110
 @house_style
 def plot_gallery(
     images: np.ndarray,  # (N, H, W) or (N, 1, H, W), any range
@@ -814,7 +871,7 @@ def plot_gallery(
     cluster_names: Sequence[str] | None = None,  # "cluster 0", ... by default
 ) -> Figure:
     "Slices per cluster, most central left and most uncertain right, framed in the colour of the predicted class."
-    _require_columns(selection, ["cluster", "kind", "index"])
+    _check_table(selection, ["cluster", "kind", "index"])
     n_clusters = len(cluster_names) if cluster_names is not None else int(selection["cluster"].max()) + 1
     names = [f"cluster {k}" for k in range(n_clusters)] if cluster_names is None else list(cluster_names)
     palette, wide = class_palette([*class_names, ""]), int(selection.groupby(["cluster", "kind"]).size().max())
@@ -830,13 +887,16 @@ def plot_gallery(
     figure.legend(handles=keys, loc="outside lower center", ncols=min(5, len(keys)), title="predicted class")
     return figure
 
-# %% ../nbs/12_plots.ipynb #120098
+# %% ../nbs/12_plots.ipynb #120117
+CLAIM_MARKERS = [("D", "#000000"), ("o", "#E69F00"), ("s", "#56B4E9"), ("^", "#CC79A7")]  # a claim is hollow, a measurement filled
+
+
 @house_style
 def plot_claims(
     table: pd.DataFrame,  # tidy: quantity, source ("claimed", "reproduced", "honest"), value in [-1, 1], optionally low, high; NaN where not measured
 ) -> Figure:
     "Claimed, reproduced and honest values as dots with intervals. Raises ValueError for values that are no share or score."
-    _require_columns(table, ["quantity", "source", "value"])
+    _check_table(table, ["quantity", "source", "value"])
     if (table["value"].abs() > 1).any():
         raise ValueError("plot_claims shows shares and scores in [-1, 1] on one axis: leave other quantities to the table.")
     quantities, sources = list(table["quantity"].unique()), list(table["source"].unique())
@@ -844,20 +904,19 @@ def plot_claims(
     figure, axes = new_figure(7, 1 + 0.24 * positions.size); axis = axes[0, 0]
     lowest = float(np.nanmin(table[[c for c in ("value", "low") if c in table]].to_numpy(float), initial=0.0))
     axis.set(xlim=(lowest - 0.02, 1.12), xlabel="value", ylim=(len(quantities) - 0.5, -0.5))
-    markers = {name: marker for name, marker in zip(sources, [("D", "#000000"), ("o", "#E69F00"), ("s", "#56B4E9"), ("^", "#CC79A7")] * 3)}
+    markers = dict(zip(sources, CLAIM_MARKERS))
     for row in table.to_dict("records"):
         y, (marker, colour) = positions[quantities.index(row["quantity"]), sources.index(row["source"])], markers[row["source"]]
-        axis.plot(row["value"], y, marker, color=colour, markersize=6, markerfacecolor="white" if marker == "D" else colour)
+        axis.plot(row["value"], y, marker, color=colour, markersize=6, markerfacecolor="white" if marker == "D" else colour, zorder=3)
         _draw_interval(axis, y, row, colour)
         _write_value(axis, y, row["value"], row)
     axis.set_yticks(range(len(quantities)), _wrapped(quantities, 26))
-    for line in range(1, len(quantities)):
-        axis.axhline(line - 0.5, color="#DDDDDD", linewidth=0.8)
+    axis.hlines(np.arange(1, len(quantities)) - 0.5, *axis.get_xlim(), color="#DDDDDD", linewidth=0.8)
     keys = [Line2D([], [], linestyle="", marker=m, color=c, markerfacecolor="white" if m == "D" else c, label=name) for name, (m, c) in markers.items()]
     figure.legend(handles=keys, loc="outside upper right", ncols=len(keys))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120102
+# %% ../nbs/12_plots.ipynb #120121
 def _readable_seconds(
     seconds: float,  # >= 0
 ) -> str:  # such as "0.4 s", "12 s", "3 min 05 s", "1 h 02 min"
@@ -871,7 +930,7 @@ def _readable_seconds(
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
-
+# %% ../nbs/12_plots.ipynb #120122
 @house_style
 def plot_seconds(
     seconds: Mapping[str, float],  # stage to wall-clock seconds, NaN where not measured
@@ -889,7 +948,7 @@ def plot_seconds(
     _note(figure, [f"Not measured: {', '.join(absent)}."] if absent else [])
     return figure
 
-# %% ../nbs/12_plots.ipynb #120106
+# %% ../nbs/12_plots.ipynb #120126
 @house_style
 def plot_responsibilities(
     gamma: np.ndarray,  # (N, K) responsibilities, rows sum to 1
@@ -915,7 +974,7 @@ def plot_responsibilities(
     figure.supylabel("slices", fontsize=9)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120110
+# %% ../nbs/12_plots.ipynb #120130
 @house_style
 def plot_reconstructions(
     images: np.ndarray,  # (N, H, W) or (N, 1, H, W), any range
@@ -927,7 +986,7 @@ def plot_reconstructions(
         raise ValueError(f"Images {images.shape} and reconstructions {reconstructions.shape} must have one shape and at least one slice.")
     difference = np.abs(images - reconstructions)
     figure, axes = new_figure(1.6 * len(images) + 1.4, 4.9, 3, len(images))
-    low, high, largest = images.min(), images.max(), max(difference.max(), 1e-12)
+    low, high, largest = images.min(), images.max(), difference.max() or 1.0
     for i, column in enumerate(axes.T):
         _show_slice(column[0], _as_picture(images[i]), vmin=low, vmax=high)
         _show_slice(column[1], _as_picture(reconstructions[i]), vmin=low, vmax=high)
@@ -935,5 +994,5 @@ def plot_reconstructions(
         column[2].set_xlabel(f"mean square\n{np.mean(difference[i] ** 2):.3g}", fontsize=8)
     for axis, text in zip(axes[:, 0], ("input", "reconstruction", "difference")):
         axis.set_ylabel(text)
-    figure.colorbar(axes[2, 0].images[0], ax=axes[2, :], label="difference")
+    figure.colorbar(axes[2, 0].images[0], ax=axes, label="difference", shrink=0.32, anchor=(0, 0.04), aspect=12)  # of all rows, so that columns stay aligned
     return figure

@@ -135,7 +135,7 @@ def prepare_file(
         return preprocess_slice(decode_slice(data, Path(path).suffix)[0], **settings)
     except (OSError, ValueError) as error: raise ValueError(f"cannot preprocess {path}: {error}") from error
 
-
+# %% ../nbs/05_preprocessing.ipynb #050026
 def iterate_preprocessed(
     paths: list[str],  # files of the scan table
     sha256s: list[str],  # their contents when they were scanned
@@ -147,7 +147,7 @@ def iterate_preprocessed(
         try: yield from pool.map(prepare_file, paths, sha256s, repeat(settings))
         finally: pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for the other slices
 
-# %% ../nbs/05_preprocessing.ipynb #050027
+# %% ../nbs/05_preprocessing.ipynb #050028
 def write_images(
     file: Path,  # a new .npy file
     slices: Iterable[np.ndarray],  # uint8 (image_size, image_size)
@@ -159,7 +159,7 @@ def write_images(
     header = dict(descr="|u1", fortran_order=False, shape=(count, 1, image_size, image_size))
     with open(file, "wb") as handle:
         np.lib.format.write_array_header_1_0(handle, header)
-        for slice_ in tqdm(slices, total=count, desc="preprocessing", unit="slice"):
+        for slice_ in tqdm(slices, total=count, desc="preprocessing", unit="slice", delay=1):
             pixels = np.ascontiguousarray(slice_).tobytes()
             handle.write(pixels)
             checksum = zlib.crc32(pixels, checksum)
@@ -167,7 +167,7 @@ def write_images(
         os.fsync(handle.fileno())  # else a power cut after the rename could leave a file of zeros
     return checksum
 
-# %% ../nbs/05_preprocessing.ipynb #050029
+# %% ../nbs/05_preprocessing.ipynb #050030
 def open_slice_cache(
     folder: Path,  # <cache folder>/<key>
     count: int,  # slices expected
@@ -191,7 +191,7 @@ def checksum_of(
     for start in range(0, len(images), block): checksum = zlib.crc32(images[start:start + block], checksum)
     return checksum
 
-# %% ../nbs/05_preprocessing.ipynb #050031
+# %% ../nbs/05_preprocessing.ipynb #050032
 def beside(
     final: Path,  # <cache folder>/<key>
 ) -> Path:  # a new name in the same folder
@@ -213,7 +213,7 @@ def publish_folder(
         shutil.rmtree(damaged, ignore_errors=True)
         os.replace(built, final)
 
-
+# %% ../nbs/05_preprocessing.ipynb #050033
 def remove_stale_builds(
     cache_folder: Path,  # where caches and their builders' folders lie
     age: float = 86400.,  # seconds; no build takes a day
@@ -224,7 +224,7 @@ def remove_stale_builds(
         except FileNotFoundError: continue  # its builder finished just now
         if stale: shutil.rmtree(folder, ignore_errors=True)
 
-# %% ../nbs/05_preprocessing.ipynb #050032
+# %% ../nbs/05_preprocessing.ipynb #050034
 def build_folder(
     paths: list[str],  # files, in order
     sha256s: list[str],  # their contents
@@ -246,7 +246,7 @@ def build_folder(
         publish_folder(temporary, final, is_whole)
     finally: shutil.rmtree(temporary, ignore_errors=True)
 
-# %% ../nbs/05_preprocessing.ipynb #050034
+# %% ../nbs/05_preprocessing.ipynb #050036
 def build_slice_cache(
     table: pd.DataFrame,  # scan table; only `path` and `sha256` are read
     cache_folder: Path | str,  # e.g. `default_cache_folder()`; made when missing
@@ -270,10 +270,10 @@ def build_slice_cache(
     if images is None:
         build_folder(paths, sha256s, settings, final, lambda folder: opened(folder) is not None, workers)
         images = opened(final)
-    if images is None: raise OSError(f"the slice cache {final} is damaged right after it was written: check the disk")
+    if images is None: raise OSError(f"the slice cache {final} is damaged right after writing: check the disk")
     return images
 
-# %% ../nbs/05_preprocessing.ipynb #050051
+# %% ../nbs/05_preprocessing.ipynb #050053
 def grey_histogram(
     images: np.ndarray,  # uint8 (N, 1, H, W), may be a memory map
     indices: np.ndarray,  # rows to count
@@ -286,7 +286,7 @@ def grey_histogram(
         counts += np.bincount(images[indices[start:start + block]].ravel(), minlength=256)
     return counts
 
-
+# %% ../nbs/05_preprocessing.ipynb #050054
 def dataset_mean_std(
     images: np.ndarray,  # uint8 (N, 1, H, W)
     indices: np.ndarray,  # rows of the training part
@@ -300,7 +300,7 @@ def dataset_mean_std(
     mean = (grey * counts).sum() / counts.sum()
     return float(mean), float(np.sqrt((counts * (grey - mean) ** 2).sum() / counts.sum()))
 
-# %% ../nbs/05_preprocessing.ipynb #050055
+# %% ../nbs/05_preprocessing.ipynb #050058
 def scale_to_unit(
     images: torch.Tensor | np.ndarray,  # uint8 (B, 1, H, W)
     device: torch.device | str | None = None,  # where to; None: where the tensor is

@@ -72,7 +72,7 @@ def paper_mask(
     foreground = (smooth > otsu_threshold(smooth, otsu_relax)).astype(np.uint8)
     return largest_component(close_then_open(foreground, closing_radius))
 
-
+# %% ../nbs/04_skull_stripping.ipynb #040018
 def full_mask(
     image: np.ndarray,  # uint8 (H, W)
     **settings,  # the paper's settings, without meaning here
@@ -91,7 +91,7 @@ def filled_mask(
 
 SKULL_STRIPPERS = {"paper": paper_mask, "filled": filled_mask, "none": full_mask}
 
-# %% ../nbs/04_skull_stripping.ipynb #040018
+# %% ../nbs/04_skull_stripping.ipynb #040019
 def skull_strip_2d(
     image: np.ndarray,  # uint8 (H, W), at its original resolution
     method: str = "paper",  # a key of `SKULL_STRIPPERS`
@@ -110,7 +110,7 @@ def skull_strip_2d(
     mask = SKULL_STRIPPERS[method](image, **settings).astype(bool)
     return np.where(mask, image, np.uint8(0)), mask
 
-# %% ../nbs/04_skull_stripping.ipynb #040028
+# %% ../nbs/04_skull_stripping.ipynb #040029
 def dice(
     mask: np.ndarray,  # bool (H, W)
     truth: np.ndarray,  # bool (H, W)
@@ -119,7 +119,7 @@ def dice(
     total = mask.sum() + truth.sum()
     return float(2 * (mask & truth).sum() / total) if total else 1.
 
-
+# %% ../nbs/04_skull_stripping.ipynb #040030
 def share(
     part: np.ndarray,  # bool (H, W)
     whole: np.ndarray,  # bool (H, W)
