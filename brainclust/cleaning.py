@@ -261,11 +261,10 @@ def hide_labels(
 
 # %% ../nbs/03_cleaning.ipynb #030063
 def removal_report(
-    removed: pd.DataFrame,  # second result of `clean_scan_table`
-    unreadable: pd.DataFrame,  # second result of `read_scan_table`
+    left_out: pd.DataFrame,  # unreadable files and removed slices, with `reason` and `split`
 ) -> pd.DataFrame:  # reason, split, slices; the most frequent first
     "Slices and files left out, counted by the kind of reason (the text before the colon) and split."
-    rows = pd.concat([unreadable[["reason", "split"]], removed[["reason", "split"]]])
+    rows = left_out[["reason", "split"]]
     counts = rows.assign(reason=rows["reason"].str.split(":").str[0]).value_counts(sort=False)
     return counts.rename("slices").reset_index().sort_values(["slices", "reason", "split"], ascending=[False, True, True], ignore_index=True)
 

@@ -93,7 +93,8 @@ def _coerce(name: str, value: Any, annotation: Any) -> Any:
         if option is float and not isinstance(value, bool):
             try: return float(value)
             except (TypeError, ValueError): continue
-        if option in (int, bool, str) and type(value) is option: return value
+        if option is bool and str(value).lower() in ("true", "false"): return str(value).lower() == "true"
+        if option in (int, str) and type(value) is option: return value
     wanted = " or ".join(getattr(option, "__name__", str(option)) for option in options)
     raise ValueError(f"{name}={value!r}: expected {wanted}, got {type(value).__name__}.")
 

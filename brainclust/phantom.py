@@ -188,14 +188,14 @@ PLANE_AXES = {  # columns of the image, rows of the image and normal, as patient
     "coronal": ((-1, 0, 0), (0, 0, -1), (0, 1, 0)),
     "sagittal": ((0, -1, 0), (0, 0, -1), (1, 0, 0))}
 PLANE_CENTRES = {"axial": (0, -12, 0), "coronal": (0, 0, -8), "sagittal": (0, -4, -14)}  # mm
-PLANE_FIELDS = {"axial": (205, 250), "coronal": (200, 250), "sagittal": (220, 265)}  # mm, side of the picture
+PLANE_FIELDS = {"axial": (195, 230), "coronal": (195, 235), "sagittal": (212, 250)}  # mm, side of the picture
 
 def slice_points(
     rng: np.random.Generator,
     plane: str,  # one of PLANES
     through: np.ndarray,  # (3,) mm, patient space, a point of the slice
     image_size: int,  # pixels per side
-    tilt: float = 0.06,  # radians, standard deviation of the tilt about each axis
+    tilt: float = 0.05,  # radians, standard deviation of the tilt about each axis
 ) -> tuple[np.ndarray, float]:  # (size, size, 3) mm, and mm per pixel
     "Draw field of view, shift and tilt, and return where the pixels lie."
     axes = np.array(PLANE_AXES[plane], float)
@@ -216,12 +216,12 @@ TISSUE_INTENSITY = {  # per weighting, in the order above
     "bone": (0.06, 0.06, 0.05, 0.05), "marrow": (0.48, 0.46, 0.32, 0.30), "air": (0.01, 0.01, 0.01, 0.01),
     "vessel": (0.12, 0.64, 0.08, 0.10), "dura": (0.26, 0.50, 0.20, 0.26), "globe": (0.16, 0.15, 0.92, 0.12),
     "mucosa": (0.40, 0.75, 0.70, 0.60), "oedema": (0.34, 0.26, 0.76, 0.84), "necrosis": (0.18, 0.14, 0.88, 0.46),
-    "low_grade": (0.26, 0.21, 0.82, 0.80), "rim": (0.32, 0.96, 0.68, 0.78), "meningioma": (0.28, 0.90, 0.72, 0.80), "pituitary": (0.28, 0.82, 0.70, 0.78),
+    "rim": (0.32, 0.96, 0.68, 0.78), "meningioma": (0.28, 0.90, 0.72, 0.80), "pituitary": (0.28, 0.82, 0.70, 0.78),
     "gland": (0.46, 0.62, 0.46, 0.46)}
 
 def draw_contrast(
     rng: np.random.Generator,
-    odds: tuple[float, ...] = (0.03, 0.77, 0.08, 0.12),  # of the four weightings; contrast-enhanced T1 is the clinical standard
+    odds: tuple[float, ...] = (0.02, 0.78, 0.08, 0.12),  # of the four weightings; contrast-enhanced T1 is the clinical standard
     jitter: float = 0.08,  # relative standard deviation of each tissue's value
 ) -> dict[str, float]:
     "Draw a weighting and the grey value of every tissue, in [0, 1.2]."
@@ -482,7 +482,6 @@ class Tumour:
     outline: Waves  # 1 channel: bumps of the surface
     inside: Waves  # 2 channels: necrosis and texture, fingers of the oedema
     roughness: float  # bumps relative to the radius
-    enhances: bool  # a low-grade glioma does not
     attachment: np.ndarray  # (3,) mm, where a meningioma sits on the dura
 
 # %% ../nbs/02_phantom.ipynb #020053
@@ -523,17 +522,17 @@ def draw_tumour(
         radius = rng.uniform(17, 28)
         centre = draw_glioma_centre(rng, atlas)
         return Tumour(centre=centre, radius=radius, outline=draw_waves(rng, 0.5 * radius), roughness=rng.uniform(0.10, 0.20),
-                      enhances=rng.random() > 0.04, attachment=centre, **common)
+                      attachment=centre, **common)
     if class_name == "meningioma":
         radius = rng.uniform(16, 27)
         site, inward = draw_meningioma_site(rng, atlas)
         return Tumour(centre=site + inward * radius * rng.uniform(0.5, 0.8), radius=radius, outline=draw_waves(rng, 0.6 * radius),
-                      roughness=0.05, enhances=True, attachment=site, **common)
+                      roughness=0.05, attachment=site, **common)
     if class_name == "pituitary":
         radius = rng.uniform(11, 17)
         centre = np.array([rng.normal(0, 1.5), 3 + rng.normal(0, 1), -35 + 0.55 * radius])
         return Tumour(centre=centre, radius=radius, outline=draw_waves(rng, 0.8 * radius), roughness=0.07,
-                      enhances=True, attachment=centre, **common)
+                      attachment=centre, **common)
     raise ValueError(f"draw_tumour: no tumour of class {class_name!r}; use one of glioma, meningioma, pituitary.")
 
 # %% ../nbs/02_phantom.ipynb #020055
@@ -581,14 +580,11 @@ def paint_glioma(
     white: np.ndarray,  # (M,) fraction of white matter, along which oedema spreads
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,)
-    "Oedema, an enhancing rim of uneven thickness and a necrotic core; without enhancement a homogeneous body."
+    "Oedema, an enhancing rim of uneven thickness and a necrotic core."
     body, texture = tumour_distance(tumour, pixels.points), evaluate_waves(tumour.inside, pixels.points)
     cover = coverage(surface, pixels.width)
     reach = tumour.radius * (0.35 + 0.2 * texture[:, 1])
-    strength = 0.85 if tumour.enhances else 0.3  # a low-grade tumour has little oedema
-    image = blend(image, strength * coverage(body - reach, 6.0) * (0.25 + 0.75 * white) * (pixels.depth < 0), contrast["oedema"])
-    if not tumour.enhances:
-        return blend(image, cover, contrast["low_grade"] * (1 + 0.06 * texture[:, 0]))
+    image = blend(image, 0.85 * coverage(body - reach, 6.0) * (0.25 + 0.75 * white) * (pixels.depth < 0), contrast["oedema"])
     image = blend(image, cover, contrast["rim"] * (1 + 0.12 * texture[:, 0]))
     core = coverage(body + tumour.radius * (0.25 + 0.16 * texture[:, 0]), 2 * pixels.width)
     return blend(image, cover * core, contrast["necrosis"] * (1 + 0.1 * texture[:, 1]))
@@ -702,7 +698,7 @@ def draw_patient(
     tumour, anatomy = draw_tumour(rng, atlas, kind), draw_anatomy(rng)
     patient = Patient(class_name=class_name, anatomy=anatomy, contrast=draw_contrast(rng), radius=tumour.radius,
         focus=to_patient(anatomy, tumour.centre), tumour=None if class_name == "notumor" else tumour,
-        coil=draw_waves(rng, 90.0), coil_strength=rng.uniform(0.05, 0.16), noise=rng.uniform(0.008, 0.025))
+        coil=draw_waves(rng, 90.0), coil_strength=rng.uniform(0.05, 0.14), noise=rng.uniform(0.008, 0.025))
     return patient, rng
 
 # %% ../nbs/02_phantom.ipynb #020074

@@ -31,6 +31,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Polyline
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -65,7 +66,7 @@ def class_palette(
     colours = {**fixed, **dict(zip(others, spare))}
     return {name: colours[name] for name in class_names}
 
-# %% ../nbs/12_plots.ipynb #120012
+# %% ../nbs/12_plots.ipynb #120013
 SCREEN_DPI = 72  # dots per inch in a notebook: keeps committed notebooks small
 STYLE = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "figure.titlesize": 10,
@@ -79,13 +80,14 @@ class PlotFigure(Figure):
     "A matplotlib Figure that pyplot does not know and that a notebook shows as a PNG."
 
     def _repr_png_(self) -> bytes:
-        "The figure as PNG bytes at its own resolution."
-        buffer = BytesIO()
+        "The figure as PNG bytes at its own resolution, in 256 colours: a third of the size, and no eye sees it."
+        full, small = BytesIO(), BytesIO()
         with matplotlib.style.context(STYLE, after_reset=True):
-            self.savefig(buffer, format="png", metadata={"Software": None})
-        return buffer.getvalue()
+            self.savefig(full, format="png")
+        Image.open(full).convert("RGB").quantize(256).save(small, format="png", optimize=True)
+        return small.getvalue()
 
-# %% ../nbs/12_plots.ipynb #120014
+# %% ../nbs/12_plots.ipynb #120015
 def house_style(
     function: Callable,  # a plotting function
 ) -> Callable:  # the same function, run with the shared style and matplotlib's defaults
@@ -94,13 +96,13 @@ def house_style(
     def styled(*arguments, **options):
         with matplotlib.style.context(STYLE, after_reset=True):
             result = function(*arguments, **options)
-            if isinstance(result, Figure):
-                result.draw_without_rendering()
+            if isinstance(result, Figure) and result.get_layout_engine() is not None:
+                result.get_layout_engine().execute(result)
                 result.set_layout_engine("none")
             return result
     return styled
 
-# %% ../nbs/12_plots.ipynb #120015
+# %% ../nbs/12_plots.ipynb #120016
 def new_figure(
     width: float,  # inches
     height: float,  # inches
@@ -115,7 +117,7 @@ def new_figure(
         axis.tick_params(labelsize=8)  # ticks made later, while drawing, must not fall back to another size
     return figure, axes
 
-# %% ../nbs/12_plots.ipynb #120017
+# %% ../nbs/12_plots.ipynb #120018
 FIGURE_METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None}, ".svg": {"Date": None, "Creator": None}}
 
 
@@ -138,7 +140,7 @@ def save_figure(
         temporary.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/12_plots.ipynb #120022
+# %% ../nbs/12_plots.ipynb #120024
 def _check_table(
     table: pd.DataFrame,  # any table
     columns: Sequence[str],  # the columns a figure needs
@@ -150,7 +152,7 @@ def _check_table(
     if not len(table):
         raise ValueError(f"The table with the columns {', '.join(columns)} has no rows: there is nothing to draw.")
 
-# %% ../nbs/12_plots.ipynb #120024
+# %% ../nbs/12_plots.ipynb #120026
 def _wrapped(
     names: Sequence[str],  # any length
     width: int = 16,  # characters per line
@@ -168,7 +170,7 @@ def _note(
         width = int(figure.get_figwidth() * 14)  # about 14 characters of 8 points per inch
         figure.supxlabel(textwrap.fill(" ".join(texts), width), x=0.01, ha="left", fontsize=8, color="#555555")
 
-# %% ../nbs/12_plots.ipynb #120026
+# %% ../nbs/12_plots.ipynb #120028
 def _show_slice(
     axis: Axes,  # gets the picture, without ticks
     image: np.ndarray,  # (H, W) grey or (H, W, 3) RGB
@@ -182,7 +184,7 @@ def _show_slice(
     if title:
         axis.set_title("\n".join(_wrapped(title.split("\n"), 24)), fontsize=8)
 
-# %% ../nbs/12_plots.ipynb #120027
+# %% ../nbs/12_plots.ipynb #120029
 def _finite_series(
     table: pd.DataFrame,  # one row per epoch
     column: str,  # numbers, NaN where not measured
@@ -200,7 +202,7 @@ def _epoch_axis(
     axis.set_xlabel("epoch")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
-# %% ../nbs/12_plots.ipynb #120033
+# %% ../nbs/12_plots.ipynb #120035
 def _distribution_parts(
     counts: pd.DataFrame,  # class_name, split, labelled, n
 ) -> pd.DataFrame:  # index (class_name, split), columns "labelled" and "unlabelled", counts
@@ -212,7 +214,7 @@ def _distribution_parts(
     full = pd.MultiIndex.from_product([tidy["class_name"].unique(), tidy["split"].unique()], names=["class_name", "split"])
     return wide.reindex(index=full, columns=["labelled", "unlabelled"], fill_value=0)
 
-# %% ../nbs/12_plots.ipynb #120034
+# %% ../nbs/12_plots.ipynb #120036
 @house_style
 def plot_class_distribution(
     counts: pd.DataFrame,  # columns class_name, split, labelled (bool, or "labelled"/"unlabelled"), n (slices)
@@ -236,7 +238,7 @@ def plot_class_distribution(
     _note(figure, [f"Not counted: {missing} of {len(counts)} rows."] if missing else [])
     return figure
 
-# %% ../nbs/12_plots.ipynb #120039
+# %% ../nbs/12_plots.ipynb #120042
 def _show_outline(
     axis: Axes,  # already shows the slice
     mask: np.ndarray,  # (H, W) bool
@@ -246,7 +248,7 @@ def _show_outline(
     if mask.any() and not mask.all():
         axis.contour(mask, levels=[0.5], colors=["#E69F00"], linewidths=1.2)
 
-# %% ../nbs/12_plots.ipynb #120040
+# %% ../nbs/12_plots.ipynb #120043
 @house_style
 def plot_skull_stripping_detail(
     image: np.ndarray,  # (H, W) uint8, before
@@ -263,10 +265,11 @@ def plot_skull_stripping_detail(
     for values, label, colour in ((image, "before", "#777777"), (stripped, "after", "#E69F00")):
         histogram.hist(np.ravel(values), bins=64, range=(0, 255), histtype="step", color=colour, label=label, linewidth=1.5)
     histogram.set(yscale="log", xlabel="grey value", ylabel="pixels")
+    histogram.minorticks_off()
     histogram.legend(loc="upper right")
     return figure
 
-# %% ../nbs/12_plots.ipynb #120043
+# %% ../nbs/12_plots.ipynb #120047
 @house_style
 def plot_skull_stripping(
     images: Sequence[np.ndarray],  # N slices (H, W) uint8, before; sizes may differ
@@ -288,7 +291,7 @@ def plot_skull_stripping(
         _show_slice(axes[row + 1, column], after, f"{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120048
+# %% ../nbs/12_plots.ipynb #120052
 def _as_picture(
     array: np.ndarray,  # (H, W), (1, H, W), (3, H, W) or (H, W, 3), any dtype
 ) -> np.ndarray:  # (H, W), or (H, W, 3) in [0, 1]
@@ -303,7 +306,7 @@ def _as_picture(
         raise ValueError(f"An array of shape {np.shape(array)} is not one slice: pass (H, W), (1, H, W), (3, H, W) or (H, W, 3).")
     return picture
 
-# %% ../nbs/12_plots.ipynb #120050
+# %% ../nbs/12_plots.ipynb #120054
 @house_style
 def plot_tensor_preparation(
     stages: Mapping[str, np.ndarray],  # stage name to one slice, (H, W), (1, H, W) or with 3 channels, in order
@@ -317,10 +320,11 @@ def plot_tensor_preparation(
         mean, sd = np.round([values.mean(dtype=float), values.std(dtype=float)], 4) + 0.0  # no "-1e-08" for a mean of zero
         histogram.set(yscale="log", xlabel=f"{values.min():.3g} to {values.max():.3g}\nmean {mean:.4g}, sd {sd:.4g}")
         histogram.xaxis.label.set_size(8)
+        histogram.minorticks_off()
     axes[1, 0].set_ylabel("pixels")
     return figure
 
-# %% ../nbs/12_plots.ipynb #120054
+# %% ../nbs/12_plots.ipynb #120060
 # key: (column, row, title, detail); a detail line whose number is not given is left out
 WORKFLOW_BOXES = {
     "files": (0, 0, "Files", "{n_files:,} files"),
@@ -344,7 +348,7 @@ WORKFLOW_ARROWS = [
     ("encoder", "head"), ("head", "cross_entropy"), ("cross_entropy", "loss"),
 ]
 
-# %% ../nbs/12_plots.ipynb #120055
+# %% ../nbs/12_plots.ipynb #120061
 BOX_WIDTH, BOX_HEIGHT = 1.55, 0.88  # inches
 WORKFLOW_NUMBERS = ("n_files", "n_removed", "n_labelled", "n_unlabelled", "n_test", "n_clusters", "lambda", "epochs", "image_size", "encoder", "embedding_size")
 
@@ -374,7 +378,7 @@ def _draw_arrow(
     "Draw an arrow along straight pieces."
     axis.add_patch(FancyArrowPatch(path=Polyline(np.array(points)), arrowstyle="-|>", mutation_scale=11, color="#444444", linewidth=1.2))
 
-# %% ../nbs/12_plots.ipynb #120057
+# %% ../nbs/12_plots.ipynb #120063
 def _edge_points(
     start: np.ndarray,  # centre of the first box, (x, y)
     end: np.ndarray,  # centre of the second, in the same row or the same column
@@ -397,7 +401,7 @@ def _draw_box(
     axis.text(centre[0], centre[1] + 0.075 * lines, title, ha="center", va="center", weight="bold", fontsize=9)
     axis.text(centre[0], centre[1] - 0.09, detail, ha="center", va="center", fontsize=8, linespacing=1.15)
 
-# %% ../nbs/12_plots.ipynb #120058
+# %% ../nbs/12_plots.ipynb #120064
 @house_style
 def plot_workflow(
     numbers: Mapping[str, object],  # any of WORKFLOW_NUMBERS: counts of slices, K, λ, epochs, pixels, encoder name; a missing one is left out
@@ -420,7 +424,7 @@ def plot_workflow(
     axis.text((below[0] + 9.75) / 2, 0.35, text, ha="center", va="top", fontsize=8)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120064
+# %% ../nbs/12_plots.ipynb #120072
 def _tsne_start(
     coordinates: np.ndarray,  # (N, 2), any scale
     seed: int,  # for the tiny random start of collapsed embeddings
@@ -432,7 +436,7 @@ def _tsne_start(
         return np.random.default_rng(seed).normal(scale=1e-4, size=centred.shape).astype(np.float32)
     return (centred / spread * 1e-4).astype(np.float32)
 
-# %% ../nbs/12_plots.ipynb #120066
+# %% ../nbs/12_plots.ipynb #120074
 def _turn_onto(
     frame: np.ndarray,  # (N, 2)
     before: np.ndarray,  # (N, 2), centred
@@ -461,7 +465,7 @@ def tsne_frames(
         before = frames[epoch] = _turn_onto(method.fit_transform(np.asarray(embedding, np.float32)), before)
     return frames
 
-# %% ../nbs/12_plots.ipynb #120071
+# %% ../nbs/12_plots.ipynb #120079
 def _draw_points(
     axis: Axes,  # gets the points
     points: np.ndarray,  # (N, 2)
@@ -487,7 +491,7 @@ def _mark_centres(
     centres = np.array([np.median(points[np.asarray(ids) == k], axis=0) for k in np.unique(ids)])
     axis.plot(*centres.T, "X", color="white", markeredgecolor="black", markeredgewidth=0.7, markersize=5, zorder=4)
 
-# %% ../nbs/12_plots.ipynb #120072
+# %% ../nbs/12_plots.ipynb #120080
 def _square_limits(
     axis: Axes,  # shares its limits with the other panels
     points: np.ndarray,  # (N, 2), of all panels
@@ -517,7 +521,7 @@ def _legend_size(
     lines = [line for name in [*names, "unknown"] for line in _wrapped([name], 24)[0].split("\n")]
     return 0.5 + 0.075 * max(map(len, lines)), 0.45 + 0.165 * len(lines)
 
-# %% ../nbs/12_plots.ipynb #120073
+# %% ../nbs/12_plots.ipynb #120081
 @house_style
 def plot_tsne_frames(
     coordinates: Mapping[int, np.ndarray],  # epoch to (N, 2), from tsne_frames
@@ -545,7 +549,7 @@ def plot_tsne_frames(
         _legend_of_names(axis, names, ids, title)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120077
+# %% ../nbs/12_plots.ipynb #120087
 LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled", "cluster_distance": "cluster distance, unlabelled", "reconstruction": "reconstruction"}
 
 
@@ -573,7 +577,7 @@ def plot_losses(
     _note(figure, notes + ([f"Values of 0 or less, which a logarithmic axis cannot show: {hidden.sum()}."] if hidden.any() else []))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120081
+# %% ../nbs/12_plots.ipynb #120093
 ACCURACY_COLUMNS = {"test_accuracy": "softmax head", "test_accuracy_clusters": "clusters"}
 
 
@@ -591,7 +595,7 @@ def _draw_accuracy(
     axis.plot(epochs[best], accuracy[best], "o", color=colour, markerfacecolor="white", markersize=9, zorder=3)
     axis.plot(epochs[-1], accuracy[-1], "o", color=colour, markersize=5, zorder=4)
 
-# %% ../nbs/12_plots.ipynb #120082
+# %% ../nbs/12_plots.ipynb #120094
 @house_style
 def plot_accuracy(
     history: pd.DataFrame,  # one row per epoch: epoch, and any of the columns, in [0, 1]; NaN where not measured
@@ -618,7 +622,7 @@ def plot_accuracy(
     _note(figure, notes)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120083
+# %% ../nbs/12_plots.ipynb #120095
 def _finish_accuracy(
     axis: Axes,  # holds the curves
 ) -> None:
@@ -629,7 +633,7 @@ def _finish_accuracy(
             Line2D([], [], marker="o", linestyle="", color="#777777", markerfacecolor="white", markersize=9, label="best on the test set:\nnot reported")]
     axis.legend(handles=[*axis.get_legend_handles_labels()[0], *dots], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.8)
 
-# %% ../nbs/12_plots.ipynb #120087
+# %% ../nbs/12_plots.ipynb #120101
 def _row_percent(
     counts: np.ndarray,  # (C, C) counts, rows are the truth
 ) -> np.ndarray:  # (C, C) percent of the row, NaN for an empty row
@@ -656,7 +660,7 @@ def _draw_confusion(
     axis.set_title(f"{title}\n{score}")
     axis.set_xlabel("predicted")
 
-# %% ../nbs/12_plots.ipynb #120089
+# %% ../nbs/12_plots.ipynb #120103
 @house_style
 def plot_confusion(
     matrices: Mapping[str, np.ndarray],  # title to (C, C) counts, rows are the truth, columns the prediction
@@ -680,7 +684,7 @@ def plot_confusion(
     figure.colorbar(axes[0, 0].collections[0], ax=axes, label="percent of the true class", shrink=0.7)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120093
+# %% ../nbs/12_plots.ipynb #120109
 def _row_positions(
     n_rows: int,  # groups
     n_series: int,  # rows within a group
@@ -712,7 +716,7 @@ def _write_value(
     text, colour = (f"{value:.3f}", "black") if np.isfinite(value) else ("not measured", "#777777")
     axis.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
 
-# %% ../nbs/12_plots.ipynb #120095
+# %% ../nbs/12_plots.ipynb #120111
 @house_style
 def plot_method_comparison(
     table: pd.DataFrame,  # tidy: method, test_set ("given"/"clean"), accuracy in [0, 1], and optionally low, high; NaN where not measured
@@ -737,7 +741,7 @@ def plot_method_comparison(
     figure.legend(handles=keys, loc="outside upper right", ncols=len(keys))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120099
+# %% ../nbs/12_plots.ipynb #120117
 @house_style
 def plot_pseudo_labels(
     history: pd.DataFrame,  # one row per epoch: epoch, cluster_share_0 ... in [0, 1], and optionally pseudo_label_accuracy, cluster_change
@@ -760,7 +764,7 @@ def plot_pseudo_labels(
     _note(figure, notes + ([f"Not measured: cluster shares in {missing} of {len(history)} epochs."] if missing else []))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120101
+# %% ../nbs/12_plots.ipynb #120119
 def _draw_pseudo_label_curves(
     axis: Axes,  # gets up to two curves
     history: pd.DataFrame,  # epoch, and optionally pseudo_label_accuracy and cluster_change
@@ -779,7 +783,7 @@ def _draw_pseudo_label_curves(
         axis.legend(loc="best")
     return notes
 
-# %% ../nbs/12_plots.ipynb #120102
+# %% ../nbs/12_plots.ipynb #120120
 def _draw_shares(
     axis: Axes,  # gets the stacked areas
     history: pd.DataFrame,  # epoch and the columns
@@ -795,7 +799,7 @@ def _draw_shares(
     axis.set(title="size of the clusters", ylim=(0, 1))
     _epoch_axis(axis)
 
-# %% ../nbs/12_plots.ipynb #120103
+# %% ../nbs/12_plots.ipynb #120121
 def _draw_smallest_share(
     axis: Axes,  # gets one curve and the alarm
     epochs: np.ndarray,  # (n,)
@@ -812,7 +816,7 @@ def _draw_smallest_share(
     axis.legend(loc="upper right")
     _epoch_axis(axis)
 
-# %% ../nbs/12_plots.ipynb #120107
+# %% ../nbs/12_plots.ipynb #120127
 def gallery_selection(
     responsibilities: np.ndarray,  # (N, K), rows sum to 1
     distances: np.ndarray | None = None,  # (N,) to the own centre; without them the surest slices count as central
@@ -830,7 +834,7 @@ def gallery_selection(
         rows += [(k, "most central", int(i)) for i in central] + [(k, "most uncertain", int(i)) for i in uncertain]
     return pd.DataFrame(rows, columns=["cluster", "kind", "index"])
 
-# %% ../nbs/12_plots.ipynb #120109
+# %% ../nbs/12_plots.ipynb #120129
 def _frame_slice(
     axis: Axes,  # gets the picture
     image: np.ndarray,  # (H, W)
@@ -860,7 +864,7 @@ def _label_gallery(
         axis.spines[:].set_visible(not empty)
         axis.set_ylabel("\n".join(_wrapped([name], 14)) + ("\n(empty)" if empty else ""), rotation=0, ha="right", va="center")
 
-# %% ../nbs/12_plots.ipynb #120110
+# %% ../nbs/12_plots.ipynb #120130
 @house_style
 def plot_gallery(
     images: np.ndarray,  # (N, H, W) or (N, 1, H, W), any range
@@ -887,7 +891,7 @@ def plot_gallery(
     figure.legend(handles=keys, loc="outside lower center", ncols=min(5, len(keys)), title="predicted class")
     return figure
 
-# %% ../nbs/12_plots.ipynb #120117
+# %% ../nbs/12_plots.ipynb #120138
 CLAIM_MARKERS = [("D", "#000000"), ("o", "#E69F00"), ("s", "#56B4E9"), ("^", "#CC79A7")]  # a claim is hollow, a measurement filled
 
 
@@ -916,7 +920,7 @@ def plot_claims(
     figure.legend(handles=keys, loc="outside upper right", ncols=len(keys))
     return figure
 
-# %% ../nbs/12_plots.ipynb #120121
+# %% ../nbs/12_plots.ipynb #120144
 def _readable_seconds(
     seconds: float,  # >= 0
 ) -> str:  # such as "0.4 s", "12 s", "3 min 05 s", "1 h 02 min"
@@ -930,7 +934,7 @@ def _readable_seconds(
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
-# %% ../nbs/12_plots.ipynb #120122
+# %% ../nbs/12_plots.ipynb #120145
 @house_style
 def plot_seconds(
     seconds: Mapping[str, float],  # stage to wall-clock seconds, NaN where not measured
@@ -948,7 +952,7 @@ def plot_seconds(
     _note(figure, [f"Not measured: {', '.join(absent)}."] if absent else [])
     return figure
 
-# %% ../nbs/12_plots.ipynb #120126
+# %% ../nbs/12_plots.ipynb #120151
 @house_style
 def plot_responsibilities(
     gamma: np.ndarray,  # (N, K) responsibilities, rows sum to 1
@@ -974,7 +978,7 @@ def plot_responsibilities(
     figure.supylabel("slices", fontsize=9)
     return figure
 
-# %% ../nbs/12_plots.ipynb #120130
+# %% ../nbs/12_plots.ipynb #120157
 @house_style
 def plot_reconstructions(
     images: np.ndarray,  # (N, H, W) or (N, 1, H, W), any range

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['UNIMPORTANT', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'config_record', 'check_resume', 'Run', 'without_nan',
            'add_table', 'add_figure', 'finish', 'describe_data', 'check_same_data', 'prediction_table', 'score_method',
-           'compare_methods', 'best_matching', 'summarise', 'macro_scores', 'claims_table', 'notebook_path',
-           'last_lines', 'tidy_outputs', 'run_report', 'parse_parameters', 'report_command']
+           'compare_methods', 'best_matching', 'summarise', 'macro_scores', 'claims_table', 'tidy_claims',
+           'tidy_methods', 'notebook_path', 'last_lines', 'tidy_outputs', 'run_report', 'parse_parameters',
+           'report_command']
 
 # %% ../nbs/18_report.ipynb #180002
 import argparse
@@ -321,7 +322,26 @@ def claims_table(
     limits = by_method[["clean_low", "clean_high"]].rename(columns={"clean_low": "low", "clean_high": "high"})
     return pd.DataFrame([row | limits.reindex([interval.get(row["claim"], "")]).iloc[0].to_dict() for row in rows])
 
-# %% ../nbs/18_report.ipynb #180033
+# %% ../nbs/18_report.ipynb #180031
+def tidy_claims(
+    claims: pd.DataFrame,  # from `claims_table`
+) -> pd.DataFrame:  # quantity, source, value, low, high; only honest values have limits
+    "One row per claim and source."
+    wide = claims.rename(columns={"claim": "quantity"})
+    tidy = wide.melt(["quantity", "low", "high"], ["claimed", "reproduced", "honest"], "source", "value")
+    tidy.loc[tidy.source != "honest", ["low", "high"]] = np.nan
+    return tidy
+
+
+def tidy_methods(
+    comparison: pd.DataFrame,  # from `compare_methods`
+) -> pd.DataFrame:  # method, test_set ("given" or "clean"), accuracy, low, high
+    "One row per method and test part."
+    columns = ["accuracy", "low", "high"]
+    clean = comparison[["method", *(f"clean_{c}" for c in columns)]].set_axis(["method", *columns], axis=1)
+    return pd.concat([comparison[["method", *columns]].assign(test_set="given"), clean.assign(test_set="clean")], ignore_index=True)
+
+# %% ../nbs/18_report.ipynb #180035
 def notebook_path(name: str) -> Path:
     "Return the path of a notebook of this project, in a checkout or in an installed package; `FileNotFoundError` if absent."
     package = Path(__file__).parent if "__file__" in globals() else Path().absolute()
@@ -348,7 +368,7 @@ def tidy_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if "outputs" in cell: cell.outputs = joined
     return notebook
 
-# %% ../nbs/18_report.ipynb #180035
+# %% ../nbs/18_report.ipynb #180037
 def run_report(
     parameters: dict[str, Any],  # settings by name, as for `make_config`
     html: bool = True,  # whether to write report.html too
@@ -375,7 +395,7 @@ def run_report(
         with whole_file(out / "report.html") as temporary: temporary.write_text(page, encoding="utf-8")
     return out
 
-# %% ../nbs/18_report.ipynb #180036
+# %% ../nbs/18_report.ipynb #180038
 def parse_parameters(
     pairs: list[list[str]],  # [name, text] as typed
 ) -> dict[str, Any]:  # values as YAML reads them: 3 is a number, true a truth value, {a: 1} a mapping
