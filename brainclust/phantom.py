@@ -211,7 +211,7 @@ def slice_points(
 # %% ../nbs/02_phantom.ipynb #020026
 WEIGHTINGS = ("T1", "T1-CE", "T2", "FLAIR")
 TISSUE_INTENSITY = {  # per weighting, in the order above
-    "white": (0.55, 0.44, 0.36, 0.40), "grey": (0.43, 0.36, 0.50, 0.50), "fluid": (0.13, 0.12, 0.92, 0.08),
+    "white": (0.55, 0.44, 0.30, 0.36), "grey": (0.43, 0.36, 0.42, 0.45), "fluid": (0.13, 0.12, 0.92, 0.08),
     "fat": (0.95, 0.90, 0.72, 0.68), "muscle": (0.36, 0.36, 0.22, 0.30), "skin": (0.50, 0.52, 0.35, 0.36),
     "bone": (0.06, 0.06, 0.05, 0.05), "marrow": (0.48, 0.46, 0.32, 0.30), "air": (0.01, 0.01, 0.01, 0.01),
     "vessel": (0.12, 0.64, 0.08, 0.10), "dura": (0.26, 0.50, 0.20, 0.26), "globe": (0.16, 0.15, 0.92, 0.12),
@@ -221,7 +221,7 @@ TISSUE_INTENSITY = {  # per weighting, in the order above
 
 def draw_contrast(
     rng: np.random.Generator,
-    odds: tuple[float, ...] = (0.02, 0.78, 0.08, 0.12),  # of the four weightings; contrast-enhanced T1 is the clinical standard
+    odds: tuple[float, ...] = (0.02, 0.84, 0.05, 0.09),  # of the four weightings; contrast-enhanced T1 is the clinical standard
     jitter: float = 0.08,  # relative standard deviation of each tissue's value
 ) -> dict[str, float]:
     "Draw a weighting and the grey value of every tissue, in [0, 1.2]."
@@ -670,7 +670,7 @@ def add_rician_noise(
     real, imaginary = rng.normal(0, sigma, (2, *image.shape))
     return np.hypot(image + real, imaginary)
 
-# %% ../nbs/02_phantom.ipynb #020071
+# %% ../nbs/02_phantom.ipynb #020073
 @dataclass(frozen=True)
 class Patient:
     "A drawn patient: everything its slices share."
@@ -684,7 +684,7 @@ class Patient:
     coil_strength: float
     noise: float  # sigma of the Rician noise
 
-# %% ../nbs/02_phantom.ipynb #020073
+# %% ../nbs/02_phantom.ipynb #020075
 def draw_patient(
     seed: int,
     class_name: str,  # one of CLASSES
@@ -701,7 +701,7 @@ def draw_patient(
         coil=draw_waves(rng, 90.0), coil_strength=rng.uniform(0.05, 0.14), noise=rng.uniform(0.008, 0.025))
     return patient, rng
 
-# %% ../nbs/02_phantom.ipynb #020074
+# %% ../nbs/02_phantom.ipynb #020076
 def paint_patient(
     patient: Patient,
     atlas: Atlas,
@@ -719,7 +719,7 @@ def paint_patient(
         brain = brain | mask if tumour.class_name == "glioma" else brain & ~mask
     return to_picture(image, head, contrast["air"]), to_picture(mask, head, False), to_picture(brain, head, False)
 
-# %% ../nbs/02_phantom.ipynb #020075
+# %% ../nbs/02_phantom.ipynb #020077
 def scan_signal(
     rng: np.random.Generator,
     signal: np.ndarray,  # (H, W), noiseless
@@ -732,7 +732,7 @@ def scan_signal(
     top = np.percentile(magnitude, 99.5) * rng.uniform(0.9, 1.15)
     return np.round(255 * np.clip(magnitude / top, 0, 1) ** rng.uniform(0.85, 1.15)).astype(np.uint8)
 
-# %% ../nbs/02_phantom.ipynb #020077
+# %% ../nbs/02_phantom.ipynb #020079
 def phantom_slice(
     patient: Patient,
     atlas: Atlas,
@@ -751,7 +751,7 @@ def phantom_slice(
     bias = bias_field(patient.coil, points, patient.coil_strength)
     return scan_signal(rng, signal, bias, patient.noise), mask, brain
 
-# %% ../nbs/02_phantom.ipynb #020082
+# %% ../nbs/02_phantom.ipynb #020084
 @dataclass(frozen=True, repr=False)
 class Phantoms:
     "A drawn data set: slices, exact masks and one table row per slice."
@@ -776,7 +776,7 @@ def patient_table(
     return pd.DataFrame([dict(class_name=name, number=i, patient=f"{name}_p{i:03d}", split="train" if i < first_test else "test")
                          for name in CLASSES for i in range(patients_per_class)])
 
-# %% ../nbs/02_phantom.ipynb #020083
+# %% ../nbs/02_phantom.ipynb #020085
 def draw_patient_slices(
     atlas: Atlas,
     seed: int,
@@ -791,7 +791,7 @@ def draw_patient_slices(
     images, masks, brains = zip(*(phantom_slice(patient, atlas, rng, plane, image_size) for plane in planes))
     return np.stack(images), np.stack(masks), np.stack(brains), planes, patient.contrast["weighting"]
 
-# %% ../nbs/02_phantom.ipynb #020084
+# %% ../nbs/02_phantom.ipynb #020086
 def make_phantoms(
     patients_per_class: int = 50,
     slices_per_patient: int = 6,
@@ -815,7 +815,7 @@ def make_phantoms(
     images, masks, brains = (np.concatenate([d[i] for d in drawn]) for i in range(3))
     return Phantoms(images, masks, brains, pd.DataFrame(rows))
 
-# %% ../nbs/02_phantom.ipynb #020091
+# %% ../nbs/02_phantom.ipynb #020093
 DRAWING = 1  # number of this way of drawing: raised when the same settings give other images
 
 def holds_phantoms(
@@ -828,7 +828,7 @@ def holds_phantoms(
     if file.exists() and json.loads(file.read_text()) == settings: return True
     raise FileExistsError(f"write_phantoms: {folder} already holds other files; choose another folder or remove it.")
 
-# %% ../nbs/02_phantom.ipynb #020092
+# %% ../nbs/02_phantom.ipynb #020094
 def write_files(
     phantoms: Phantoms,
     folder: Path,  # an empty folder
@@ -847,7 +847,7 @@ def write_files(
     labels.to_csv(folder / "labels.csv", index=False)
     (folder / "settings.json").write_text(json.dumps(settings))
 
-# %% ../nbs/02_phantom.ipynb #020093
+# %% ../nbs/02_phantom.ipynb #020095
 def write_phantoms(
     folder: str | Path,  # made here; one that already holds these phantoms is returned at once
     patients_per_class: int = 50,

@@ -170,6 +170,18 @@ def _note(
         width = int(figure.get_figwidth() * 14)  # about 14 characters of 8 points per inch
         figure.supxlabel(textwrap.fill(" ".join(texts), width), x=0.01, ha="left", fontsize=8, color="#555555")
 
+
+def _outside_legend(
+    figure: Figure,  # gets a legend of coloured patches
+    palette: Mapping[str, str],  # name to colour
+    side: str,  # "upper" or "lower"
+    title: str | None = None,  # above the entries
+) -> None:
+    "A legend above or below all axes, with as many columns as the figure is wide."
+    keys = [Patch(color=colour, label=_wrapped([name])[0]) for name, colour in palette.items()]
+    columns = max(1, min(len(keys), int(figure.get_figwidth() / 1.3)))  # an entry of 16 characters needs 1.3 inches or more
+    figure.legend(handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
+
 # %% ../nbs/12_plots.ipynb #120028
 def _show_slice(
     axis: Axes,  # gets the picture, without ticks
@@ -648,7 +660,9 @@ def _draw_confusion(
     class_names: Sequence[str],  # C names
     title: str,  # of the matrix
 ) -> None:
-    "Draw one confusion matrix with counts and row percent."
+    "Draw one confusion matrix with counts and row percent. Raises ValueError for another shape."
+    if counts.shape != (len(class_names), len(class_names)):
+        raise ValueError(f"The matrix '{title}' has shape {counts.shape} but there are {len(class_names)} class names.")
     percent = _row_percent(counts)
     cells = np.array([[f"{n:,}\n" + ("–" if np.isnan(p) else f"{p:.1f} %") for n, p in zip(*row)] for row in zip(counts, percent)])
     sns.heatmap(np.nan_to_num(percent), annot=cells, fmt="", vmin=0, vmax=100, cmap="Blues", cbar=False, square=True, linewidths=0.5, ax=axis, annot_kws={"fontsize": 8})
@@ -668,9 +682,6 @@ def plot_confusion(
 ) -> Figure:
     "Confusion matrices side by side, counts and row percent in each cell (Figure 5.3). Raises ValueError for another shape."
     size = len(class_names)
-    for title, counts in matrices.items():
-        if np.shape(counts) != (size, size):
-            raise ValueError(f"The matrix '{title}' has shape {np.shape(counts)} but there are {size} class names.")
     side = max(1.8, (0.6 if size > 6 else 0.76) * size)  # inches: a cell holds its two lines of text
     columns = max(1, min(len(matrices), int(14 / side)))  # wider than about 14 inches nobody reads it on a screen
     rows = math.ceil(len(matrices) / columns)
@@ -758,8 +769,7 @@ def plot_pseudo_labels(
     notes = _draw_pseudo_label_curves(panels[0], history)
     _draw_shares(panels[1], measured, columns, class_palette(cluster_names))
     _draw_smallest_share(panels[2], measured["epoch"].to_numpy(), measured[columns].min(axis=1).to_numpy(float), alarm)
-    keys = [Patch(color=colour, label=name) for name, colour in class_palette(cluster_names).items()]
-    figure.legend(handles=keys, loc="outside upper center", ncols=min(5, len(keys)))
+    _outside_legend(figure, class_palette(cluster_names), "upper")
     missing = len(history) - len(measured)
     _note(figure, notes + ([f"Not measured: cluster shares in {missing} of {len(history)} epochs."] if missing else []))
     return figure
@@ -876,10 +886,9 @@ def plot_gallery(
 ) -> Figure:
     "Slices per cluster, most central left and most uncertain right, framed in the colour of the predicted class."
     _check_table(selection, ["cluster", "kind", "index"])
-    n_clusters = len(cluster_names) if cluster_names is not None else int(selection["cluster"].max()) + 1
-    names = [f"cluster {k}" for k in range(n_clusters)] if cluster_names is None else list(cluster_names)
+    names = [f"cluster {k}" for k in range(selection["cluster"].max() + 1)] if cluster_names is None else list(cluster_names)
     palette, wide = class_palette([*class_names, ""]), int(selection.groupby(["cluster", "kind"]).size().max())
-    figure, axes = new_figure(1 + 1.1 * (2 * wide + 0.2), 0.5 + 1.3 * n_clusters, n_clusters, 2 * wide + 1, width_ratios=[1] * wide + [0.2] + [1] * wide)
+    figure, axes = new_figure(1 + 1.1 * (2 * wide + 0.2), 0.5 + 1.3 * len(names), len(names), 2 * wide + 1, width_ratios=[1] * wide + [0.2] + [1] * wide)
     for axis in axes.flat:
         axis.set_axis_off()
     for (k, kind), group in selection.groupby(["cluster", "kind"]):
@@ -887,8 +896,7 @@ def plot_gallery(
             colour = palette[class_names[predicted[i]] if predicted[i] >= 0 else ""]
             _frame_slice(axes[k, j + (wide + 1) * (kind == "most uncertain")], images[i], colour, "" if captions is None else str(captions[i]))
     _label_gallery(axes, selection, names)
-    keys = [Patch(color=palette[name], label=name) for name in class_names]
-    figure.legend(handles=keys, loc="outside lower center", ncols=min(5, len(keys)), title="predicted class")
+    _outside_legend(figure, {name: palette[name] for name in class_names}, "lower", title="predicted class")
     return figure
 
 # %% ../nbs/12_plots.ipynb #120138

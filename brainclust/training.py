@@ -359,7 +359,7 @@ def measure_clusters(
     row = {"test_accuracy_hungarian": hungarian_accuracy(data.truth[data.test], clusters[data.test]),
            **partition_scores(data.truth[data.test], clusters[data.test], embeddings[data.test], seed=config.seed),
            "pseudo_label_accuracy": accuracy(data.truth[data.unlabelled], pseudo) if len(data.labelled) else float("nan"),
-           "changed_share": float("nan") if previous is None else float((previous != clusters[data.train]).mean()),
+           "cluster_change": float("nan") if previous is None else float((previous != clusters[data.train]).mean()),
            "effective_rank": rank, **{f"cluster_share_{k}": float(share) for k, share in enumerate(shares)},
            "alarm": collapse_alarm(responsibilities[data.train], rank)}
     return row, by_cluster

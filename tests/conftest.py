@@ -1,0 +1,44 @@
+"""What the tests share: tiny phantoms and tiny runs of the training notebook."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# One patient more than enough for two epochs at 32 pixels: seconds instead of minutes, every step taken.
+TINY = {"image_size": 32, "epochs": 2, "encoder": "autoencoder", "phantom_patients": 8, "phantom_slices": 3,
+        "phantom_size": 64, "labelled_batch_size": 8, "unlabelled_batch_size": 16, "bootstrap": 20, "device": "cpu"}
+
+
+def papermill_command(target: Path, **parameters) -> list[str]:
+    """Return the papermill command line that runs the training notebook."""
+    pairs = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+    return [sys.executable, "-m", "papermill", str(ROOT / "nbs" / "train.ipynb"), str(target), *pairs, "--no-progress-bar"]
+
+
+def run_papermill(target: Path, **parameters) -> subprocess.CompletedProcess:
+    """Run the training notebook and return the finished process, its output as text."""
+    return subprocess.run(papermill_command(target, **parameters), cwd=target.parent, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory) -> None:
+    """Give the tests a cache of their own, and processes that do not fight for the cores."""
+    os.environ["BRAINCLUST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+@pytest.fixture(scope="session")
+def phantom_tree(tmp_path_factory) -> Path:
+    """Small phantoms as a user has scans: Training and Testing with one folder per class."""
+    from brainclust.phantom import write_phantoms
+    import pandas as pd
+    source = write_phantoms(tmp_path_factory.mktemp("phantoms") / "source", 8, 3, 64, 0, .25)
+    tree = source.parent / "tree"
+    for row in pd.read_csv(source / "labels.csv").itertuples():
+        target = tree / {"train": "Training", "test": "Testing"}[row.split] / row.label / Path(row.path).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((source / row.path).read_bytes())
+    return tree

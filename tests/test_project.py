@@ -1,0 +1,94 @@
+"""The notebooks are the source: modules, README and CI follow from them."""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+from readme import render_readme
+
+TRACKED = ("nbs", "brainclust", "settings.ini", "setup.py", "README.md", "tests")
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Run a command of this environment and return what it printed; raise if it fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A committed copy of the project."""
+    for name in TRACKED:
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
+        shutil.copytree(source, tmp_path / name, ignore=ignore) if source.is_dir() else shutil.copy(source, tmp_path / name)
+    run("git", "init", "-q", cwd=tmp_path)
+    run("git", "add", "-A", cwd=tmp_path)
+    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "copy", cwd=tmp_path)
+    return tmp_path
+
+
+def changes(folder: Path) -> str:
+    """Return git's list of what is changed, new or gone."""
+    return run("git", "status", "--porcelain", "-uall", cwd=folder)
+
+
+def test_modules_and_outputs_are_in_step_with_the_notebooks(copy):
+    for module in (copy / "brainclust").glob("*.py"):
+        if module.name != "__init__.py": module.unlink()
+    run("nbdev_clean", cwd=copy)
+    run("nbdev_export", cwd=copy)
+    assert changes(copy) == ""
+
+
+def test_the_sync_check_notices_an_orphan_and_an_edit(copy):
+    (copy / "brainclust" / "orphan.py").write_text("x = 1\n")
+    with open(copy / "brainclust" / "losses.py", "a") as module: module.write("# by hand\n")
+    run("git", "add", "-A", cwd=copy)
+    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "edit", cwd=copy)
+    for module in (copy / "brainclust").glob("*.py"):
+        if module.name != "__init__.py": module.unlink()
+    run("nbdev_export", cwd=copy)
+    assert {line.split()[-1] for line in changes(copy).splitlines()} == {"brainclust/orphan.py", "brainclust/losses.py"}
+
+
+def test_readme_is_the_index_notebook():
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == render_readme()
+
+
+def test_notebooks_are_executed_small_and_without_errors():
+    for path in sorted((ROOT / "nbs").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        assert path.stat().st_size < 1_000_000, path
+        assert not any(output.output_type == "error" for output in outputs), path
+        assert outputs or path.stem == "index", f"{path} was never executed"
+
+
+def test_edits_to_different_cells_merge(copy):
+    """Two people who change, and rerun, different cells of one notebook do not meet a conflict."""
+    commit = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qam", "edit")
+    path = copy / "nbs" / "10_losses.ipynb"
+    def append(number: int, text: str) -> None:
+        notebook = nbformat.read(path, as_version=4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        cells[number].source += text
+        cells[number].execution_count = number + 40  # what a rerun leaves
+        nbformat.write(notebook, path)
+        run("nbdev_clean", "--fname", str(path), cwd=copy)
+    run("nbdev_install_hooks", cwd=copy)
+    run("git", "checkout", "-qb", "theirs", cwd=copy)
+    append(3, "\n# theirs")
+    run(*commit, cwd=copy)
+    run("git", "checkout", "-q", "-", cwd=copy)
+    append(-1, "\n# ours")
+    run(*commit, cwd=copy)
+    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "merge", "-q", "theirs", cwd=copy)
+    text = path.read_text()
+    assert "# theirs" in text and "# ours" in text and "<<<<" not in text

@@ -1,0 +1,126 @@
+"""The contract of train.ipynb, through papermill as its users run it."""
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from conftest import TINY, papermill_command, run_papermill
+
+from brainclust.report import report_command
+
+PAPER = {"Figure 3.1", "Figure 3.2", "Figure 3.3", "Figure 3.4", "Figure 4.1", "Figure 4.2", "Figure 5.1", "Figure 5.2",
+         "Figure 5.3", "Table 2.1", "Table 5.1"}
+NUMBERS = ("test_accuracy", "test_accuracy_clusters", "labelled_only_test_accuracy", "nmi", "ari", "silhouette")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, phantom_tree) -> Path:
+    """The run directory of one tiny report on a folder of scans."""
+    out = tmp_path_factory.mktemp("report") / "run"
+    words = [word for name, value in {**TINY, "data": phantom_tree, "out": out}.items() for word in ("-p", name, str(value))]
+    assert report_command(words) == 0
+    return out
+
+
+def test_run_directory_is_complete(report):
+    for name in ("config.json", "run.json", "scans.parquet", "history.parquet", "model.safetensors", "model.json",
+                 "train.ipynb", "report.html"):
+        assert (report / name).stat().st_size > 100, name
+    manifest = pd.read_csv(report / "tables" / "artefacts.csv")
+    assert PAPER <= set(manifest.paper.dropna())
+    for name in {*manifest.file, *manifest.numbers}: assert (report / name).stat().st_size > 0, name
+    listed = {Path(name).name for name in manifest.file if name.endswith(".png")}
+    assert listed == {path.name for path in (report / "figures").iterdir()}
+    assert not [path for path in report.rglob(".*") if path.is_file()], "temporary files were left"
+    assert list((report / "tensorboard").rglob("events*"))
+
+
+def test_run_json_keeps_its_promises(report):
+    record = json.loads((report / "run.json").read_text())
+    assert {"config", "versions", "device", "precision", "seconds", "data", "results"} <= set(record)
+    assert record["data"]["counts"]["test"] == {"glioma": 6, "meningioma": 6, "notumor": 6, "pituitary": 6}
+    results = record["results"]
+    for name in NUMBERS: assert isinstance(results[name], float) and np.isfinite(results[name]), name
+    assert set(results["baseline_accuracy"]) == {"k_means", "gaussian_mixture", "pca_k_means"}
+    assert all(0 <= value <= 1 for value in results["baseline_accuracy"].values())
+
+
+def test_predictions_agree_with_the_results(report):
+    table = pd.read_csv(report / "tables" / "test_predictions.csv")
+    results = json.loads((report / "run.json").read_text())["results"]
+    assert {"path", "y_true", "y_pred", "y_pred_labelled_only", "cluster"} <= set(table)
+    for column, name in (("y_pred", "test_accuracy"), ("y_pred_labelled_only", "labelled_only_test_accuracy"),
+                         ("y_pred_clusters", "test_accuracy_clusters")):
+        assert (table[column] == table.y_true).mean() == pytest.approx(results[name])
+    probabilities = table.filter(like="prob_")
+    assert list(probabilities) == ["prob_glioma", "prob_meningioma", "prob_notumor", "prob_pituitary"]
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
+    assert (probabilities.idxmax(axis=1).str.removeprefix("prob_") == table.y_pred).all()
+    history = pd.read_parquet(report / "history.parquet")
+    assert history.test_accuracy.iloc[-1] == pytest.approx(results["test_accuracy"])
+
+
+def test_hidden_labels_stay_hidden(report):
+    scans = pd.read_parquet(report / "scans.parquet")
+    assert (scans.label[scans.split == "test"] == -1).all()
+    known = scans[scans.label >= 0]
+    assert (known.label == known.true_label).all() and 0 < len(known) <= .25 * (scans.split == "train").sum()
+
+
+def test_misspelt_parameter_fails_with_the_list(tmp_path):
+    done = run_papermill(tmp_path / "out.ipynb", out=tmp_path / "run", epohcs=3)
+    assert done.returncode != 0
+    assert "Unknown setting epohcs; the settings are: anchored," in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def kill_in_epoch(command: list[str], state: Path, epoch: int) -> None:
+    """Start a run and SIGKILL its kernel while it is in `epoch`."""
+    process = subprocess.Popen(command, cwd=state.parents[3], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (state.exists() and json.loads(state.read_text())["epoch"] >= epoch - 1):
+        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
+        time.sleep(.02)
+    for child in psutil.Process(process.pid).children(recursive=True): child.send_signal(signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_run_resumes_to_the_same_result(tmp_path):
+    settings = {**TINY, "epochs": 5, "baselines": False}
+    out = tmp_path / "killed"
+    state = out / "checkpoint" / "joint" / "state.json"
+    kill_in_epoch(papermill_command(tmp_path / "a.ipynb", out=out, **settings), state, epoch=3)
+    assert json.loads(state.read_text())["epoch"] < 5 and not (out / "run.json").exists()
+    done = run_papermill(tmp_path / "b.ipynb", out=out, **settings)
+    assert done.returncode != 0 and "already holds a run; pass resume=True" in done.stderr
+    done = run_papermill(tmp_path / "b.ipynb", out=out, resume=True, **settings)
+    assert done.returncode == 0, done.stderr
+    whole = tmp_path / "whole"
+    done = run_papermill(tmp_path / "c.ipynb", out=whole, **settings)
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "history.parquet"), pd.read_parquet(whole / "history.parquet"))
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    for table in ("test_predictions", "methods", "claims", "tsne"):
+        left, right = out / "tables" / f"{table}.csv", whole / "tables" / f"{table}.csv"
+        assert left.exists() == right.exists() and (not left.exists() or left.read_bytes() == right.read_bytes()), table
+
+
+def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for path in phantom_tree.rglob("*.png"): (folder / path.name).write_bytes(path.read_bytes())
+    settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
+    done = run_papermill(tmp_path / "out.ipynb", data=folder, out=tmp_path / "run", pretrain_epochs=1, **settings)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    notes = " ".join(record["notes"])
+    assert "No slice has a label" in notes and "these were left out: accuracy of the head" in notes
+    assert record["results"]["test_accuracy"] is None and record["results"]["silhouette"] is not None
+    table = pd.read_csv(tmp_path / "run" / "tables" / "test_predictions.csv")
+    assert len(table) and table.y_pred.isna().all() and table.cluster.between(0, 3).all()
