@@ -215,17 +215,19 @@ TISSUE_INTENSITY = {  # per weighting, in the order above
     "fat": (0.95, 0.90, 0.72, 0.68), "muscle": (0.36, 0.36, 0.22, 0.30), "skin": (0.50, 0.52, 0.35, 0.36),
     "bone": (0.06, 0.06, 0.05, 0.05), "marrow": (0.48, 0.46, 0.32, 0.30), "air": (0.01, 0.01, 0.01, 0.01),
     "vessel": (0.12, 0.64, 0.08, 0.10), "dura": (0.26, 0.50, 0.20, 0.26), "globe": (0.16, 0.15, 0.92, 0.12),
-    "mucosa": (0.40, 0.75, 0.70, 0.60), "oedema": (0.34, 0.26, 0.76, 0.84), "necrosis": (0.18, 0.14, 0.88, 0.46),
-    "rim": (0.32, 0.96, 0.68, 0.78), "meningioma": (0.28, 0.90, 0.72, 0.80), "pituitary": (0.28, 0.82, 0.70, 0.78),
+    "mucosa": (0.40, 0.75, 0.70, 0.60), "oedema": (0.34, 0.26, 0.76, 0.84), "necrosis": (0.18, 0.14, 0.94, 0.34),
+    "rim": (0.32, 0.96, 0.36, 0.78), "meningioma": (0.28, 0.90, 0.66, 0.80), "pituitary": (0.28, 0.82, 0.66, 0.78),
     "gland": (0.46, 0.62, 0.46, 0.46)}
 
 def draw_contrast(
     rng: np.random.Generator,
-    odds: tuple[float, ...] = (0.02, 0.84, 0.05, 0.09),  # of the four weightings; contrast-enhanced T1 is the clinical standard
+    odds: tuple[float, ...] = (0.0, 0.88, 0.05, 0.07),  # of the weightings; enhanced T1 is the standard, plain T1 hides tumours
     jitter: float = 0.08,  # relative standard deviation of each tissue's value
+    position: float | None = None,  # in [0, 1), chooses the weighting; None draws it
 ) -> dict[str, float]:
     "Draw a weighting and the grey value of every tissue, in [0, 1.2]."
-    column = rng.choice(len(WEIGHTINGS), p=odds)
+    position = rng.random() if position is None else position
+    column = min(int(np.searchsorted(np.cumsum(odds), position, side="right")), len(WEIGHTINGS) - 1)
     return {"weighting": WEIGHTINGS[column]} | {name: float(values[column] * np.exp(rng.normal(0, jitter)))
                                                for name, values in TISSUE_INTENSITY.items()}
 
@@ -586,7 +588,7 @@ def paint_glioma(
     reach = tumour.radius * (0.35 + 0.2 * texture[:, 1])
     image = blend(image, 0.85 * coverage(body - reach, 6.0) * (0.25 + 0.75 * white) * (pixels.depth < 0), contrast["oedema"])
     image = blend(image, cover, contrast["rim"] * (1 + 0.12 * texture[:, 0]))
-    core = coverage(body + tumour.radius * (0.25 + 0.16 * texture[:, 0]), 2 * pixels.width)
+    core = coverage(body + tumour.radius * (0.22 + 0.09 * texture[:, 0]), 2 * pixels.width)
     return blend(image, cover * core, contrast["necrosis"] * (1 + 0.1 * texture[:, 1]))
 
 # %% ../nbs/02_phantom.ipynb #020059
@@ -696,7 +698,9 @@ def draw_patient(
     # a healthy patient is cut where a tumour might have been, so that the place of a slice does not tell the class
     kind = rng.choice(["glioma", "meningioma", "pituitary"]) if class_name == "notumor" else class_name
     tumour, anatomy = draw_tumour(rng, atlas, kind), draw_anatomy(rng)
-    patient = Patient(class_name=class_name, anatomy=anatomy, contrast=draw_contrast(rng), radius=tumour.radius,
+    # steps of the golden ratio fill [0, 1) evenly: every class, and every long run of patients, has the same weightings
+    position = (np.random.default_rng(seed).random() + number * (np.sqrt(5) - 1) / 2) % 1
+    patient = Patient(class_name=class_name, anatomy=anatomy, contrast=draw_contrast(rng, position=position), radius=tumour.radius,
         focus=to_patient(anatomy, tumour.centre), tumour=None if class_name == "notumor" else tumour,
         coil=draw_waves(rng, 90.0), coil_strength=rng.uniform(0.05, 0.14), noise=rng.uniform(0.008, 0.025))
     return patient, rng

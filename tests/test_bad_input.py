@@ -16,7 +16,7 @@ def tree(tmp_path, phantom_tree) -> Path:
 
 def complaint(folder: Path, **settings) -> str:
     """Return the one sentence that `prepare_scans` raises."""
-    with pytest.raises((ValueError, FileNotFoundError)) as error: prepare_scans(folder, **settings)
+    with pytest.raises((ValueError, OSError)) as error: prepare_scans(folder, **settings)
     message = str(error.value)
     assert "\n" not in message and len(message) < 400
     return message
