@@ -55,12 +55,13 @@ class Config:
     epochs: int = 20  # passes over the unlabelled slices
     n_clusters: int = 4  # K of K-Means and of the Gaussian mixture
     cluster_weight: float = 0.01  # lambda of the clustering term; ours, the source gives none
-    cluster_warmup: int = 0  # epochs over which lambda grows from 0; 0: at once
+    cluster_warmup: int = 0  # epochs over which the weights of the unlabelled terms grow; 0: at once
     reconstruction_weight: float = 1.0  # weight of the reconstruction term, in runs that have a decoder
     anchored: bool = False  # whether labelled slices fix the mixture component of their class
-    consistency_weight: float = 0.0  # weight of cross-entropy between strong view and confident weak view
-    consistency_threshold: float = 0.95  # head confidence from which an unlabelled slice counts, (0, 1]
+    pseudo_label_weight: float = 0.0  # weight of the head's cross-entropy against the responsibilities; needs anchored
+    pseudo_label_threshold: float = 0.95  # responsibility from which an unlabelled slice counts in that term, [0, 1]
     augmentation: str = "paper"  # policy for the labelled slices: "paper", "weak", "strong", "cnn" or "none"
+    unlabelled_augmentation: str = "none"  # policy for the unlabelled slices; the source augments only the labelled
     labelled_batch_size: int = 32  # slices; ours
     unlabelled_batch_size: int = 96  # slices; ours
     learning_rate: float = 1e-3  # ours
@@ -104,6 +105,7 @@ CHOICES = {
     "encoder": ("resnet18", "autoencoder"),
     "init": ("random", "imagenet", "autoencoder"),
     "augmentation": ("none", "paper", "weak", "strong", "cnn"),
+    "unlabelled_augmentation": ("none", "paper", "weak", "strong", "cnn"),
     "schedule": ("constant", "cosine"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
@@ -112,13 +114,13 @@ RANGES = {  # name: (test, words)
         "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
         "cluster_dimensions", "tsne_slices", "pretrain_epochs")},
     **{name: (lambda v: v >= 0, "at least 0") for name in (
-        "cluster_weight", "cluster_warmup", "reconstruction_weight", "consistency_weight", "weight_decay",
+        "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "weight_decay",
         "variance_floor", "seed", "workers", "bootstrap", "denoise_sigma", "closing_radius")},
     **{name: (lambda v: 32 <= v <= 1024 and v % 32 == 0, "a multiple of 32 from 32 to 1024") for name in (
         "image_size", "phantom_size")},
     "label_fraction": (lambda v: 0 <= v <= 1, "from 0 to 1"),
     "test_fraction": (lambda v: 0 < v < 1, "above 0 and below 1"),
-    "consistency_threshold": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+    "pseudo_label_threshold": (lambda v: 0 <= v <= 1, "from 0 to 1"),
     "n_clusters": (lambda v: v >= 2, "at least 2"),
     "learning_rate": (lambda v: 0 < v < float("inf"), "a finite number above 0"),
     "classes": (lambda v: len(set(v)) == len(v) >= 2, "at least two different names"),
@@ -142,6 +144,8 @@ def validate(values: dict[str, Any]) -> Config:
     config = Config(**values)
     if config.init == "imagenet" and config.encoder != "resnet18":
         raise ValueError(f"init='imagenet' needs encoder='resnet18', not {config.encoder!r}.")
+    if config.pseudo_label_weight and not config.anchored:
+        raise ValueError("pseudo_label_weight needs anchored=True: only then is a component the class of the same number.")
     if config.anchored and config.n_clusters != len(config.classes):
         raise ValueError(f"anchored=True needs one cluster per class: n_clusters={config.n_clusters}, "
                          f"{len(config.classes)} classes.")
@@ -152,14 +156,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},  # the defaults above are the paper's settings
     "demo": {
         "image_size": 96,  # enough for the phantoms, and seven times cheaper than 256
-        "skull_strip": "none",  # the paper's method removes only background that is black already
+        "anchored": True,  # with labels at hand, they name the components
+        "cluster_warmup": 4,  # the first clusters are noise
+        "pseudo_label_weight": 1.0,
         "augmentation": "weak",  # heads do not hang upside down
+        "unlabelled_augmentation": "weak",
         "schedule": "cosine",  # ends on a settled network, whose last epoch can be trusted
     },
     "best": {
         "image_size": 128,
         "skull_strip": "none",
+        "anchored": True,
+        "cluster_warmup": 4,
+        "pseudo_label_weight": 1.0,
         "augmentation": "weak",
+        "unlabelled_augmentation": "weak",
         "schedule": "cosine",
     },
 }

@@ -562,7 +562,8 @@ def plot_tsne_frames(
     return figure
 
 # %% ../nbs/12_plots.ipynb #120087
-LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled", "cluster_distance": "cluster distance, unlabelled", "reconstruction": "reconstruction"}
+LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled", "cluster_distance": "cluster distance, unlabelled",
+              "pseudo_labels": "pseudo-labels, unlabelled", "reconstruction": "reconstruction"}
 
 
 @house_style

@@ -30,7 +30,7 @@ from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
 from .config import Config, derived_seed, whole_file
 from .encoders import ClusteringNetwork, make_network
-from .losses import classification_loss, cluster_distance, ramp, reconstruction_loss
+from .losses import classification_loss, cluster_distance, pseudo_label_loss, ramp, reconstruction_loss
 from .metrics import class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores
 
 # %% ../nbs/11_training.ipynb #110005
@@ -265,6 +265,7 @@ def batch_losses(
     labelled: Tensor, labels: Tensor,  # standardised and augmented (B, 1, H, W); ids (B,)
     unlabelled: Tensor, responsibilities: Tensor,  # standardised (U, 1, H, W); (U, K)
     means: Tensor,  # (K, D)
+    threshold: float | None,  # of the pseudo-label term; None: without it
     reconstruct: bool,  # whether the decoder's term is wanted
 ) -> dict[str, Tensor]:  # unweighted scalars by name
     "Every term of the joint objective for one batch."
@@ -273,14 +274,16 @@ def batch_losses(
     known = len(labelled)
     losses = {"cross_entropy": classification_loss(logits[:known], labels),
               "cluster_distance": cluster_distance(embedding[known:], responsibilities, means)}
+    if threshold is not None: losses["pseudo_labels"] = pseudo_label_loss(logits[known:], responsibilities, threshold)
     if reconstruct: losses["reconstruction"] = reconstruction_loss(reconstruction, x)
     return losses
 
 # %% ../nbs/11_training.ipynb #110034
-def loss_weights(config: Config, epoch: int, reconstruct: bool) -> dict[str, float]:
+def loss_weights(config: Config, epoch: int) -> dict[str, float]:
     "Weight of each term in an epoch (from 1)."
-    weights = {"cross_entropy": 1., "cluster_distance": config.cluster_weight * ramp(epoch, config.cluster_warmup)}
-    return {**weights, "reconstruction": config.reconstruction_weight} if reconstruct else weights
+    growing = ramp(epoch, config.cluster_warmup)
+    return {"cross_entropy": 1., "cluster_distance": config.cluster_weight * growing,
+            "pseudo_labels": config.pseudo_label_weight * growing, "reconstruction": config.reconstruction_weight}
 
 
 def joint_epoch(
@@ -294,19 +297,20 @@ def joint_epoch(
     wrapped.train()
     seed = lambda name: derived_seed(config.seed, name, epoch)
     generator = torch.Generator(fabric.device).manual_seed(seed("augmentation"))
-    augment, reconstruct = get_augmentation(config.augmentation), not len(data.labelled)
-    weights, totals = loss_weights(config, epoch, reconstruct), {}
+    augment, augment_unlabelled = map(get_augmentation, (config.augmentation, config.unlabelled_augmentation))
+    threshold = config.pseudo_label_threshold if config.pseudo_label_weight and len(unlabelled) else None
+    weights, totals = loss_weights(config, epoch), {}
     position = {row: place for place, row in enumerate(data.train)}  # responsibilities are in the order of data.train
     means = state.tensors["mixture.means"].to(fabric.device, torch.float32)
     batches = zip(cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")),
                   split_batches(unlabelled, steps, seed("unlabelled")))
     for number, (known, unknown) in enumerate(batches):
         labelled = augment(to_unit_range(data.images, known, fabric.device), generator)
-        x = to_unit_range(data.images, unknown, fabric.device)
+        x = augment_unlabelled(to_unit_range(data.images, unknown, fabric.device), generator)
         gamma = state.tensors["responsibilities"][[position[row] for row in unknown]].to(fabric.device)
         labels = torch.as_tensor(data.labels[known], device=fabric.device)
         losses = batch_losses(wrapped, (labelled - data.mean) / data.std, labels, (x - data.mean) / data.std, gamma,
-                              means, reconstruct)
+                              means, threshold, reconstruct=not len(data.labelled))
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         rate = learning_rate((epoch - 1) * steps + number, config.epochs * steps, config.learning_rate, config.schedule)
         take_step(fabric, state.optimizer, losses["loss"], rate)
@@ -459,7 +463,7 @@ def save_model(
     state: TrainingState,  # of the joint training
     data: TrainingData,
     config: Config,
-) -> None:
+) -> dict:  # the content of model.json; "cluster_classes" holds the class id of each cluster, or None without labels
     "Write the network, the mixture and everything needed to use them."
     labelled = state.tensors["responsibilities"].numpy().argmax(axis=1)[data.labels[data.train] >= 0]
     mapping = map_clusters(contingency(labelled, data.labels[data.labelled], config.n_clusters, data.n_classes))
@@ -474,6 +478,7 @@ def save_model(
     with whole_file(folder / "model.safetensors") as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in {**weights, **mixture}.items()}, temporary)
     with whole_file(folder / "model.json") as temporary: temporary.write_text(json.dumps(description, indent=1))
+    return description
 
 
 def load_model(
