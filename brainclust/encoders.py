@@ -39,14 +39,15 @@ def convolution_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequenti
 
 
 class ConvolutionalEncoder(nn.Module):
-    "Five strided 3x3 convolutions and a linear layer: the first half of a convolutional autoencoder."
+    "Five 3x3 convolutions with maxima and a linear layer: the first half of a convolutional autoencoder."
     dimensions = 128
 
-    def __init__(self, image_size: int):  # pixels, a multiple of 32
+    def __init__(self):
         super().__init__()
-        channels = (1, 16, 32, 64, 128, 128)
-        self.convolutions = nn.Sequential(*[convolution_block(i, o, stride=2) for i, o in zip(channels, channels[1:])])
-        self.linear = nn.Linear(128 * (image_size // 32) ** 2, self.dimensions)
+        channels = (16, 32, 64, 128, 192)
+        blocks = [nn.Sequential(convolution_block(i, o), nn.MaxPool2d(2)) for i, o in zip(channels, channels[1:])]
+        self.convolutions = nn.Sequential(convolution_block(1, channels[0], stride=2), *blocks, nn.AdaptiveMaxPool2d(2))
+        self.linear = nn.Linear(4 * channels[-1], self.dimensions)
 
     def embed(self,
         x: Tensor,  # (B, 1, H, W), standardised
@@ -104,7 +105,7 @@ def make_network(
         raise ValueError(f"encoder={encoder!r}: choose resnet18 or autoencoder.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = ResNetEncoder() if encoder == "resnet18" else ConvolutionalEncoder(image_size)
+        body = ResNetEncoder() if encoder == "resnet18" else ConvolutionalEncoder()
         # The head is made before the decoder, so that adding a decoder does not change it.
         network = ClusteringNetwork(body, n_classes)
         if decoder or encoder == "autoencoder": network.decoder = Decoder(body.dimensions, image_size)

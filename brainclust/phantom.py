@@ -221,7 +221,7 @@ TISSUE_INTENSITY = {  # per weighting, in the order above
 
 def draw_contrast(
     rng: np.random.Generator,
-    odds: tuple[float, ...] = (0.0, 0.88, 0.05, 0.07),  # of the weightings; enhanced T1 is the standard, plain T1 hides tumours
+    odds: tuple[float, ...] = (0.0, 0.92, 0.02, 0.06),  # of the weightings; enhanced T1 is the standard, plain T1 hides tumours
     jitter: float = 0.08,  # relative standard deviation of each tissue's value
     position: float | None = None,  # in [0, 1), chooses the weighting; None draws it
 ) -> dict[str, float]:

@@ -6,7 +6,7 @@
 __all__ = ['TrainingData', 'to_unit_range', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches', 'split_batches',
            'learning_rate', 'TrainingState', 'state_tensors', 'file_digest', 'save_checkpoint', 'load_checkpoint',
            'run_epochs', 'start_training', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'joint_epoch',
-           'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs', 'train_jointly',
+           'view', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs', 'train_jointly',
            'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110002
@@ -30,7 +30,8 @@ from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
 from .config import Config, derived_seed, whole_file
 from .encoders import ClusteringNetwork, make_network
-from .losses import classification_loss, cluster_distance, pseudo_label_loss, ramp, reconstruction_loss
+from .losses import (classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
+                               reconstruction_loss)
 from .metrics import class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores
 
 # %% ../nbs/11_training.ipynb #110005
@@ -263,9 +264,10 @@ def pretrain(
 def batch_losses(
     wrapped: torch.nn.Module,  # the network as Fabric runs it
     labelled: Tensor, labels: Tensor,  # standardised and augmented (B, 1, H, W); ids (B,)
-    unlabelled: Tensor, responsibilities: Tensor,  # standardised (U, 1, H, W); (U, K)
+    unlabelled: Tensor, responsibilities: Tensor,  # standardised, augmented by their policy (U, 1, H, W); (U, K)
     means: Tensor,  # (K, D)
-    threshold: float | None,  # of the pseudo-label term; None: without it
+    targets: Tensor | None,  # (U, C), what the head should say of the unlabelled slices; None: without that term
+    threshold: float,  # confidence from which a target counts
     reconstruct: bool,  # whether the decoder's term is wanted
 ) -> dict[str, Tensor]:  # unweighted scalars by name
     "Every term of the joint objective for one batch."
@@ -274,7 +276,7 @@ def batch_losses(
     known = len(labelled)
     losses = {"cross_entropy": classification_loss(logits[:known], labels),
               "cluster_distance": cluster_distance(embedding[known:], responsibilities, means)}
-    if threshold is not None: losses["pseudo_labels"] = pseudo_label_loss(logits[known:], responsibilities, threshold)
+    if targets is not None: losses["pseudo_labels"] = pseudo_label_loss(logits[known:], targets, threshold)
     if reconstruct: losses["reconstruction"] = reconstruction_loss(reconstruction, x)
     return losses
 
@@ -297,26 +299,38 @@ def joint_epoch(
     wrapped.train()
     seed = lambda name: derived_seed(config.seed, name, epoch)
     generator = torch.Generator(fabric.device).manual_seed(seed("augmentation"))
-    augment, augment_unlabelled = map(get_augmentation, (config.augmentation, config.unlabelled_augmentation))
-    threshold = config.pseudo_label_threshold if config.pseudo_label_weight and len(unlabelled) else None
-    weights, totals = loss_weights(config, epoch), {}
-    position = {row: place for place, row in enumerate(data.train)}  # responsibilities are in the order of data.train
+    weights, totals, places = loss_weights(config, epoch), {}, np.full(len(data.images), -1)
+    places[data.train] = np.arange(len(data.train))  # responsibilities are in the order of data.train
     means = state.tensors["mixture.means"].to(fabric.device, torch.float32)
     batches = zip(cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")),
                   split_batches(unlabelled, steps, seed("unlabelled")))
     for number, (known, unknown) in enumerate(batches):
-        labelled = augment(to_unit_range(data.images, known, fabric.device), generator)
-        x = augment_unlabelled(to_unit_range(data.images, unknown, fabric.device), generator)
-        gamma = state.tensors["responsibilities"][[position[row] for row in unknown]].to(fabric.device)
+        labelled, weak, strong = (view(data, rows, policy, generator, fabric.device) for rows, policy in (
+            (known, config.augmentation), (unknown, "weak"), (unknown, config.unlabelled_augmentation)))
+        gamma = state.tensors["responsibilities"][places[unknown]].to(fabric.device)
+        targets = None
+        if config.pseudo_label_weight and len(unknown):
+            with torch.no_grad(): targets = pseudo_targets(wrapped(weak)[1], gamma)
         labels = torch.as_tensor(data.labels[known], device=fabric.device)
-        losses = batch_losses(wrapped, (labelled - data.mean) / data.std, labels, (x - data.mean) / data.std, gamma,
-                              means, threshold, reconstruct=not len(data.labelled))
+        losses = batch_losses(wrapped, labelled, labels, strong, gamma, means, targets, config.pseudo_label_threshold,
+                              reconstruct=not len(data.labelled))
         losses["loss"] = sum(weights[name] * value for name, value in losses.items())
         rate = learning_rate((epoch - 1) * steps + number, config.epochs * steps, config.learning_rate, config.schedule)
         take_step(fabric, state.optimizer, losses["loss"], rate)
         for name, value in losses.items(): totals[name] = totals.get(name, 0) + value.detach()
         bar.update(len(known) + len(unknown))
     return {**{name: float(value / steps) for name, value in totals.items()}, "learning_rate": rate}
+
+
+def view(
+    data: TrainingData,
+    rows: np.ndarray,  # (B,), which slices
+    policy: str,  # name of an augmentation
+    generator: torch.Generator,  # source of its randomness, on `device`
+    device: torch.device,
+) -> Tensor:  # (B, 1, H, W), standardised
+    "Take a batch of slices, augment and standardise it."
+    return get_augmentation(policy)(to_unit_range(data.images, rows, device), generator).sub(data.mean).div(data.std)
 
 # %% ../nbs/11_training.ipynb #110036
 def cluster_epoch(
