@@ -820,7 +820,7 @@ def make_phantoms(
     return Phantoms(images, masks, brains, pd.DataFrame(rows))
 
 # %% ../nbs/02_phantom.ipynb #020093
-DRAWING = 1  # number of this way of drawing: raised when the same settings give other images
+DRAWING = 2  # number of this way of drawing: raised when the same settings give other images
 
 def holds_phantoms(
     folder: Path,

@@ -36,6 +36,8 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from .config import whole_file
+
 # %% ../nbs/12_plots.ipynb #120005
 CLASS_COLOURS = {"glioma": "#D55E00", "meningioma": "#0072B2", "notumor": "#999999", "pituitary": "#009E73"}
 SPARE_COLOURS = ["#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442"]  # Okabe-Ito colours that no class owns
@@ -131,13 +133,8 @@ def save_figure(
     path = Path(path)
     if path.suffix not in FIGURE_METADATA:
         raise ValueError(f"A figure is saved as .png, .pdf or .svg, not as '{path.name}': change the suffix.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, metadata=FIGURE_METADATA[path.suffix])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 # %% ../nbs/12_plots.ipynb #120024

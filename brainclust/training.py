@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TrainingData', 'to_unit_range', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches', 'split_batches',
            'learning_rate', 'TrainingState', 'state_tensors', 'file_digest', 'save_checkpoint', 'load_checkpoint',
-           'run_epochs', 'start_training', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'joint_epoch',
-           'view', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs', 'train_jointly',
-           'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
+           'run_epochs', 'start_training', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'view',
+           'joint_epoch', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs',
+           'train_jointly', 'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110002
 import hashlib
@@ -288,6 +288,17 @@ def loss_weights(config: Config, epoch: int) -> dict[str, float]:
             "pseudo_labels": config.pseudo_label_weight * growing, "reconstruction": config.reconstruction_weight}
 
 
+def view(
+    data: TrainingData,
+    rows: np.ndarray,  # (B,), which slices
+    policy: str,  # name of an augmentation
+    generator: torch.Generator,  # source of its randomness, on `device`
+    device: torch.device,
+) -> Tensor:  # (B, 1, H, W), standardised
+    "Take a batch of slices, augment and standardise it."
+    return get_augmentation(policy)(to_unit_range(data.images, rows, device), generator).sub(data.mean).div(data.std)
+
+# %% ../nbs/11_training.ipynb #110036
 def joint_epoch(
     fabric: Fabric, wrapped: torch.nn.Module, state: TrainingState, data: TrainingData, config: Config,
     unlabelled: np.ndarray,  # rows for the clustering term; empty for the labelled-only baseline
@@ -305,12 +316,12 @@ def joint_epoch(
     batches = zip(cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")),
                   split_batches(unlabelled, steps, seed("unlabelled")))
     for number, (known, unknown) in enumerate(batches):
-        labelled, weak, strong = (view(data, rows, policy, generator, fabric.device) for rows, policy in (
-            (known, config.augmentation), (unknown, "weak"), (unknown, config.unlabelled_augmentation)))
+        labelled = view(data, known, config.augmentation, generator, fabric.device)
+        strong = view(data, unknown, config.unlabelled_augmentation, generator, fabric.device)
         gamma = state.tensors["responsibilities"][places[unknown]].to(fabric.device)
         targets = None
         if config.pseudo_label_weight and len(unknown):
-            with torch.no_grad(): targets = pseudo_targets(wrapped(weak)[1], gamma)
+            with torch.no_grad(): targets = pseudo_targets(wrapped(view(data, unknown, "weak", generator, fabric.device))[1], gamma)
         labels = torch.as_tensor(data.labels[known], device=fabric.device)
         losses = batch_losses(wrapped, labelled, labels, strong, gamma, means, targets, config.pseudo_label_threshold,
                               reconstruct=not len(data.labelled))
@@ -321,18 +332,7 @@ def joint_epoch(
         bar.update(len(known) + len(unknown))
     return {**{name: float(value / steps) for name, value in totals.items()}, "learning_rate": rate}
 
-
-def view(
-    data: TrainingData,
-    rows: np.ndarray,  # (B,), which slices
-    policy: str,  # name of an augmentation
-    generator: torch.Generator,  # source of its randomness, on `device`
-    device: torch.device,
-) -> Tensor:  # (B, 1, H, W), standardised
-    "Take a batch of slices, augment and standardise it."
-    return get_augmentation(policy)(to_unit_range(data.images, rows, device), generator).sub(data.mean).div(data.std)
-
-# %% ../nbs/11_training.ipynb #110036
+# %% ../nbs/11_training.ipynb #110038
 def cluster_epoch(
     state: TrainingState,  # its tensors "responsibilities" (N_train, K) and "mixture.*" are replaced
     embeddings: np.ndarray,  # (N, D), of all slices
@@ -352,7 +352,7 @@ def cluster_epoch(
                      **{f"mixture.{name}": torch.from_numpy(value.copy()) for name, value in vars(mixture).items()}}
     return responsibilities
 
-# %% ../nbs/11_training.ipynb #110037
+# %% ../nbs/11_training.ipynb #110039
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
     "Share of right predictions among the slices whose truth is known; NaN if there is none."
     known = labels >= 0
@@ -382,7 +382,7 @@ def measure_clusters(
            "alarm": collapse_alarm(responsibilities[data.train], rank)}
     return row, by_cluster
 
-# %% ../nbs/11_training.ipynb #110039
+# %% ../nbs/11_training.ipynb #110041
 def save_outputs(path: Path, **arrays: np.ndarray) -> None:
     "Write arrays as one safetensors file, embeddings in half precision."
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
@@ -397,7 +397,7 @@ def load_outputs(
     "Read what the test slices came out as after an epoch."
     return {name: value.float().numpy() for name, value in load_file(folder / f"epoch_{epoch:03d}.safetensors").items()}
 
-# %% ../nbs/11_training.ipynb #110040
+# %% ../nbs/11_training.ipynb #110042
 def train_jointly(
     fabric: Fabric,
     network: ClusteringNetwork,  # trained in place
@@ -431,7 +431,7 @@ def train_jointly(
     return run_epochs(state, config.epochs, run_epoch, folder, "joint training",
                       steps * config.labelled_batch_size * bool(len(data.labelled)) + len(data.unlabelled), on_epoch)
 
-# %% ../nbs/11_training.ipynb #110048
+# %% ../nbs/11_training.ipynb #110050
 def train_labelled_only(
     fabric: Fabric,
     network: ClusteringNetwork,  # trained in place
@@ -457,7 +457,7 @@ def train_labelled_only(
 
     return run_epochs(state, config.epochs, run_epoch, folder, "labelled only", steps * config.labelled_batch_size, on_epoch)
 
-# %% ../nbs/11_training.ipynb #110052
+# %% ../nbs/11_training.ipynb #110054
 def tensorboard_writer(
     folder: Path,  # one subfolder per training
 ) -> Callable[[str, dict], None]:  # to be passed as `on_epoch`
@@ -471,7 +471,7 @@ def tensorboard_writer(
                 if isinstance(value, (int, float)) and not math.isnan(value): writer.add_scalar(column, value, row["epoch"])
     return write
 
-# %% ../nbs/11_training.ipynb #110055
+# %% ../nbs/11_training.ipynb #110057
 def save_model(
     folder: Path,  # gets model.safetensors and model.json
     state: TrainingState,  # of the joint training
