@@ -171,7 +171,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 96,  # shows the smallest tumours of the phantoms
         "encoder": "autoencoder",  # eight times cheaper than the ResNet: minutes on two cores
         "epochs": 30,
-        "labelled_batch_size": 32, "unlabelled_batch_size": 96,
+        "unlabelled_batch_size": 48,
         "learning_rate": 2e-3,
     },
     "best": {**TAUGHT, "image_size": 128},
