@@ -221,7 +221,8 @@ def run_epochs(
 # %% ../nbs/11_training.ipynb #110028
 def start_training(fabric: Fabric, network: ClusteringNetwork, config: Config) -> tuple[TrainingState, torch.nn.Module]:
     "Return a fresh state and the network as Fabric runs it."
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
+                                  fused=True)  # one pass over the weights instead of a dozen
     wrapped, optimizer = fabric.setup(network, optimizer)
     return TrainingState(network, optimizer), wrapped
 
