@@ -185,9 +185,12 @@ def load_checkpoint(
         groups[group][name] = value
     state.network.load_state_dict(groups["network"])
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     for name, value in groups["optimizer"].items():
         number, name = name.split(".", 1)
-        moments.setdefault(int(number), {})[name] = value
+        # The fused optimiser walks through memory: moments must lie there in the order of their weights (channels last).
+        laid_out = torch.empty_like(parameters[int(number)]).copy_(value) if value.dim() else value
+        moments.setdefault(int(number), {})[name] = laid_out
     state.optimizer.load_state_dict({"state": moments, "param_groups": state.optimizer.state_dict()["param_groups"]})
     state.epoch, state.history, state.seconds = record["epoch"], record["history"], record["seconds"]
     state.tensors = groups["tensors"]
