@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['UNIMPORTANT', 'SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METHOD_NAMES', 'config_record', 'check_resume', 'Run',
-           'without_nan', 'add_table', 'add_figure', 'finish', 'describe_data', 'check_same_data', 'prediction_table',
-           'score_method', 'compare_methods', 'best_matching', 'summarise', 'macro_scores', 'claims_table',
-           'tidy_claims', 'tidy_methods', 'notebook_path', 'last_lines', 'tidy_outputs', 'run_report',
+           'without_nan', 'add_table', 'list_artefact', 'add_figure', 'finish', 'describe_data', 'check_same_data',
+           'prediction_table', 'score_method', 'compare_methods', 'best_matching', 'summarise', 'macro_scores',
+           'claims_table', 'tidy_claims', 'tidy_methods', 'notebook_path', 'last_lines', 'tidy_outputs', 'run_report',
            'parse_parameters', 'report_command']
 
 # %% ../nbs/18_report.ipynb #180002
@@ -72,7 +72,7 @@ class Run:
         self.folder = Path(config.out or default).expanduser().absolute()
         check_resume(config, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config, self.seconds, self.artefacts, self.notes = config, {}, [], []
+        self.config, self.seconds, self.artefacts, self.notes = config, {}, {}, []
 
     def resolve(self, device: str, precision: str) -> str:
         "Write `config.json` with what 'auto' became, and return the precision, that of the first start when resumed."
@@ -118,9 +118,16 @@ def add_table(
     paper: str = "",  # number in the reproduced study, such as "Table 5.1"
 ) -> pd.DataFrame:  # the table itself, so that a notebook cell can show it
     "Write `tables/<name>.csv`."
+    if title: list_artefact(run, f"tables/{name}.csv", f"tables/{name}.csv", title, paper)
     with whole_file(run.folder / "tables" / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
-    if title: run.artefacts.append({"paper": paper, "title": title, "file": f"tables/{name}.csv", "numbers": f"tables/{name}.csv"})
     return table
+
+
+def list_artefact(run: Run, file: str, numbers: str, title: str, paper: str) -> None:
+    "Add a row to the manifest, or renew it; `ValueError` when another row's numbers lie in the same file and would be lost."
+    other = [row["title"] for row in run.artefacts.values() if row["numbers"] == numbers and row["file"] != file]
+    if other: raise ValueError(f"{numbers} already belongs to '{other[0]}'; give '{title}' another name.")
+    run.artefacts[file] = {"paper": paper, "title": title, "file": file, "numbers": numbers}
 
 
 def add_figure(
@@ -132,9 +139,9 @@ def add_figure(
     paper: str = "",  # number in the reproduced study, such as "Figure 5.1"
 ) -> Figure:  # the figure itself, so that a notebook cell can show it
     "Write `figures/<name>.png` and the numbers behind it."
+    list_artefact(run, f"figures/{name}.png", f"tables/{name}.csv", title, paper)
     add_table(run, name, numbers)
     save_figure(figure, run.folder / "figures" / f"{name}.png")
-    run.artefacts.append({"paper": paper, "title": title, "file": f"figures/{name}.png", "numbers": f"tables/{name}.csv"})
     return figure
 
 # %% ../nbs/18_report.ipynb #180013
@@ -144,7 +151,7 @@ def finish(
     results: dict[str, Any],  # headline numbers, from `summarise`
 ) -> dict[str, Any]:  # the content of run.json
     "Write `tables/artefacts.csv` and `run.json`; raises `FileNotFoundError` if an artefact is not there."
-    manifest = pd.DataFrame(run.artefacts, columns=["paper", "title", "file", "numbers"])
+    manifest = pd.DataFrame(run.artefacts.values(), columns=["paper", "title", "file", "numbers"])
     for name in {*manifest.file, *manifest.numbers}:
         if not (run.folder / name).exists(): raise FileNotFoundError(f"{name} is in the manifest but not in {run.folder}.")
     with whole_file(run.folder / "tables" / "artefacts.csv") as temporary: manifest.to_csv(temporary, index=False)
