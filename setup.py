@@ -24,7 +24,7 @@ setup(
     package_dir={"brainclust": "brainclust", "brainclust.notebooks": "nbs"},
     package_data={"brainclust": ["*.py"], "brainclust.notebooks": ["*.ipynb"]},
     install_requires=settings["requirements"].split(),
-    extras_require={"dev": settings["dev_requirements"].split()},
+    extras_require={name.removesuffix("_requirements"): settings[name].split() for name in settings if name.endswith("_requirements")},
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": ["brainclust=brainclust._modidx:d"],

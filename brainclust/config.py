@@ -4,24 +4,28 @@
 
 # %% auto #0
 __all__ = ['CLASSES', 'CHOICES', 'RANGES', 'TAUGHT', 'PRESETS', 'Config', 'validate', 'make_config', 'new_names', 'derived_seed',
-           'choose_device', 'bfloat16_speedup', 'choose_precision', 'versions', 'whole_file']
+           'choose_device', 'bfloat16_speedup', 'choose_precision', 'versions', 'whole_file', 'beside',
+           'publish_folder', 'remove_stale_builds', 'whole_folder', 'default_cache_folder']
 
 # %% ../nbs/00_config.ipynb #000002
 import os
 import platform
+import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+from uuid import uuid4
 
 import numpy as np
-import torch
 import yaml
+
+if TYPE_CHECKING: import torch  # imported where it is used: commands that only read images start without it
 
 # %% ../nbs/00_config.ipynb #000005
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -32,11 +36,13 @@ class Config:
     """Everything that decides the outcome of a run; build it with `make_config`."""
     preset: str = "paper"  # name of the preset that the other values started from
     # what is read
-    data: str = "phantom"  # "phantom", or a folder of slices
+    data: str = "phantom"  # "phantom", the name of a public collection, or a folder of slices
     out: str | None = None  # run directory; None: runs/<time>-<preset>
     classes: tuple[str, ...] = CLASSES  # names in the order of their ids
     label_fraction: float = 0.2  # share of the training slices whose label is used, [0, 1]; 0: none
     test_fraction: float = 0.2  # share set apart when the data have no test split, (0, 1)
+    volume_plane: str = "axial"  # plane in which NIfTI volumes are cut into slices: "axial", "coronal" or "sagittal"
+    volume_step: int = 1  # every how many slices of a volume one is read; neighbours resemble each other
     phantom_patients: int = 100  # synthetic patients per class
     phantom_slices: int = 5  # slices per synthetic patient
     phantom_size: int = 128  # pixels; height and width of the phantoms as they are written
@@ -80,7 +86,7 @@ class Config:
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     precision: str = "auto"  # "auto", "32-true", "bf16-mixed" or "16-mixed"
     workers: int = 0  # threads and processes for reading and preparing; 0: one per core
-    cache: str | None = None  # folder of the slice cache and the phantoms; None: the user's cache folder
+    cache: str | None = None  # folder of the slice cache, unpacked volumes and phantoms; None: `default_cache_folder()`
     resume: bool = False  # whether to go on from the run directory's checkpoint
 
 # %% ../nbs/00_config.ipynb #000007
@@ -101,6 +107,7 @@ def _coerce(name: str, value: Any, annotation: Any) -> Any:
 
 # %% ../nbs/00_config.ipynb #000010
 CHOICES = {
+    "volume_plane": ("axial", "coronal", "sagittal"),
     "skull_strip": ("paper", "filled", "none"),
     "encoder": ("resnet18", "autoencoder"),
     "init": ("random", "imagenet", "autoencoder"),
@@ -111,7 +118,7 @@ CHOICES = {
 }
 RANGES = {  # name: (test, words)
     **{name: (lambda v: v >= 1, "at least 1") for name in (
-        "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
+        "volume_step", "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
         "cluster_dimensions", "tsne_slices", "pretrain_epochs")},
     **{name: (lambda v: v >= 0, "at least 0") for name in (
         "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "weight_decay",
@@ -221,8 +228,9 @@ def derived_seed(
 # %% ../nbs/00_config.ipynb #000027
 def choose_device(
     name: str = "auto",  # "auto", or a device name of PyTorch
-) -> torch.device:  # CUDA before Apple's MPS before the CPU
+) -> "torch.device":  # CUDA before Apple's MPS before the CPU
     "Return the device to run on; raises `ValueError` when the one that was asked for is not there."
+    import torch
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try: device = torch.device(name)
@@ -237,6 +245,7 @@ def bfloat16_speedup(
     repeats: int = 10,  # measured passes of each kind, in turn; the fastest counts
 ) -> float:  # seconds in float32 / seconds in bfloat16, for one convolution forward and backward on the CPU
     "Measure how much faster a ResNet's typical convolution runs in bfloat16 on this processor."
+    import torch
     def prepare(dtype: torch.dtype) -> tuple[torch.nn.Module, torch.Tensor]:
         return (torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last),
                 torch.ones(8, 64, 32, 32, dtype=dtype).to(memory_format=torch.channels_last))
@@ -252,10 +261,11 @@ def bfloat16_speedup(
 
 
 def choose_precision(
-    device: torch.device,
+    device: "torch.device",
     name: str = "auto",  # "auto", or a precision of Lightning Fabric
 ) -> str:  # "32-true", "bf16-mixed" or "16-mixed"
     "Return the precision to train in: what was asked for, else the fastest that this hardware does well."
+    import torch
     if name != "auto": return name
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False): return "bf16-mixed"
@@ -267,7 +277,7 @@ def choose_precision(
 def versions() -> dict[str, str]:
     "Return the versions of Python, of the platform and of the libraries that decide numbers."
     names = ("brainclust", "torch", "torchvision", "lightning-fabric", "scikit-learn", "scikit-image", "opencv-python",
-             "numpy", "pandas", "torchmetrics", "nilearn")
+             "numpy", "pandas", "torchmetrics", "nilearn", "pillow", "pydicom", "nibabel", "h5py")
     return {"python": platform.python_version(), "platform": platform.platform(),
             **{name: metadata.version(name) for name in names}}
 
@@ -295,3 +305,59 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+# %% ../nbs/00_config.ipynb #000037
+def beside(
+    final: Path,  # where the finished folder will be
+) -> Path:  # a new name in the same folder
+    "A temporary sibling's name, which no other builder has."
+    return final.with_name(f"{final.name}.{uuid4().hex}.building")
+
+
+def publish_folder(
+    built: Path,  # finished temporary folder
+    final: Path,  # its place, in the same parent folder
+    is_whole: Callable[[Path], bool],  # whether a folder holds the same thing, undamaged
+) -> None:
+    "Rename a built folder into place unless a whole one is there already; a damaged one is replaced."
+    try: os.replace(built, final)
+    except OSError:
+        if is_whole(final): return  # another run was faster
+        damaged = beside(final)
+        os.replace(final, damaged)  # in one step: nobody can open a half-deleted folder
+        shutil.rmtree(damaged, ignore_errors=True)
+        os.replace(built, final)
+
+# %% ../nbs/00_config.ipynb #000038
+def remove_stale_builds(
+    parent: Path,  # where finished folders and their builders' folders lie
+    age: float = 86400.,  # seconds; no build takes a day
+) -> None:
+    "Delete the folders that killed builders left."
+    for folder in parent.glob("*.building"):
+        try: stale = time.time() - folder.stat().st_mtime > age
+        except FileNotFoundError: continue  # its builder finished just now
+        if stale: shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def whole_folder(
+    final: Path,  # the folder to build; its parent is made
+    is_whole: Callable[[Path], bool],  # whether a folder holds the same thing, undamaged
+) -> Iterator[Path]:  # an empty temporary folder beside it
+    "Give a folder to fill, and rename it to `final` if the block succeeds, remove it if the block fails."
+    final.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale_builds(final.parent)
+    temporary = beside(final)
+    temporary.mkdir()
+    try:
+        yield temporary
+        publish_folder(temporary, final, is_whole)
+    finally: shutil.rmtree(temporary, ignore_errors=True)
+
+# %% ../nbs/00_config.ipynb #000042
+def default_cache_folder() -> Path:
+    "$BRAINCLUST_CACHE, else $XDG_CACHE_HOME/brainclust, else ~/.cache/brainclust."
+    if os.environ.get("BRAINCLUST_CACHE"): return Path(os.environ["BRAINCLUST_CACHE"])
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "brainclust"

@@ -10,7 +10,8 @@ __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 
            'plot_skull_stripping', 'plot_tensor_preparation', 'plot_workflow', 'tsne_frames', 'plot_tsne_frames',
            'plot_losses', 'plot_accuracy', 'plot_confusion', 'plot_method_comparison', 'plot_pseudo_labels',
            'gallery_selection', 'plot_gallery', 'plot_claims', 'plot_seconds', 'plot_responsibilities',
-           'plot_reconstructions']
+           'plot_reconstructions', 'plot_image_sizes', 'plot_intensity_histograms', 'plot_windowing', 'plot_quality',
+           'plot_shortcuts', 'plot_suspects']
 
 # %% ../nbs/12_plots.ipynb #120002
 import math
@@ -30,7 +31,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Polyline
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from PIL import Image
 from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
@@ -176,7 +177,8 @@ def _outside_legend(
 ) -> None:
     "A legend above or below all axes, with as many columns as the figure is wide."
     keys = [Patch(color=colour, label=_wrapped([name])[0]) for name, colour in palette.items()]
-    columns = max(1, min(len(keys), int(figure.get_figwidth() / 1.3)))  # an entry of 16 characters needs 1.3 inches or more
+    widest = max(len(line) for key in keys for line in key.get_label().split("\n"))
+    columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.45 + 0.065 * widest))))  # inches for patch, gap and each letter
     figure.legend(handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
 
 # %% ../nbs/12_plots.ipynb #120028
@@ -347,7 +349,7 @@ WORKFLOW_BOXES = {
     "gmm": (1, 1, "Gaussian mixture", "starts from the\nK-Means centres"),
     "responsibilities": (0, 1, "Responsibilities", "γ: one share per\nslice and cluster"),
     "distance": (0, 2, "Cluster distance", "Σ γ ‖z − μ‖²\n{n_unlabelled:,} unlabelled"),
-    "loss": (1.5, 2, "Joint loss", "cross-entropy\n+ λ · distance\nλ = {lambda:g}"),
+    "loss": (1.5, 2, "Joint loss", "cross-entropy\n+ {lambda:g} · distance\n+ {pseudo_labels:g} · pseudo-labels"),
     "cross_entropy": (3, 2, "Cross-entropy", "against the\ngiven labels"),
     "head": (4, 2, "Class head", "one score per class\n{n_labelled:,} labelled"),
 }
@@ -359,7 +361,7 @@ WORKFLOW_ARROWS = [
 
 # %% ../nbs/12_plots.ipynb #120061
 BOX_WIDTH, BOX_HEIGHT = 1.55, 0.88  # inches
-WORKFLOW_NUMBERS = ("n_files", "n_removed", "n_labelled", "n_unlabelled", "n_test", "n_clusters", "lambda", "epochs", "image_size", "encoder", "embedding_size")
+WORKFLOW_NUMBERS = ("n_files", "n_removed", "n_labelled", "n_unlabelled", "n_test", "n_clusters", "lambda", "pseudo_labels", "epochs", "image_size", "encoder", "embedding_size")
 
 
 def _box_centre(
@@ -1005,4 +1007,193 @@ def plot_reconstructions(
     for axis, text in zip(axes[:, 0], ("input", "reconstruction", "difference")):
         axis.set_ylabel(text)
     figure.colorbar(axes[2, 0].images[0], ax=axes, label="difference", shrink=0.32, anchor=(0, 0.04), aspect=12)  # of all rows, so that columns stay aligned
+    return figure
+
+# %% ../nbs/12_plots.ipynb #120163
+@house_style
+def plot_image_sizes(
+    table: pd.DataFrame,  # columns width, height (pixels) and class_name, one row per slice
+) -> Figure:
+    "Width and height of the slices, one panel per class. Raises ValueError for missing columns."
+    _check_table(table, ["width", "height", "class_name"])
+    names = list(dict.fromkeys([name for name in CLASS_COLOURS if (table["class_name"] == name).any()] + sorted(table["class_name"].unique())))
+    palette, columns = class_palette(names), min(4, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure, axes = new_figure(max(3, 2.1 * columns), 0.7 + 2.1 * rows, rows, columns, sharex=True, sharey=True)
+    limit = 1.15 * table[["width", "height"]].to_numpy().max()
+    for axis in axes.flat[len(names):]:
+        axis.set_axis_off()
+    for axis, name in zip(axes.flat, names):
+        sizes = table[table["class_name"] == name].groupby(["width", "height"]).size()
+        width, height = np.array(list(sizes.index), float).T
+        axis.plot([0, limit], [0, limit], color="#DDDDDD", linewidth=1, zorder=0)  # square pictures
+        axis.scatter(width, height, s=10 + 250 * sizes / len(table), color=palette[name], alpha=0.6, linewidths=0)
+        counts = f"{sizes.sum():,} slices, {len(sizes):,} size{'s' if len(sizes) > 1 else ''}"
+        axis.set(xlim=(0, limit), ylim=(0, limit), aspect="equal", title=f"{_wrapped([name or 'unknown'], 20)[0]}\n{counts}")
+        axis.title.set_size(8)
+    figure.supxlabel("width, pixels", fontsize=9)
+    figure.supylabel("height, pixels", fontsize=9)
+    return figure
+
+# %% ../nbs/12_plots.ipynb #120169
+@house_style
+def plot_intensity_histograms(
+    histograms: pd.DataFrame,  # tidy: stage, class_name, value (left edge of the bin), share (of the pixels)
+) -> Figure:
+    "Histograms of the grey levels per stage (rows) and class (columns). Raises ValueError for missing columns."
+    _check_table(histograms, ["stage", "class_name", "value", "share"])
+    stages, names = list(histograms["stage"].unique()), list(histograms["class_name"].unique())
+    names = [n for n in CLASS_COLOURS if n in names] + [n for n in names if n not in CLASS_COLOURS]
+    palette = class_palette(names)
+    figure, axes = new_figure(1 + 1.75 * len(names), 0.4 + 1.7 * len(stages), len(stages), len(names), sharey=True, sharex="row")
+    lowest = max(1e-5, histograms.loc[histograms["share"] > 0, "share"].min())
+    for row, stage in zip(axes, stages):
+        of_stage = histograms[histograms["stage"] == stage]
+        mean = of_stage.groupby("value")["share"].mean().clip(lower=lowest / 2)
+        for axis, name in zip(row, names):
+            line = of_stage[of_stage["class_name"] == name].sort_values("value")
+            axis.fill_between(line["value"], line["share"].clip(lower=lowest / 2), lowest / 2, step="post", color=palette[name], alpha=0.6, linewidth=0)
+            axis.step(mean.index, mean, where="post", color="#555555", linewidth=1)
+            axis.set(yscale="log", ylim=(lowest / 2, 1.5))
+            axis.minorticks_off()
+        row[0].set_ylabel(_wrapped([stage], 18)[0])
+    for axis, name in zip(axes[0], names):
+        axis.set_title(_wrapped([name or "unknown"], 18)[0])
+    figure.supxlabel("grey value", fontsize=9)
+    figure.supylabel("share of the pixels", fontsize=9)
+    return figure
+
+# %% ../nbs/12_plots.ipynb #120175
+@house_style
+def plot_windowing(
+    image: np.ndarray,  # (H, W) uint8, as read
+    windowed: Mapping[str, tuple[np.ndarray, float, float]],  # name to the slice after windowing and the window's bounds in grey levels
+) -> Figure:
+    "One slice before and after each window, with its histograms."
+    figure, axes = new_figure(max(4.2, 2.1 * (1 + len(windowed))), 3.7, 2, 1 + len(windowed), height_ratios=[1.6, 1], sharey="row")
+    columns = {"as read": (image, *(np.nan,) * 2), **windowed}
+    for (picture, histogram), (name, (pixels, low, high)) in zip(axes.T, columns.items()):
+        _show_slice(picture, pixels, name, vmin=0, vmax=255)
+        histogram.hist(np.ravel(pixels), bins=64, range=(0, 256), color="#56B4E9")
+        histogram.set(yscale="log", xlim=(0, 256), xticks=[0, 128, 255], xlabel=f"{low:.0f} to {high:.0f} becomes 0 to 255" if np.isfinite(low) else "grey level")
+        histogram.xaxis.label.set_size(8)
+        histogram.minorticks_off()
+    for i, (name, (_, low, high)) in enumerate(windowed.items()):
+        for bound in (low, high):
+            axes[1, 0].axvline(bound, color=SERIES_COLOURS[i % 4], linestyle="--", linewidth=1)
+    axes[1, 0].set_ylabel("pixels")
+    return figure
+
+# %% ../nbs/12_plots.ipynb #120181
+def _draw_quality(
+    axis: Axes,  # gets the points
+    quality: pd.DataFrame,  # class_name, signal_to_noise, sharpness
+    palette: Mapping[str, str],  # class name to colour
+) -> None:
+    "Draw signal-to-noise against sharpness, a colour per class; a slice without either is left out."
+    for name, colour in palette.items():
+        of = quality[(quality["class_name"] == name) & quality["sharpness"].gt(0) & quality["signal_to_noise"].gt(0)]
+        axis.scatter(of["signal_to_noise"], of["sharpness"], s=8, color=colour, alpha=0.6, linewidths=0, label=name or "unknown", rasterized=True)
+    axis.set(xscale="log", yscale="log", xlabel="signal-to-noise ratio", ylabel="sharpness")
+    for line in (axis.xaxis, axis.yaxis):
+        line.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        line.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.minorticks_off()
+
+
+def _number_points(
+    axis: Axes,  # has the points, on logarithmic axes
+    x: np.ndarray,  # (n,) data coordinates, NaN for a slice that is not drawn
+    y: np.ndarray,  # (n,)
+    size: tuple[float, float] = (220, 210),  # points, roughly, of the axes: numbers are kept apart on that scale
+) -> None:
+    "Ring the odd ones and number each at the nearest place that is free of other numbers."
+    turns = np.arange(2, 10) * np.pi / 4  # upwards first
+    places = [(r * np.cos(a), r * np.sin(a)) for r in (11, 22, 33, 44) for a in turns]
+    spans = np.ptp(np.log([axis.get_xlim(), axis.get_ylim()]), axis=1)
+    taken = []
+    for i, point in enumerate(np.column_stack([x, y])):
+        if not np.isfinite(point).all(): continue
+        axis.plot(*point, "o", markersize=7, markerfacecolor="none", markeredgecolor="black", markeredgewidth=1)
+        own = np.log(point) / spans * size
+        free = [place for place in places if all(np.abs(own + place - other).max() > 14 for other in taken)]
+        place = (free or places)[0]
+        taken.append(own + place)
+        axis.annotate("", point, place, textcoords="offset points", arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 5, "shrinkB": 4})
+        axis.annotate(str(i + 1), point, place, textcoords="offset points", ha="center", va="center", fontsize=8, weight="bold")
+
+# %% ../nbs/12_plots.ipynb #120182
+@house_style
+def plot_quality(
+    quality: pd.DataFrame,  # class_name, signal_to_noise, sharpness; one row per slice
+    odd: pd.DataFrame,  # row (position in `quality`) and why; the oddest first
+    thumbnails: Sequence[np.ndarray],  # slices (H, W) uint8 of the first rows of `odd`, at most 8 are shown
+) -> Figure:
+    "Quality of all slices, with the odd ones as numbered thumbnails. Raises ValueError for missing columns."
+    _check_table(quality, ["class_name", "signal_to_noise", "sharpness"])
+    shown = odd.head(min(8, len(thumbnails)))
+    figure = PlotFigure(figsize=(9.5, 4.3), dpi=SCREEN_DPI, layout="constrained")
+    grid = figure.add_gridspec(2, 5, width_ratios=[3.6, 1, 1, 1, 1])
+    axis = figure.add_subplot(grid[:, 0])
+    names = list(quality["class_name"].unique())
+    palette = class_palette([n for n in CLASS_COLOURS if n in names] + [n for n in names if n not in CLASS_COLOURS])
+    _draw_quality(axis, quality, palette)
+    points = quality.iloc[shown["row"]][["signal_to_noise", "sharpness"]].to_numpy(float)
+    _number_points(axis, *np.where(points > 0, points, np.nan).T)
+    for i, (image, why, row) in enumerate(zip(thumbnails, shown["why"], shown["row"])):
+        panel = figure.add_subplot(grid[i // 4, 1 + i % 4])
+        _show_slice(panel, image, vmin=0, vmax=255)
+        name = quality["class_name"].iloc[row] or "unknown"
+        panel.set_title("\n".join([*textwrap.wrap(f"{i + 1}: {name}", 16), *textwrap.wrap(why, 16)]), fontsize=8)
+    _outside_legend(figure, {name or "unknown": colour for name, colour in palette.items()}, "upper")
+    _note(figure, [f"{len(odd):,} of {len(quality):,} slices are odd; {len(shown)} are shown."])
+    return figure
+
+# %% ../nbs/12_plots.ipynb #120188
+@house_style
+def plot_shortcuts(
+    table: pd.DataFrame,  # tidy: method, test_set ("given"/"clean"), accuracy in [0, 1], and optionally low, high, chance
+    real: Sequence[str] = (),  # the methods that look at the whole slice, drawn in another colour
+) -> Figure:
+    "Accuracy of shortcuts and of the real methods as dots with intervals, and what always naming the largest class gives."
+    _check_table(table, ["method", "test_set", "accuracy"])
+    methods, test_sets = list(table["method"].unique()), list(table["test_set"].unique())
+    positions = _row_positions(len(methods), len(test_sets))
+    figure, axes = new_figure(7, 1 + max(0.24 * positions.size, 0.32 * len(methods))); axis = axes[0, 0]
+    axis.set(xlim=(0, 1.12), xticks=np.linspace(0, 1, 6), xlabel="accuracy", ylim=(len(methods) - 0.5, -0.5))
+    markers = dict(zip(test_sets, "osD^"))
+    for row in table.to_dict("records"):
+        y, colour = positions[methods.index(row["method"]), test_sets.index(row["test_set"])], "#000000" if row["method"] in real else "#D55E00"
+        axis.plot(row["accuracy"], y, markers[row["test_set"]], color=colour, markersize=6, markerfacecolor="white" if row["test_set"] == "given" else colour, zorder=3)
+        axis.plot([row.get("chance", np.nan)] * 2, [y - 0.15, y + 0.15], color="#777777", linewidth=2, zorder=2)
+        _draw_interval(axis, y, row, colour)
+        _write_value(axis, y, row["accuracy"], row)
+    axis.set_yticks(range(len(methods)), _wrapped(methods, 26))
+    axis.hlines(np.arange(1, len(methods)) - 0.5, *axis.get_xlim(), color="#DDDDDD", linewidth=0.8)
+    keys = [Line2D([], [], linestyle="", marker=m, color="#777777", markerfacecolor="white" if n == "given" else "#777777", label=f"{n} test set") for n, m in markers.items()]
+    keys += [Patch(color="#D55E00", label="shortcut"), *([Patch(color="#000000", label="whole slice")] if len(real) else [])]
+    keys += [Line2D([], [], linestyle="", marker="|", markersize=8, markeredgewidth=2, color="#777777", label="chance")]
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), columnspacing=1)
+    return figure
+
+# %% ../nbs/12_plots.ipynb #120194
+@house_style
+def plot_suspects(
+    images: Sequence[np.ndarray],  # N slices (H, W) uint8; sizes may differ
+    suspects: pd.DataFrame,  # given, suggested, probability; N rows, the most suspect first
+    columns: int = 6,  # slices per row
+) -> Figure:
+    "Suspect labels as framed thumbnails, given above and suggested below. Raises ValueError when there is none or the numbers differ."
+    _check_table(suspects, ["given", "suggested", "probability"])
+    if len(images) != len(suspects):
+        raise ValueError(f"plot_suspects got {len(images)} slices for {len(suspects)} suspects: give one slice for each.")
+    palette = class_palette(list(dict.fromkeys([*suspects["given"], *suspects["suggested"]])))
+    columns = max(1, min(columns, len(suspects)))
+    rows = math.ceil(len(suspects) / columns)
+    figure, axes = new_figure(max(2.5, 1.45 * columns), 1.95 * rows, rows, columns)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image, row in zip(axes.flat, images, suspects.itertuples()):
+        _frame_slice(axis, image, palette[row.given], f"{row.suggested}?\n{row.probability:.2f}")
+        axis.set_title(row.given, fontsize=8, color="black")
     return figure

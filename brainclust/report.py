@@ -391,7 +391,7 @@ def run_report(
     out = Path(config.out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{config.preset}").expanduser().absolute()
     check_resume(config, out)
     out.mkdir(parents=True, exist_ok=True)
-    if config.data != "phantom": given["data"] = str(Path(config.data).expanduser().absolute())
+    if Path(config.data).expanduser().exists(): given["data"] = str(Path(config.data).expanduser().absolute())  # else a name
     target = out / "train.ipynb"
     try:
         papermill.execute_notebook(notebook_path("train"), target, {**given, "out": str(out)}, kernel_name="python3",

@@ -29,7 +29,7 @@ def test_broken_and_blank_and_copied_files_are_listed(tree):
     (tree / "Training" / "glioma" / "text.png").write_text("not an image")
     (tree / "Training" / "glioma" / "empty.png").touch()
     shutil.copy(slices[1], tree / "Training" / "glioma" / "copy.png")
-    scans, removed, sentences = prepare_scans(tree)
+    scans, removed, sentences, _, _ = prepare_scans(tree)
     assert len(scans) == whole
     assert {Path(path).name for path in removed.path} >= {"cut.png", "text.png", "empty.png"}
     assert len(removed) == 4 and removed.reason.str.len().gt(0).all()
@@ -48,7 +48,7 @@ def test_one_class_only(tree):
     for folder in tree.glob("*/*"):
         if folder.name != "glioma": shutil.rmtree(folder)
     assert "1 class" in complaint(tree)
-    scans, _, _ = prepare_scans(tree, label_fraction=0)  # without labels it can still be clustered
+    scans = prepare_scans(tree, label_fraction=0).table  # without labels it can still be clustered
     assert (scans.label == -1).all()
 
 
@@ -64,7 +64,7 @@ def test_label_fraction_that_leaves_a_class_empty(tree):
 
 def test_missing_test_split_is_made(tree):
     shutil.rmtree(tree / "Testing")
-    scans, _, sentences = prepare_scans(tree, test_fraction=.25)
+    scans, _, sentences, _, _ = prepare_scans(tree, test_fraction=.25)
     assert any("no test split" in sentence for sentence in sentences)
     shares = (scans.split == "test").groupby(scans.true_label).mean()
     assert shares.between(.1, .4).all()
