@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 from tqdm import tqdm
 
@@ -812,7 +813,9 @@ def make_phantoms(
     jobs = (delayed(draw_patient_slices)(atlas, seed, p.class_name, p.number, slices_per_patient, image_size)
             for p in patients.itertuples())
     drawn = Parallel(n_jobs=workers, return_as="generator")(jobs)  # in order, and notebook-safe on every system
-    drawn = list(tqdm(drawn, total=len(patients), desc="drawing phantoms", unit="patient", disable=not progress))
+    try: drawn = list(tqdm(drawn, total=len(patients), desc="drawing phantoms", unit="patient", disable=not progress))
+    finally:
+        if workers > 1: get_reusable_executor().shutdown()  # idle processes would hold up the end of a forked caller for minutes
     rows = [dict(name=f"{p.patient}_s{s:02d}.png", label=CLASSES.index(p.class_name), class_name=p.class_name,
                  patient=p.patient, split=p.split, plane=plane, weighting=weighting)
             for p, (*_, planes, weighting) in zip(patients.itertuples(), drawn) for s, plane in enumerate(planes)]
