@@ -887,7 +887,8 @@ def map_threads(
 ) -> list:  # results in the order of the items
     "Map in threads with a progress bar, which appears only when the work takes longer than a second."
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        return list(tqdm(pool.map(function, items), label, len(items), unit="file", delay=1))
+        try: return list(tqdm(pool.map(function, items), label, len(items), unit="file", delay=1))
+        finally: pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for the other files
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
