@@ -189,7 +189,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-
+# %% ../nbs/00_config.ipynb #00split2
 def make_config(
     preset: str = "demo",  # "demo", "paper" or "best"
     overrides: dict | str | None = None,  # further settings, as a dict or as YAML text such as "{epochs: 3}"

@@ -243,7 +243,7 @@ def compare_methods(
     if "clusters" not in correct: correct["clusters (best matching)"] = best_matching(truth, table.cluster.to_numpy())
     return pd.DataFrame([score_method(method, right, table, draws) for method, right in correct.items()], columns=columns)
 
-
+# %% ../nbs/18_report.ipynb #18split2
 def best_matching(
     truth: np.ndarray,  # (M,), ids from 0
     clusters: np.ndarray,  # (M,), ids from 0
