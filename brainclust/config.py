@@ -48,7 +48,7 @@ class Config:
     phantom_size: int = 128  # pixels; height and width of the phantoms as they are written
     # how a slice is prepared
     image_size: int = 256  # pixels; height and width that the encoder sees
-    skull_strip: str = "paper"  # "paper", "filled" (its holes closed) or "none"
+    skull_strip: str = "paper"  # "paper", "filled" (its holes closed), "synth" (a learnt brain mask), "synth_mask" (that mask alone, a control) or "none"
     denoise_sigma: float = 3.0  # pixels of the original slice; Gaussian blur before Otsu's threshold
     otsu_relax: float = -5.0  # grey levels added to Otsu's threshold
     closing_radius: int = 5  # pixels; elliptical kernel of the closing and the opening
@@ -108,7 +108,7 @@ def _coerce(name: str, value: Any, annotation: Any) -> Any:
 # %% ../nbs/00_config.ipynb #000010
 CHOICES = {
     "volume_plane": ("axial", "coronal", "sagittal"),
-    "skull_strip": ("paper", "filled", "none"),
+    "skull_strip": ("paper", "filled", "synth", "synth_mask", "none"),
     "encoder": ("resnet18", "autoencoder"),
     "init": ("random", "imagenet", "autoencoder"),
     "augmentation": ("none", "paper", "weak", "strong", "cnn"),
@@ -189,7 +189,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# %% ../nbs/00_config.ipynb #00split2
+# %% ../nbs/00_config.ipynb #000015
 def make_config(
     preset: str = "demo",  # "demo", "paper" or "best"
     overrides: dict | str | None = None,  # further settings, as a dict or as YAML text such as "{epochs: 3}"
@@ -208,7 +208,7 @@ def make_config(
         raise ValueError(f"{', '.join(twice)}: given both as a parameter and in overrides; give it once.")
     return validate({**PRESETS[preset], **(overrides or {}), **given, "preset": preset})
 
-# %% ../nbs/00_config.ipynb #000021
+# %% ../nbs/00_config.ipynb #000023
 def new_names(
     before: set[str],  # names that existed before the parameters cell
     namespace: dict[str, Any],  # the notebook's `globals()`
@@ -216,7 +216,7 @@ def new_names(
     "Return the variables that a parameters cell, and papermill's cell after it, brought in."
     return {name: value for name, value in namespace.items() if name not in before and not name.startswith("_")}
 
-# %% ../nbs/00_config.ipynb #000024
+# %% ../nbs/00_config.ipynb #000026
 def derived_seed(
     seed: int,  # the run's seed, >= 0
     *names: str | int,  # what the random numbers are for, such as "augmentation", 3
@@ -225,7 +225,7 @@ def derived_seed(
     words = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
     return int(np.random.SeedSequence([seed, *words]).generate_state(1)[0] >> 1)
 
-# %% ../nbs/00_config.ipynb #000027
+# %% ../nbs/00_config.ipynb #000029
 def choose_device(
     name: str = "auto",  # "auto", or a device name of PyTorch
 ) -> "torch.device":  # CUDA before Apple's MPS before the CPU
@@ -240,7 +240,7 @@ def choose_device(
         raise ValueError(f"device={name!r}: this machine has no such device; use device='auto' or 'cpu'.")
     return device
 
-# %% ../nbs/00_config.ipynb #000028
+# %% ../nbs/00_config.ipynb #000030
 def bfloat16_speedup(
     repeats: int = 10,  # measured passes of each kind, in turn; the fastest counts
 ) -> float:  # seconds in float32 / seconds in bfloat16, for one convolution forward and backward on the CPU
@@ -273,7 +273,7 @@ def choose_precision(
     if device.type == "cpu" and bfloat16_speedup() > 1.3: return "bf16-mixed"
     return "32-true"  # MPS: autocast there was not measured to be faster
 
-# %% ../nbs/00_config.ipynb #000031
+# %% ../nbs/00_config.ipynb #000033
 def versions() -> dict[str, str]:
     "Return the versions of Python, of the platform and of the libraries that decide numbers."
     names = ("brainclust", "torch", "torchvision", "lightning-fabric", "scikit-learn", "scikit-image", "opencv-python",
@@ -281,7 +281,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "platform": platform.platform(),
             **{name: metadata.version(name) for name in names}}
 
-# %% ../nbs/00_config.ipynb #000034
+# %% ../nbs/00_config.ipynb #000036
 @contextmanager
 def whole_file(
     path: str | Path,  # the file to write; its folder is made
@@ -306,7 +306,7 @@ def _umask() -> int:
     os.umask(mask)
     return mask
 
-# %% ../nbs/00_config.ipynb #000037
+# %% ../nbs/00_config.ipynb #000039
 def beside(
     final: Path,  # where the finished folder will be
 ) -> Path:  # a new name in the same folder
@@ -328,7 +328,7 @@ def publish_folder(
         shutil.rmtree(damaged, ignore_errors=True)
         os.replace(built, final)
 
-# %% ../nbs/00_config.ipynb #000038
+# %% ../nbs/00_config.ipynb #000040
 def remove_stale_builds(
     parent: Path,  # where finished folders and their builders' folders lie
     age: float = 86400.,  # seconds; no build takes a day
@@ -355,7 +355,7 @@ def whole_folder(
         publish_folder(temporary, final, is_whole)
     finally: shutil.rmtree(temporary, ignore_errors=True)
 
-# %% ../nbs/00_config.ipynb #000042
+# %% ../nbs/00_config.ipynb #000044
 def default_cache_folder() -> Path:
     "$BRAINCLUST_CACHE, else $XDG_CACHE_HOME/brainclust, else ~/.cache/brainclust."
     if os.environ.get("BRAINCLUST_CACHE"): return Path(os.environ["BRAINCLUST_CACHE"])

@@ -6,18 +6,19 @@
 __all__ = ['MINIMUM_SIDE', 'MAXIMUM_SIDE', 'CHENG_CLASSES', 'MAXIMUM_SLICE_BYTES', 'MAXIMUM_VOLUME_BYTES', 'DICOM_SUFFIXES',
            'DEFLATED', 'PLANES', 'NOBODY', 'IDENTIFYING_TAGS', 'SLICE_READERS', 'VOLUME_SUFFIXES', 'CLASS_ALIASES',
            'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'MASK_FOLDERS', 'SYSTEM_NAMES', 'SCAN_COLUMNS', 'RESERVED_COLUMNS',
-           'NAME_ENDINGS', 'UNPACK_VERSION', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'UnreadableSlice', 'VolumeFile',
-           'stretch_to_uint8', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'decode_picture', 'cheng_field',
-           'inflated_size', 'load_matlab_5', 'load_cheng', 'decode_cheng', 'read_tumour_mask', 'parse_dicom',
-           'frame_count', 'check_dicom_image', 'plane_of', 'frame_attributes', 'dicom_facts', 'dicom_notes',
-           'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom', 'file_suffix',
+           'NAME_ENDINGS', 'UNPACK_VERSION', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'MASK_SUFFIXES', 'UnreadableSlice',
+           'VolumeFile', 'stretch_to_uint8', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'decode_picture',
+           'cheng_field', 'inflated_size', 'load_matlab_5', 'load_cheng', 'decode_cheng', 'read_tumour_mask',
+           'parse_dicom', 'frame_count', 'check_dicom_image', 'plane_of', 'frame_attributes', 'dicom_facts',
+           'dicom_notes', 'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom', 'file_suffix',
            'failure_reason', 'reasons_for_failures', 'decode_slice', 'check_file', 'read_file', 'read_slice',
            'squash_name', 'normalise_class_name', 'find_files', 'is_readable_name', 'is_segmentation', 'first_known',
            'split_of', 'labels_from_tree', 'first_few', 'read_csv_rows', 'index_files', 'find_named_files',
            'translate_column', 'labels_from_csv', 'DecodedVolume', 'nifti_shape', 'load_nifti', 'cut_slice',
            'decode_nifti', 'decode_multiframe', 'patient_from_name', 'empty_slices', 'read_unpacked', 'write_unpacked',
            'unpack_volume', 'inspect_file', 'map_threads', 'quiet_libraries', 'list_scan_files', 'refusal',
-           'label_files', 'settle_labels', 'join_facts', 'note_sentences', 'read_scan_table', 'class_counts']
+           'label_files', 'settle_labels', 'join_facts', 'note_sentences', 'read_scan_table', 'mask_path', 'read_mask',
+           'class_counts']
 
 # %% ../nbs/01_data.ipynb #010002
 import gzip, hashlib, io, json, logging, os, re, stat, warnings, zlib
@@ -1036,6 +1037,33 @@ def read_scan_table(
     return table[SCAN_COLUMNS + [c for c in table if c not in SCAN_COLUMNS]].reset_index(drop=True), unreadable
 
 # %% ../nbs/01_data.ipynb #010158
+MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+def mask_path(
+    path: str | Path,  # of a slice: images/NAME.SUFFIX, or Cheng's .mat
+) -> str:  # of masks/NAME.* beside the folder images, of the .mat itself, or "" when there is none
+    "Where the mask of a slice lies."
+    path = Path(path)
+    if path.suffix.lower() == ".mat": return str(path)
+    if path.parent.name.lower() != "images": return ""
+    candidates = [path.parent.with_name("masks")/(path.stem + suffix) for suffix in MASK_SUFFIXES]
+    return next((str(candidate) for candidate in candidates if candidate.exists()), "")
+
+def read_mask(
+    path: str | Path,  # from `mask_path`, not ""
+    shape: tuple[int, int] | None = None,  # (H, W) of its slice; None: any
+) -> np.ndarray:  # (H, W) bool, True in the tumour
+    "Read a mask, drawn as 0 and 1 or as black and white; raises `UnreadableSlice` when its shape is not its slice's."
+    if Path(path).suffix.lower() == ".mat": mask = read_tumour_mask(path)
+    else:
+        pixels = read_slice(path)
+        mask = pixels > (127 if pixels.max() > 1 else 0)  # JPEG leaves greys around the outline
+    if shape is not None and mask.shape != tuple(shape):
+        raise UnreadableSlice(f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]} and its slice {shape[1]} x {shape[0]} pixels; "
+                              "give each slice a mask of its own size.")
+    return mask
+
+# %% ../nbs/01_data.ipynb #010162
 def class_counts(
     table: pd.DataFrame,  # a scan table
 ) -> pd.DataFrame:  # class_name, split, slices; unlabelled slices last, as "unlabelled"

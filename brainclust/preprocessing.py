@@ -6,7 +6,7 @@
 __all__ = ['CACHE_VERSION', 'window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square',
            'preprocess_slice', 'cache_key', 'single_threaded_opencv', 'prepare_file', 'iterate_preprocessed',
            'write_images', 'open_slice_cache', 'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram',
-           'dataset_mean_std', 'scale_to_unit', 'standardise']
+           'dataset_mean_std', 'scale_to_unit', 'standardise', 'prepare_mask', 'prepare_masks']
 
 # %% ../nbs/05_preprocessing.ipynb #050003
 import json
@@ -26,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from .config import default_cache_folder, whole_folder
-from .data import decode_slice
+from .data import decode_slice, read_mask
 from .skull_stripping import skull_strip_2d
 
 # %% ../nbs/05_preprocessing.ipynb #050006
@@ -280,3 +280,22 @@ def standardise(
 ) -> torch.Tensor:  # like x, mean 0 and standard deviation 1 over the training part
     "Subtract the data set's mean and divide by its standard deviation."
     return (x - mean) / std
+
+# %% ../nbs/05_preprocessing.ipynb #050057
+def prepare_mask(
+    path: str,  # from `mask_path`; "": no mask
+    image_size: int,  # pixels
+) -> np.ndarray:  # bool (image_size, image_size), all False without a mask
+    "Read, pad and resize one mask as `preprocess_slice` does with its slice."
+    if not path: return np.zeros((image_size, image_size), bool)
+    return resize_square(pad_to_square(read_mask(path) * np.uint8(255)), image_size) >= 128
+
+def prepare_masks(
+    paths: list[str],  # one per slice, "" without a mask
+    image_size: int,  # pixels
+    workers: int = 0,  # threads; 0: one per core
+) -> np.ndarray:  # bool (N, image_size, image_size), in the order of the paths
+    "Read and resize the masks of many slices in parallel."
+    with single_threaded_opencv(), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        masks = tqdm(pool.map(prepare_mask, paths, repeat(image_size)), total=len(paths), desc="reading masks", unit="mask", delay=1)
+        return np.stack(list(masks)) if len(paths) else np.zeros((0, image_size, image_size), bool)
