@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CACHE_VERSION', 'window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square',
-           'preprocess_slice', 'cache_key', 'single_threaded_opencv', 'prepare_file', 'iterate_preprocessed',
+           'preprocess_slice', 'cache_key', 'single_threaded_pool', 'prepare_file', 'iterate_preprocessed',
            'write_images', 'open_slice_cache', 'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram',
            'dataset_mean_std', 'scale_to_unit', 'standardise', 'prepare_mask', 'prepare_masks']
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from .config import default_cache_folder, whole_folder
 from .data import decode_slice, read_mask
-from .skull_stripping import skull_strip_2d
+from .skull_stripping import brain_weights_digest, skull_strip_2d
 
 # %% ../nbs/05_preprocessing.ipynb #050006
 def window(
@@ -88,7 +88,7 @@ def resize_square(
 def preprocess_slice(
     image: np.ndarray,  # uint8 (H, W), at its original resolution
     image_size: int,  # pixels; side of the square result
-    skull_strip: str = "paper",  # "paper" or "none", see `skull_strip_2d`
+    skull_strip: str = "paper",  # a method of `skull_strip_2d`
     denoise_sigma: float = 3.,  # pixels of the original slice, for the mask only
     otsu_relax: float = -5.,  # grey levels
     closing_radius: int = 5,  # pixels of the original slice
@@ -108,18 +108,25 @@ def cache_key(
     sha256s: list[str],  # of the files, in the order of the slices
     settings: dict,  # of `preprocess_slice`
 ) -> str:  # 32 hexadecimal digits
-    "Hash the contents, their order, the settings and the format's version into a folder name."
-    described = json.dumps([CACHE_VERSION, sorted(settings.items()), list(sha256s)])
+    "Hash the contents, their order, the settings, the stripper's weights and the format's version into a folder name."
+    learnt = {"weights": brain_weights_digest()} if settings["skull_strip"] in ("synth", "synth_mask") else {}
+    described = json.dumps([CACHE_VERSION, sorted((settings | learnt).items()), list(sha256s)])
     return sha256(described.encode()).hexdigest()[:32]
 
 # %% ../nbs/05_preprocessing.ipynb #050025
 @contextmanager
-def single_threaded_opencv():
-    "Turn OpenCV's own threads off inside the block and restore their number after it."
-    threads = cv2.getNumThreads()
+def single_threaded_pool(
+    workers: int = 0,  # threads; 0: one per core
+):  # yields the pool
+    "A pool of threads in which OpenCV and PyTorch use one thread each; their own numbers are restored after it."
+    opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
-    try: yield
-    finally: cv2.setNumThreads(threads)
+    pool = ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
+    try: yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the other slices
+        cv2.setNumThreads(opencv)
+        torch.set_num_threads(pytorch)
 
 
 def prepare_file(
@@ -143,9 +150,7 @@ def iterate_preprocessed(
     workers: int = 0,  # threads; 0: one per core
 ) -> Iterator[np.ndarray]:  # uint8 (image_size, image_size), in the order of the paths
     "Read and preprocess slices in parallel."
-    with single_threaded_opencv(), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        try: yield from pool.map(prepare_file, paths, sha256s, repeat(settings))
-        finally: pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for the other slices
+    with single_threaded_pool(workers) as pool: yield from pool.map(prepare_file, paths, sha256s, repeat(settings))
 
 # %% ../nbs/05_preprocessing.ipynb #050028
 def write_images(
@@ -296,6 +301,6 @@ def prepare_masks(
     workers: int = 0,  # threads; 0: one per core
 ) -> np.ndarray:  # bool (N, image_size, image_size), in the order of the paths
     "Read and resize the masks of many slices in parallel."
-    with single_threaded_opencv(), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with single_threaded_pool(workers) as pool:
         masks = tqdm(pool.map(prepare_mask, paths, repeat(image_size)), total=len(paths), desc="reading masks", unit="mask", delay=1)
         return np.stack(list(masks)) if len(paths) else np.zeros((0, image_size, image_size), bool)
