@@ -324,7 +324,7 @@ def plot_learning_curves(
 
 # %% ../nbs/15_baselines.ipynb #150045
 PROBES = {  # name: (classifier, what is chosen by cross-validation)
-    "linear probe": (LogisticRegression(max_iter=2000), {"C": [1e-3, 1e-2, 1e-1, 1.]}),
+    "linear probe": (LogisticRegression(max_iter=2000), {"C": [1e-4, 1e-3, 1e-2, 1e-1, 1.]}),
     "k nearest neighbours": (KNeighborsClassifier(weights="distance"), {"n_neighbors": [1, 3, 5, 10, 20]}),
     "small perceptron": (MLPClassifier((64,), max_iter=150, random_state=0), {"alpha": [1e-4, 1e-2, 1.]}),
 }

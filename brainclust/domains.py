@@ -23,12 +23,12 @@ from tqdm import tqdm
 
 from .baselines import fit_probe
 from .cleaning import add_groups, clean_scan_table, duplicate_pairs, group_keys, measure_slices
-from .config import CLASSES
+from .config import CLASSES, whole_folder
 from .data import read_scan_table
 from .encoders import ClusteringNetwork
 from .metrics import accuracy_interval
-from .phantom import (PLANES, Patient, Phantoms, draw_contrast, draw_patient, load_atlas, patient_table, phantom_slice,
-                                write_files)
+from .phantom import (DRAWING, PLANES, Patient, Phantoms, draw_contrast, draw_patient, holds_phantoms, load_atlas,
+                                patient_table, phantom_slice, write_files)
 from .training import TrainingData, embed_slices, split_batches, to_unit_range
 
 # %% ../nbs/23_domains.ipynb #230005
@@ -80,10 +80,11 @@ def write_scanner(
     scanner: Scanner,
     **drawing: float,  # the other arguments of `scanner_phantoms`
 ) -> Path:  # the folder
-    "Write a scanner's phantoms as any data set lies; a folder that is there already is kept."
-    if (folder / "settings.json").exists(): return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    write_files(scanner_phantoms(scanner, **drawing), folder, drawing)
+    "Write a scanner's phantoms as any data set lies; raises FileExistsError when the folder holds something else."
+    settings = drawing | dict(scanner=repr(scanner), drawing=DRAWING)
+    if holds_phantoms(folder, settings): return folder
+    with whole_folder(folder, lambda built: holds_phantoms(built, settings)) as temporary:
+        write_files(scanner_phantoms(scanner, **drawing), temporary, settings)
     return folder
 
 # %% ../nbs/23_domains.ipynb #230009

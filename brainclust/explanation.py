@@ -76,8 +76,8 @@ class ClusterScores(nn.Module):
 # %% ../nbs/13_explanation.ipynb #130012
 METHODS = {"gradcam": GradCAM, "gradcam++": GradCAMpp, "layercam": LayerCAM}
 LAYERS = {  # from fine to coarse; their maps are multiplied
-    "ConvolutionalEncoder": ("encoder.convolutions.2.0", "encoder.convolutions.2", "encoder.convolutions.3.0"),
-    "ResNetEncoder": ("encoder.resnet.layer1", "encoder.resnet.layer2"),
+    "ConvolutionalEncoder": tuple(f"encoder.convolutions.{name}" for name in ("1", "2.0", "2", "3.0")),
+    "ResNetEncoder": tuple(f"encoder.resnet.{name}" for name in ("relu", "layer1", "layer2", "layer3")),
 }
 LADDERS = {  # all layers worth comparing, from fine to coarse
     "ConvolutionalEncoder": [f"encoder.convolutions.{name}" for name in ("0", "1.0", "1", "2.0", "2", "3.0", "3", "4.0", "4")],

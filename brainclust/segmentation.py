@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['METRICS', 'CANDIDATE_WEIGHTS', 'TUMOUR_VIEWS', 'EXPERT', 'FOUND', 'iou', 'mask_edge', 'hausdorff_95', 'score_masks',
            'score_intervals', 'level_counts', 'rank_levels', 'disc', 'kmeans_steps', 'bright_sheets', 'regions',
-           'box_around', 'bridge_gaps', 'smooth_slice', 'propose_regions', 'shape_numbers', 'SliceMaps', 'slice_maps',
-           'describe_region', 'candidate_scores', 'Choice', 'choose_region', 'skip_features', 'TumourUNet', 'make_unet',
-           'segmentation_loss', 'augment_pair', 'MaskedSlices', 'UNetSettings', 'segmentation_epoch', 'train_unet',
-           'tumour_probabilities', 'choose_masks', 'draw_outlines', 'plot_outlines', 'plot_kmeans_steps', 'plot_choice',
-           'plot_scores', 'plot_mask_counts']
+           'box_around', 'bridge_gaps', 'smooth_slice', 'propose_regions', 'roundness', 'SliceMaps', 'slice_maps',
+           'describe_region', 'with_squares', 'fit_candidate_weights', 'candidate_scores', 'Choice', 'choose_region',
+           'skip_features', 'TumourUNet', 'make_unet', 'segmentation_loss', 'augment_pair', 'MaskedSlices',
+           'UNetSettings', 'segmentation_epoch', 'train_unet', 'tumour_probabilities', 'choose_masks', 'draw_outlines',
+           'plot_outlines', 'plot_kmeans_steps', 'plot_choice', 'plot_scores', 'plot_mask_counts']
 
-# %% ../nbs/14_segmentation.ipynb #140002
+# %% ../nbs/14_segmentation.ipynb #140003
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,16 @@ from lightning_fabric import Fabric
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# %% ../nbs/14_segmentation.ipynb #140003
+# %% ../nbs/14_segmentation.ipynb #140004
 from scipy.ndimage import binary_erosion, distance_transform_edt
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from sklearn.cluster import KMeans
+from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from tqdm import tqdm
 
-# %% ../nbs/14_segmentation.ipynb #140004
+# %% ../nbs/14_segmentation.ipynb #140005
 from .augmentation import Augmentation, change_intensity, sampling_grid
 from .config import derived_seed
 from .encoders import ClusteringNetwork, ResNetEncoder, make_network
@@ -43,7 +44,7 @@ from .preprocessing import window_percentile
 from .skull_stripping import dice, fill_holes
 from .training import TrainingState, cycle_batches, learning_rate, run_epochs, take_step
 
-# %% ../nbs/14_segmentation.ipynb #140007
+# %% ../nbs/14_segmentation.ipynb #140008
 def iou(
     mask: np.ndarray,  # bool (H, W)
     truth: np.ndarray,  # bool (H, W)
@@ -52,7 +53,7 @@ def iou(
     union = (mask | truth).sum()
     return float((mask & truth).sum() / union) if union else 1.
 
-# %% ../nbs/14_segmentation.ipynb #140011
+# %% ../nbs/14_segmentation.ipynb #140012
 def mask_edge(
     mask: np.ndarray,  # bool (H, W)
 ) -> np.ndarray:  # bool (H, W)
@@ -74,7 +75,7 @@ def hausdorff_95(
     distances = [distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])]
     return float(max(np.percentile(d, 95) for d in distances) * spacing)
 
-# %% ../nbs/14_segmentation.ipynb #140015
+# %% ../nbs/14_segmentation.ipynb #140016
 METRICS = ("dice", "iou", "hd95")
 
 def score_masks(
@@ -88,7 +89,7 @@ def score_masks(
     rows = [(dice(m, t), iou(m, t), hausdorff_95(m, t, spacing), not m.any(), not t.any()) for m, t in zip(masks, truths)]
     return pd.DataFrame(rows, columns=[*METRICS, "empty_prediction", "empty_truth"])
 
-# %% ../nbs/14_segmentation.ipynb #140017
+# %% ../nbs/14_segmentation.ipynb #140018
 def score_intervals(
     scores: pd.DataFrame,  # one row per slice: class_name, patient and the metrics
     metrics: Sequence[str] = METRICS,  # columns to average; NaN is left out
@@ -103,7 +104,7 @@ def score_intervals(
             rows.append((name, metric, *accuracy_interval(known[metric], known["patient"], draws), len(known)))
     return pd.DataFrame(rows, columns=["class_name", "metric", "mean", "low", "high", "slices"])
 
-# %% ../nbs/14_segmentation.ipynb #140020
+# %% ../nbs/14_segmentation.ipynb #140021
 def level_counts(
     image: np.ndarray,  # uint8 (H, W)
     brain: np.ndarray,  # bool (H, W)
@@ -111,7 +112,7 @@ def level_counts(
     "How many pixels of the brain have each grey level."
     return np.bincount(image[brain], minlength=256)
 
-# %% ../nbs/14_segmentation.ipynb #140022
+# %% ../nbs/14_segmentation.ipynb #140023
 def rank_levels(
     counts: np.ndarray,  # (256,) from `level_counts`, at least one above 0
     clusters: int,  # 2 or more; fewer are used when there are fewer grey levels
@@ -131,14 +132,14 @@ def rank_levels(
     else: raise ValueError(f"unknown clustering of grey levels {method!r}: choose kmeans or gmm")
     return centres.argsort().argsort()[model.predict(np.arange(256.)[:, None])]
 
-# %% ../nbs/14_segmentation.ipynb #140024
+# %% ../nbs/14_segmentation.ipynb #140025
 def disc(
     radius: int,  # pixels, 0 or more
 ) -> np.ndarray:  # uint8 (2 radius + 1, 2 radius + 1)
     "A round kernel for erosion and dilation."
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
 
-# %% ../nbs/14_segmentation.ipynb #140026
+# %% ../nbs/14_segmentation.ipynb #140027
 def kmeans_steps(
     image: np.ndarray,  # uint8 (H, W)
     brain: np.ndarray,  # bool (H, W), from `skull_strip_2d`
@@ -152,7 +153,7 @@ def kmeans_steps(
     dilated = cv2.dilate(eroded, disc(radius))
     return {"windowed": windowed, "bright": bright > 0, "eroded": eroded > 0, "dilated": dilated > 0}
 
-# %% ../nbs/14_segmentation.ipynb #140030
+# %% ../nbs/14_segmentation.ipynb #140031
 def bright_sheets(
     smooth: np.ndarray,  # uint8 (H, W), windowed and smoothed
     brain: np.ndarray,  # bool (H, W), not empty
@@ -179,7 +180,7 @@ def regions(
     filled = [fill_holes((numbers == n).astype(np.uint8)) > 0 for n in wanted]
     return [region for region in filled if region.sum() <= areas[1]]
 
-# %% ../nbs/14_segmentation.ipynb #140032
+# %% ../nbs/14_segmentation.ipynb #140033
 def box_around(
     region: np.ndarray,  # bool (H, W), not empty
     margin: int,  # pixels
@@ -199,7 +200,7 @@ def bridge_gaps(
     whole[box] = fill_holes(cv2.morphologyEx(region[box].astype(np.uint8), cv2.MORPH_CLOSE, disc(radius))) > 0
     return whole
 
-# %% ../nbs/14_segmentation.ipynb #140033
+# %% ../nbs/14_segmentation.ipynb #140034
 def smooth_slice(
     image: np.ndarray,  # uint8 (H, W)
     brain: np.ndarray,  # bool (H, W)
@@ -207,7 +208,7 @@ def smooth_slice(
     "Window a slice to its brain and even out its noise."
     return cv2.GaussianBlur(window_percentile(np.where(brain, image, np.uint8(0))), (0, 0), len(image) / 200)
 
-# %% ../nbs/14_segmentation.ipynb #140035
+# %% ../nbs/14_segmentation.ipynb #140036
 def propose_regions(
     smooth: np.ndarray,  # uint8 (H, W), from `smooth_slice`
     brain: np.ndarray,  # bool (H, W)
@@ -228,26 +229,24 @@ def propose_regions(
         if 1.1 * region.sum() < whole.sum() <= limits[1]: found[whole.tobytes()] = whole
     return np.array(list(found.values())) if found else np.zeros((0, *smooth.shape), bool)
 
-# %% ../nbs/14_segmentation.ipynb #140037
-def shape_numbers(
+# %% ../nbs/14_segmentation.ipynb #140038
+def roundness(
     region: np.ndarray,  # uint8 0/1 (H, W), one connected region
-) -> tuple[float, float]:  # area over that of its convex hull, 4 pi area over squared perimeter; both at most 1
-    "How compact a region is."
+) -> float:  # at most 1, which is a disc
+    "4 pi times the area over the squared perimeter."
     outline = max(cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], key=len)
-    area, perimeter = region.sum(), cv2.arcLength(outline, True) + 1
-    return min(1., area / (cv2.contourArea(cv2.convexHull(outline)) + 1)), min(1., 4 * np.pi * area / perimeter ** 2)
+    return float(min(1., 4 * np.pi * region.sum() / (cv2.arcLength(outline, True) + 1) ** 2))
 
-# %% ../nbs/14_segmentation.ipynb #140039
+# %% ../nbs/14_segmentation.ipynb #140040
 @dataclass(frozen=True)
 class SliceMaps:
     "What the candidates of one slice are measured on."
     brain: np.ndarray  # bool (H, W), not empty
     levels: np.ndarray  # float (H, W), grey levels in standard deviations from the brain's mean; 0 outside
-    mirrored: np.ndarray  # the same, mirrored about the brain's vertical middle line
     rim: np.ndarray  # bool (H, W), the outermost 3 % of the picture's side
     cam: np.ndarray  # float (H, W), evidence in multiples of its mean over the brain
 
-# %% ../nbs/14_segmentation.ipynb #140040
+# %% ../nbs/14_segmentation.ipynb #140041
 def slice_maps(
     smooth: np.ndarray,  # uint8 (H, W), from `smooth_slice`
     brain: np.ndarray,  # bool (H, W), not empty
@@ -256,14 +255,12 @@ def slice_maps(
     "Prepare the maps of a slice; a map without evidence counts as uniform."
     inside = smooth[brain].astype(float)
     levels = np.where(brain, (smooth - inside.mean()) / max(inside.std(), 1.), 0)
-    columns = np.rint(2 * np.nonzero(brain)[1].mean() - np.arange(smooth.shape[1])).astype(int)
-    mirrored = np.where((columns >= 0) & (columns < len(columns)), levels[:, columns % len(columns)], 0)
     padded = cv2.copyMakeBorder(brain.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     evidence = cam[brain].mean()
-    return SliceMaps(brain, levels, mirrored, depth < .03 * len(brain), cam / evidence if evidence > 0 else np.ones(cam.shape))
+    return SliceMaps(brain, levels, depth < .03 * len(brain), cam / evidence if evidence > 0 else np.ones(cam.shape))
 
-# %% ../nbs/14_segmentation.ipynb #140041
+# %% ../nbs/14_segmentation.ipynb #140042
 def describe_region(
     region: np.ndarray,  # bool (H, W), one candidate
     maps: SliceMaps,
@@ -275,26 +272,50 @@ def describe_region(
     mask, inside, brain, levels = region[box].astype(np.uint8), region[box], maps.brain[box], maps.levels[box]
     ring = lambda radius: levels[(cv2.dilate(mask, disc(radius)) > 0) & ~inside & brain]
     level, around, near = levels[inside].mean(), ring(reach), ring(max(1, round(.012 * side)))
-    solidity, roundness = shape_numbers(mask)
     return {"size": np.log(region.sum() / maps.brain.sum()), "brightness": level,
             "contrast": level - around.mean() if around.size else 0., "edge": level - near.mean() if near.size else 0.,
-            "solidity": solidity, "roundness": roundness, "rim": maps.rim[box][inside].mean(),
-            "asymmetry": level - maps.mirrored[box][inside].mean(), "spread": levels[inside].std(),
+            "roundness": roundness(mask), "rim": maps.rim[box][inside].mean(),
+            "spread": levels[inside].std(),
             "evidence": np.log(maps.cam[box][inside].mean() + .05), "evidence_share": maps.cam[box][inside].sum() / maps.cam[maps.brain].sum()}
 
-# %% ../nbs/14_segmentation.ipynb #140043
-CANDIDATE_WEIGHTS = {"contrast": .2, "edge": .2, "solidity": .5, "evidence": .3, "rim": -.5, "asymmetry": .05}
+# %% ../nbs/14_segmentation.ipynb #140044
+def with_squares(
+    numbers: pd.DataFrame,  # one row per candidate, from `describe_region`
+) -> pd.DataFrame:
+    "Add the square of the size, so that neither the smallest nor the largest is best."
+    return numbers.assign(size_squared=numbers["size"] ** 2)
+
+# %% ../nbs/14_segmentation.ipynb #140045
+def fit_candidate_weights(
+    numbers: pd.DataFrame,  # one row per candidate, from `describe_region`
+    dices: np.ndarray,  # (C,), of each candidate with the true mask
+    slices: np.ndarray,  # (C,), which slice each belongs to
+    strength: float = 30.,  # of the penalty, on numbers of standard deviation 1
+) -> dict[str, float]:  # by column of `with_squares`
+    "Learn what a good candidate looks like."
+    table = with_squares(numbers).reset_index(drop=True)
+    groups = pd.Series(slices).groupby(slices)
+    centred = table - table.groupby(slices).transform("mean")
+    gain = pd.Series(dices) - pd.Series(dices).groupby(slices).transform("mean")
+    scale = centred.std()
+    model = Ridge(strength, fit_intercept=False).fit(centred / scale, gain, sample_weight=1 / groups.transform("size"))
+    return dict(zip(table.columns, model.coef_ / scale))
+
+# %% ../nbs/14_segmentation.ipynb #140049
+CANDIDATE_WEIGHTS = {
+    "size": 0.0057, "brightness": 0.0129, "contrast": 0.0157, "edge": 0.0345,
+    "roundness": 0.1202, "rim": -0.0099, "spread": -0.0423, "evidence": 0.0383, "evidence_share": 0.6221, "size_squared": -0.0023}
 
 
 def candidate_scores(
     numbers: pd.DataFrame,  # one row per candidate, from `describe_region`
-    weights: Mapping[str, float] = CANDIDATE_WEIGHTS,  # by column; "size_squared" is the square of "size"
+    weights: Mapping[str, float] = CANDIDATE_WEIGHTS,  # from `fit_candidate_weights`
 ) -> np.ndarray:  # (C,), higher is better; only comparable within one slice
-    "A linear score of every candidate."
-    columns = numbers.assign(size_squared=numbers["size"] ** 2)
+    "The score of every candidate."
+    columns = with_squares(numbers)
     return sum(weight * columns[name].to_numpy(float) for name, weight in weights.items())
 
-# %% ../nbs/14_segmentation.ipynb #140045
+# %% ../nbs/14_segmentation.ipynb #140051
 @dataclass(frozen=True)
 class Choice:
     "The candidates of one slice and the one that was taken."
@@ -307,7 +328,7 @@ class Choice:
         "The chosen region, empty if there is none."
         return self.candidates[self.chosen] if self.chosen >= 0 else np.zeros(self.candidates.shape[1:], bool)
 
-# %% ../nbs/14_segmentation.ipynb #140046
+# %% ../nbs/14_segmentation.ipynb #140052
 def choose_region(
     image: np.ndarray,  # uint8 (H, W)
     brain: np.ndarray,  # bool (H, W)
@@ -323,7 +344,7 @@ def choose_region(
     numbers["score"] = candidate_scores(numbers, weights)
     return Choice(candidates, numbers, int(numbers["score"].argmax()))
 
-# %% ../nbs/14_segmentation.ipynb #140054
+# %% ../nbs/14_segmentation.ipynb #140060
 def skip_features(
     encoder: nn.Module,  # a key of `ENCODERS`, built
     x: Tensor,  # (B, 1, H, W), standardised; sides are multiples of 32
@@ -344,7 +365,7 @@ def skip_features(
         x = pooling(features[-1])
     return [*features, x]
 
-# %% ../nbs/14_segmentation.ipynb #140055
+# %% ../nbs/14_segmentation.ipynb #140061
 class TumourUNet(nn.Module):
     "A U-Net around an encoder, with one logit per pixel: tumour or not."
 
@@ -370,7 +391,7 @@ class TumourUNet(nn.Module):
         for block, skip in zip(self.blocks, features[-2::-1]): y = block(y, *skip.shape[2:], skip)
         return F.interpolate(self.head(y), size=x.shape[2:], mode="bilinear", align_corners=False)
 
-# %% ../nbs/14_segmentation.ipynb #140056
+# %% ../nbs/14_segmentation.ipynb #140062
 def make_unet(
     encoder: str = "autoencoder",  # a key of `ENCODERS`
     source: ClusteringNetwork | None = None,  # whose encoder's weights to begin with, of the same kind; None: random
@@ -384,7 +405,7 @@ def make_unet(
     if source is not None: network.encoder.load_state_dict(source.encoder.state_dict())
     return network.to(memory_format=torch.channels_last)
 
-# %% ../nbs/14_segmentation.ipynb #140060
+# %% ../nbs/14_segmentation.ipynb #140066
 def segmentation_loss(
     logits: Tensor,  # (B, 1, H, W)
     masks: Tensor,  # (B, 1, H, W) float, 0 or 1
@@ -395,7 +416,7 @@ def segmentation_loss(
     soft_dice = (2 * overlap + 1) / (total + 1)
     return F.binary_cross_entropy_with_logits(logits, masks) + (1 - soft_dice).mean()
 
-# %% ../nbs/14_segmentation.ipynb #140063
+# %% ../nbs/14_segmentation.ipynb #140069
 TUMOUR_VIEWS = Augmentation(flip_x=.5, rotation=20., zoom=(.8, 1.3), shift=.06, intensity=.08, contrast=(.75, 1.3), gamma=(.7, 1.4))
 
 
@@ -411,7 +432,7 @@ def augment_pair(
     both = F.grid_sample(torch.cat([x, masks.to(x.dtype)], 1), grid, align_corners=False)
     return change_intensity(policy, both[:, :1], generator), (both[:, 1:] >= .5).to(x.dtype)
 
-# %% ../nbs/14_segmentation.ipynb #140067
+# %% ../nbs/14_segmentation.ipynb #140073
 @dataclass(frozen=True)
 class MaskedSlices:
     "Slices and masks at one size, in the order of the scan table."
@@ -426,7 +447,7 @@ class MaskedSlices:
         images, masks = (part[rows].to(device, non_blocking=True).float() for part in (self.images, self.masks))
         return images / 255, masks
 
-# %% ../nbs/14_segmentation.ipynb #140069
+# %% ../nbs/14_segmentation.ipynb #140075
 @dataclass(frozen=True)
 class UNetSettings:
     "How a U-Net is trained."
@@ -442,7 +463,7 @@ class UNetSettings:
         "Pixels at which an epoch (from 1) trains: a multiple of 32."
         return full if epoch > self.small * self.epochs else max(32, full * 3 // 4 // 32 * 32)
 
-# %% ../nbs/14_segmentation.ipynb #140070
+# %% ../nbs/14_segmentation.ipynb #140076
 def segmentation_epoch(
     fabric: Fabric, wrapped: nn.Module, state: TrainingState, data: MaskedSlices,
     rows: np.ndarray,  # slices to learn from
@@ -466,7 +487,7 @@ def segmentation_epoch(
         bar.update(len(batch))
     return {"loss": float(total / settings.steps), "learning_rate": rate, "side": side}
 
-# %% ../nbs/14_segmentation.ipynb #140071
+# %% ../nbs/14_segmentation.ipynb #140077
 def train_unet(
     fabric: Fabric,
     network: TumourUNet,  # trained in place
@@ -485,7 +506,7 @@ def train_unet(
     run_epoch = lambda epoch, bar: segmentation_epoch(fabric, wrapped, state, data, rows, settings, epoch, bar)
     return run_epochs(state, settings.epochs, run_epoch, folder, name, settings.steps * settings.batch_size, on_epoch)
 
-# %% ../nbs/14_segmentation.ipynb #140072
+# %% ../nbs/14_segmentation.ipynb #140078
 def tumour_probabilities(
     fabric: Fabric,
     network: TumourUNet,  # on the fabric's device
@@ -503,7 +524,7 @@ def tumour_probabilities(
             found.append(((straight + mirrored.flip(3)) / 2)[:, 0].cpu().numpy())
     return np.concatenate(found)
 
-# %% ../nbs/14_segmentation.ipynb #140074
+# %% ../nbs/14_segmentation.ipynb #140080
 def choose_masks(
     rows: np.ndarray,  # training slices with a mask
     patients: np.ndarray,  # (N,) of all slices
@@ -515,7 +536,7 @@ def choose_masks(
     names = np.random.default_rng(seed).permutation(np.unique(patients[rows]))
     return np.sort(rows[np.isin(patients[rows], names[:max(1, round(fraction * len(names)))])])
 
-# %% ../nbs/14_segmentation.ipynb #140083
+# %% ../nbs/14_segmentation.ipynb #140089
 EXPERT, FOUND = "#F0E442", "#D55E00"  # colours of the outlines
 
 
@@ -533,7 +554,7 @@ def draw_outlines(
     axis.set_title(title, fontsize=8)
     axis.set_axis_off()
 
-# %% ../nbs/14_segmentation.ipynb #140084
+# %% ../nbs/14_segmentation.ipynb #140090
 @house_style
 def plot_outlines(
     images: np.ndarray,  # uint8 (N, H, W), at least one
@@ -549,7 +570,7 @@ def plot_outlines(
     for axis, *panel in zip(axes.flat, images, truths, masks, titles): draw_outlines(axis, *panel)
     return figure
 
-# %% ../nbs/14_segmentation.ipynb #140086
+# %% ../nbs/14_segmentation.ipynb #140092
 @house_style
 def plot_kmeans_steps(
     image: np.ndarray,  # uint8 (H, W)
@@ -568,7 +589,7 @@ def plot_kmeans_steps(
     axes[0, -1].imshow(np.ma.masked_where(~found, found), cmap="autumn", alpha=.45)
     return figure
 
-# %% ../nbs/14_segmentation.ipynb #140087
+# %% ../nbs/14_segmentation.ipynb #140093
 @house_style
 def plot_choice(
     image: np.ndarray,  # uint8 (H, W)
@@ -586,7 +607,7 @@ def plot_choice(
     axes[0, 3].contour(candidates[chosen], [.5], colors=FOUND, linewidths=1)
     return figure
 
-# %% ../nbs/14_segmentation.ipynb #140089
+# %% ../nbs/14_segmentation.ipynb #140095
 @house_style
 def plot_scores(
     intervals: pd.DataFrame,  # from `score_intervals`, with a column `method`
@@ -605,7 +626,7 @@ def plot_scores(
     axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
-# %% ../nbs/14_segmentation.ipynb #140090
+# %% ../nbs/14_segmentation.ipynb #140096
 @house_style
 def plot_mask_counts(
     curve: pd.DataFrame,  # encoder, masks, mean, low, high

@@ -15,6 +15,7 @@ __all__ = ['SKULL_STRIPPERS', 'PICTURE_SIZE', 'blur', 'otsu_threshold', 'close_t
 # %% ../nbs/04_skull_stripping.ipynb #040003
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -30,7 +31,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .config import CLASSES, whole_file
+from .config import whole_file
 from .phantom import (PLANE_AXES, PLANES, Atlas, Patient, Tumour, draw_contrast, draw_patient, ellipsoid, load_atlas,
                                 paint_patient, skull_depth, slice_points, to_atlas, to_patient)
 
@@ -171,9 +172,9 @@ def kept_region(
     points: np.ndarray,  # (H, W, 3) mm, atlas space
     tumour: np.ndarray,  # bool (H, W)
 ) -> np.ndarray:  # uint8 (H, W), 0 outside, 1 inside, 2 tumour
-    "What the network shall keep: the inside of the skull, the sella and the tumour."
+    "What the network shall keep: the inside of the dura, the sella and the tumour."
     sella = ellipsoid(points, (0, 4, -37), (16, 10, 10)) < 0  # mm, with the cavernous sinuses and the roof of the sphenoid sinus
-    return np.where(tumour, 2, (skull_depth(atlas, points) < 0) | sella).astype(np.uint8)
+    return np.where(tumour, 2, (skull_depth(atlas, points) < -0.5) | sella).astype(np.uint8)
 
 # %% ../nbs/04_skull_stripping.ipynb #040043
 def draw_any_contrast(
@@ -191,12 +192,14 @@ def widen_tumour(
     rng: np.random.Generator,
     tumour: Tumour,
 ) -> Tumour:
-    "Make a tumour smaller or larger about its attachment, move it, and let some meningiomas ignore the skull."
+    "Make a tumour smaller or larger about its attachment, move it, and let some ignore the skull."
     growth = np.exp(rng.uniform(-0.8, 0.7) if tumour.class_name == "pituitary" else rng.uniform(-1.1, 0.4))
-    shift = {"glioma": rng.normal(0, 8, 3), "meningioma": rng.normal(0, 4, 3), "pituitary": rng.normal((0, 0, -3), (5, 4, 5))}  # mm
-    centre = tumour.attachment + (tumour.centre - tumour.attachment) * growth + shift[tumour.class_name]
-    through_bone = tumour.class_name == "meningioma" and rng.random() < 0.3
-    name = "pituitary" if through_bone else tumour.class_name  # only an adenoma's shape is not limited by its surroundings
+    through_bone = rng.random() < {"glioma": 0.15, "meningioma": 0.4, "pituitary": 1}[tumour.class_name]
+    outward = rng.uniform(-0.5, 1) if through_bone else 1
+    centre = tumour.attachment + (tumour.centre - tumour.attachment) * growth * outward
+    low, spread = {"glioma": (0, 10), "meningioma": (0, 4), "pituitary": (-5, 6)}[tumour.class_name]
+    centre = centre + rng.normal((0, 0, low), spread)  # mm
+    name = "pituitary" if through_bone else tumour.class_name  # an adenoma's shape is not limited by its surroundings
     return replace(tumour, class_name=name, radius=tumour.radius * growth, centre=centre)
 
 # %% ../nbs/04_skull_stripping.ipynb #040046
@@ -209,7 +212,7 @@ def widen_patient(
                       fluid_gain=rng.uniform(0.5, 4), shape_size=rng.uniform(2, 5),
                       affine=patient.anatomy.affine @ (np.eye(3) + rng.normal(0, 0.05, (3, 3))))
     tumour = patient.tumour and widen_tumour(rng, patient.tumour)
-    anywhere = tumour is None or rng.random() < 0.4
+    anywhere = tumour is None or rng.random() < 0.3
     focus = rng.uniform((-65, -90, -65), (65, 65, 78)) if anywhere else tumour.centre  # mm, atlas space
     return replace(patient, anatomy=anatomy, tumour=tumour, focus=to_patient(anatomy, focus), contrast=draw_any_contrast(rng))
 
@@ -222,9 +225,10 @@ def draw_training_slice(
     field: float = 280.0,  # mm, side of the picture
 ) -> tuple[np.ndarray, np.ndarray]:  # signal uint8 and region uint8 of `kept_region`, each (image_size, image_size)
     "One slice of a patient of its own."
-    patient, rng = draw_patient(seed, CLASSES[number % len(CLASSES)], number, atlas)
+    kinds = ("pituitary", "meningioma", "glioma", "pituitary", "meningioma", "pituitary", "notumor", "meningioma", "glioma", "pituitary")
+    patient, rng = draw_patient(seed, kinds[number % len(kinds)], number, atlas)
     patient, plane = widen_patient(rng, patient), str(rng.choice(PLANES))
-    offset = np.array(PLANE_AXES[plane][2]) * rng.uniform(-1, 1) * patient.radius
+    offset = np.array(PLANE_AXES[plane][2]) * rng.uniform(-0.8, 0.8) * patient.radius
     points, width = slice_points(rng, plane, patient.focus + offset, image_size, tilt=0.15)
     middle = points.mean((0, 1))
     points = to_atlas(patient.anatomy, middle + (points - middle) * field / (width * image_size))
@@ -427,9 +431,9 @@ def mask_loss(
     logits: torch.Tensor,  # (B, H, W)
     region: torch.Tensor,  # uint8 (B, H, W), 0 outside, 1 inside, 2 tumour
 ) -> torch.Tensor:  # scalar, 0 for a perfect and certain mask
-    "Cross-entropy with threefold weight on tumours, plus one minus the soft Dice coefficient (Milletari et al. 2016)."
+    "Cross-entropy with sixfold weight on tumours, plus one minus the soft Dice coefficient (Milletari et al. 2016)."
     inside = (region > 0).float()
-    entropy = F.binary_cross_entropy_with_logits(logits, inside, 1 + 2 * (region == 2).float())
+    entropy = F.binary_cross_entropy_with_logits(logits, inside, 1 + 5 * (region == 2).float())
     probability = logits.sigmoid()
     overlap = 2 * (probability * inside).sum((1, 2)) + 50
     return entropy + 1 - (overlap / (probability.sum((1, 2)) + inside.sum((1, 2)) + 50)).mean()
@@ -453,11 +457,12 @@ def train_brain_network(
     batch: int = 32,  # pictures
     learning_rate: float = 4e-3,  # at its highest
     bfloat16: bool = False,  # calculate the layers in bfloat16
+    start: BrainUNet | None = None,  # a network to go on with; None: random weights
 ) -> tuple[BrainUNet, list[float]]:  # the network, ready to use, and the loss of every step
-    "Train from random weights with AdamW."
+    "Train with AdamW; `start` itself stays as it is."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = BrainUNet().to(memory_format=torch.channels_last).train()
+        network = (BrainUNet() if start is None else deepcopy(start)).to(memory_format=torch.channels_last).train()
     rng, losses = np.random.default_rng([seed, 1]), []
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, steps, pct_start=0.1)

@@ -626,6 +626,7 @@ def draw_subcluster(
     cluster: int,
     images: np.ndarray,  # (M, H, W), the whole table
     kinds: Sequence[str],  # of the pictures, in order
+    grouped_by: str,  # what the groups are
 ) -> None:
     "One row of the figure."
     of = division.gallery[division.gallery["cluster"] == cluster]
@@ -642,7 +643,7 @@ def draw_subcluster(
         bar.barh(0, share, .5, left=start, color=colour)
         if share > .12: bar.text(start + share / 2, 0, f"{share:.0%}", ha="center", va="center", fontsize=8)
         start += share
-    bar.text(0, .4, f"{row['slices']} slices ({row['share']:.0%}), {row['patients']} patients", fontsize=8)  # a title would cost height
+    bar.text(0, .4, f"{row['slices']} slices ({row['share']:.0%}), {row['patients']} {grouped_by}", fontsize=8)  # a title would cost height
     bar.set(xlim=(0, 1), ylim=(-.9, .9), xticks=[], yticks=[])
     bar.spines[:].set_visible(False)
 
@@ -653,6 +654,7 @@ def plot_subtypes(
     images: np.ndarray,  # (M, H, W), the whole table
     nearest: int = 4,
     farthest: int = 3,
+    grouped_by: str = "patients",  # what the groups are; where patients are unknown, such as "groups"
 ) -> Figure:
     "Sub-clusters as a radiologist would want to see them: pictures, size, patients and planes; raises ValueError without planes."
     if any("viewing plane" not in division.make_up for division in divisions):
@@ -667,7 +669,7 @@ def plot_subtypes(
     for part, division, verdict, n in zip(parts, divisions, verdicts, lines):
         part.suptitle(verdict, x=.01, ha="left", fontsize=9)
         axes = part.subplots(n, len(kinds) + 1, squeeze=False, width_ratios=[1] * len(kinds) + [2.5])
-        for row, k in zip(axes, division.description["cluster"]): draw_subcluster(row, division, k, images, kinds)
+        for row, k in zip(axes, division.description["cluster"]): draw_subcluster(row, division, k, images, kinds, grouped_by)
         for kind in set(kinds): axes[-1, kinds.index(kind)].set_xlabel(kind, fontsize=8)
     parts[-1].legend(handles=[Patch(color=colour, label=plane) for plane, colour in PLANE_COLOURS.items()], loc="outside lower right", ncols=4)
     return figure

@@ -1,0 +1,84 @@
+"""The contracts of the study notebooks, through the command that their users run."""
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainclust.phantom import write_phantoms
+from brainclust.report import report_command
+
+QUICK = "{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, encoder: autoencoder}"
+
+
+def report(notebook: str, out: Path, **parameters) -> int:
+    """Run a study as `brainclust-report` does and return its exit status."""
+    words = [word for name, value in {"out": out, **parameters}.items() for word in ("-p", name, str(value))]
+    return report_command([notebook, *words, "--no-html"])
+
+
+def collection(folder: Path, seed: int, first: int) -> Path:
+    """Write phantoms with tumours as Cheng's collection lies: numbered images, masks, and labels.csv without patients."""
+    source = write_phantoms(folder / "source", 6, 4, 64, seed, 0., progress=False)
+    rows = pd.read_csv(source / "labels.csv").query("label != 'notumor'").reset_index(drop=True)
+    rows["id"] = rows.index + first
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+        for row in rows.itertuples(): shutil.copy(source / name / Path(row.path).name, folder / name / f"{row.id}.png")
+    rows[["id", "label"]].to_csv(folder / "labels.csv", index=False)
+    shutil.rmtree(source)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collections(tmp_path_factory) -> tuple[Path, Path]:
+    """Two such collections of different patients."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("data", "more")]
+    return tuple(collection(folder, seed, first) for folder, seed, first in zip(folders, (0, 1), (1, 1001)))
+
+
+def check_run(out: Path, shares: tuple[str, ...]) -> dict:
+    """Check that a run directory is complete and that its headline shares are numbers; return its record."""
+    record = json.loads((out / "run.json").read_text())
+    manifest = pd.read_csv(out / "tables" / "artefacts.csv")
+    assert len(manifest) and all((out / name).stat().st_size > 0 for name in {*manifest.file, *manifest.numbers})
+    listed = {Path(name).name for name in manifest.file if name.endswith(".png")}
+    assert listed and listed == {path.name for path in (out / "figures").iterdir()}
+    for name in shares:
+        value = record["results"][name]
+        assert isinstance(value, (int, float)) and np.isfinite(value) and 0 <= value <= 1, name
+    return record
+
+
+def test_segmentation_scores_the_second_folder_only(collections, tmp_path):
+    data, more = collections
+    assert report("study_segmentation", tmp_path / "run", data=data, test_data=more, image_size=64, encoder_size=32, label_fraction=1.,
+                  unet_epochs=2, comparison_epochs=1, mask_fractions="[0.5]", device="cpu", overrides=QUICK) == 0
+    record = check_run(tmp_path / "run", ("dice_kmeans", "dice_cam", "dice_unet", "iou_unet", "cam_pointing_game",
+                                          "cam_energy_in_mask", "brain_mask_tumour_inside"))
+    scores = pd.read_csv(tmp_path / "run" / "tables" / "scores.csv")
+    assert {Path(path).parent.parent for path in scores.path} == {more}
+    assert len(scores) % len(list((more / "images").iterdir())) == 0
+    unet = scores[scores.method == "U-Net"]
+    assert unet.dice.mean() == pytest.approx(record["results"]["dice_unet"])
+    assert (unet.iou <= unet.dice + 1e-9).all()
+
+
+def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
+    assert report("study_explanation", tmp_path / "run", data=collections[0], image_size=64, label_fraction=1., occluded=2,
+                  epochs=2, preset="best", device="cpu", overrides="{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}") == 0
+    check_run(tmp_path / "run", ("cam_pointing_game", "cam_energy_in_mask", "brain_mask_tumour_inside"))
+
+
+def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
+    assert report("study_segmentation", tmp_path / "run", data=phantom_tree, device="cpu") == 1
+    assert "No slice of" in capfd.readouterr().err.strip().splitlines()[-1]
+
+
+def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
+    for notebook in ("study_segmentation", "study_explanation", "study_companions", "study_subtypes", "study_skull_stripping"):
+        assert report(notebook, tmp_path / "run", imagesize=64) == 2
+        assert "Unknown setting imagesize; the settings are: " in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
