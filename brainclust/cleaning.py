@@ -667,7 +667,7 @@ def split_by_number(
 # %% ../nbs/03_cleaning.ipynb #030123
 def beside_test(
     table: pd.DataFrame,  # numbered slices with both splits
-    guard: int = PATIENT_SLICES,  # numbers on either side
+    guard: int = PATIENT_SLICES,  # numbers on either side, but at most a tenth of the class, lest a small one be lost
 ) -> np.ndarray:  # (N,) bool
     "The training slices whose number is that close to the number of a test slice of their class."
     numbers, labels = file_numbers(table["path"]), table["label"].to_numpy()
@@ -678,7 +678,8 @@ def beside_test(
         if not len(marks): continue
         right = marks[np.searchsorted(marks, numbers[rows]).clip(max=len(marks) - 1)]
         left = marks[(np.searchsorted(marks, numbers[rows], side="right") - 1).clip(min=0)]
-        beside[rows] = np.minimum(np.abs(numbers[rows] - right), np.abs(numbers[rows] - left)) <= guard
+        reach = min(guard, (labels == label).sum() // 10)
+        beside[rows] = np.minimum(np.abs(numbers[rows] - right), np.abs(numbers[rows] - left)) <= reach
     return beside
 
 def estimated_patients(
@@ -720,7 +721,8 @@ def part_by_number(
         table = split_by_number(table, test_fraction, seed)
         sentences.append(f"No patients are named: a run of neighbouring numbers, {test_fraction:.0%} of each class, is the test part (seed {seed}).")
     close = beside_test(table)
-    sentences.append(f"{close.sum()} training slices within {PATIENT_SLICES} numbers of the test part were left out: they may show its patients.")
+    sentences.append(f"{close.sum()} training slices within {PATIENT_SLICES} numbers of the test part "
+                     "(or a tenth of their class) were left out: they may show its patients.")
     left_out = table[close].assign(reason="neighbour: may show a patient of the test part")
     table = table[~close].reset_index(drop=True)
     return add_groups(table.assign(patient=estimated_patients(table)), pairs), left_out, sentences
