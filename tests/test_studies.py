@@ -82,3 +82,20 @@ def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
         assert report(notebook, tmp_path / "run", imagesize=64) == 2
         assert "Unknown setting imagesize; the settings are: " in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_subtypes_and_companions_on_a_few_phantoms(tmp_path):
+    few = "{phantom_patients: 8, phantom_slices: 3, phantom_size: 64, image_size: 32, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}"
+    assert report("study_subtypes", tmp_path / "subtypes", epochs=1, largest=3, claimed=2, draws=4, label_fraction=.5, device="cpu", overrides=few) == 0
+    check_run(tmp_path / "subtypes", ())
+    assert report("study_companions", tmp_path / "companions", epochs=1, epochs_a=1, epochs_b=1, fine_tuning_epochs=1, domain_epochs=1,
+                  label_fraction=.5, device="cpu", overrides=few) == 0
+    record = check_run(tmp_path / "companions", ("companion_a_accuracy", "companion_b_accuracy"))
+    assert set(record["results"]["ablation"]) == {"maxima, not stripped", "attention, not stripped", "maxima, stripped: paper",
+                                                  "maxima, stripped: synth", "maxima, brain mask alone"}
+
+
+def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
+    assert report("study_skull_stripping", tmp_path / "run", data=collections[0], heads=8, steps=2, test_patients=2) == 0
+    record = check_run(tmp_path / "run", ("brain_mask_tumour_inside", "brain_mask_dice_axial"))
+    assert record["results"]["brain_mask_empty"] == 0
