@@ -4,17 +4,15 @@
 
 # %% auto #0
 __all__ = ['CACHE_VERSION', 'window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square',
-           'preprocess_slice', 'cache_key', 'single_threaded_pool', 'prepare_file', 'iterate_preprocessed',
-           'write_images', 'open_slice_cache', 'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram',
-           'dataset_mean_std', 'scale_to_unit', 'standardise', 'prepare_mask', 'prepare_masks']
+           'preprocess_slice', 'cache_key', 'prepare_file', 'iterate_preprocessed', 'write_images', 'open_slice_cache',
+           'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram', 'dataset_mean_std', 'scale_to_unit',
+           'standardise', 'prepare_mask', 'prepare_masks']
 
 # %% ../nbs/05_preprocessing.ipynb #050003
 import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
@@ -27,7 +25,7 @@ from tqdm import tqdm
 
 from .config import default_cache_folder, whole_folder
 from .data import decode_slice, read_mask
-from .skull_stripping import brain_weights_digest, skull_strip_2d
+from .skull_stripping import brain_weights_digest, single_threaded_pool, skull_strip_2d
 
 # %% ../nbs/05_preprocessing.ipynb #050006
 def window(
@@ -114,21 +112,6 @@ def cache_key(
     return sha256(described.encode()).hexdigest()[:32]
 
 # %% ../nbs/05_preprocessing.ipynb #050025
-@contextmanager
-def single_threaded_pool(
-    workers: int = 0,  # threads; 0: one per core
-):  # yields the pool
-    "A pool of threads in which OpenCV and PyTorch use one thread each; their own numbers are restored after it."
-    opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
-    try: yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the other slices
-        cv2.setNumThreads(opencv)
-        torch.set_num_threads(pytorch)
-
-
 def prepare_file(
     path: str,  # a file of the scan table
     expected: str,  # its sha256 when it was scanned
@@ -239,7 +222,7 @@ def build_slice_cache(
     if images is None: raise OSError(f"the slice cache {final} is damaged right after writing: check the disk")
     return images
 
-# %% ../nbs/05_preprocessing.ipynb #050049
+# %% ../nbs/05_preprocessing.ipynb #050048
 def grey_histogram(
     images: np.ndarray,  # uint8 (N, 1, H, W), may be a memory map
     indices: np.ndarray,  # rows to count
@@ -252,7 +235,7 @@ def grey_histogram(
         counts += np.bincount(images[indices[start:start + block]].ravel(), minlength=256)
     return counts
 
-# %% ../nbs/05_preprocessing.ipynb #050050
+# %% ../nbs/05_preprocessing.ipynb #050049
 def dataset_mean_std(
     images: np.ndarray,  # uint8 (N, 1, H, W)
     indices: np.ndarray,  # rows of the training part
@@ -266,7 +249,7 @@ def dataset_mean_std(
     mean = (grey * counts).sum() / counts.sum()
     return float(mean), float(np.sqrt((counts * (grey - mean) ** 2).sum() / counts.sum()))
 
-# %% ../nbs/05_preprocessing.ipynb #050054
+# %% ../nbs/05_preprocessing.ipynb #050053
 def scale_to_unit(
     images: torch.Tensor | np.ndarray,  # uint8 (B, 1, H, W)
     device: torch.device | str | None = None,  # where to; None: where the tensor is
@@ -286,7 +269,7 @@ def standardise(
     "Subtract the data set's mean and divide by its standard deviation."
     return (x - mean) / std
 
-# %% ../nbs/05_preprocessing.ipynb #050057
+# %% ../nbs/05_preprocessing.ipynb #050056
 def prepare_mask(
     path: str,  # from `mask_path`; "": no mask
     image_size: int,  # pixels

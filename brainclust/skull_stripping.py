@@ -10,14 +10,18 @@ __all__ = ['SKULL_STRIPPERS', 'PICTURE_SIZE', 'blur', 'otsu_threshold', 'close_t
            'scan_picture', 'cut_borders', 'write_marks', 'randomise_slice', 'double_convolution', 'BrainUNet',
            'standard_pictures', 'mask_loss', 'draw_batch', 'train_brain_network', 'weights_file', 'save_brain_network',
            'load_brain_network', 'brain_network', 'brain_weights_digest', 'network_picture', 'brain_probabilities',
-           'certain_components', 'probable_mask', 'never_empty', 'synth_mask', 'brain_mask_batch']
+           'certain_components', 'probable_mask', 'never_empty', 'synth_mask', 'single_threaded_pool',
+           'brain_mask_batch']
 
 # %% ../nbs/04_skull_stripping.ipynb #040003
+import os
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -579,25 +583,37 @@ def never_empty(
 # %% ../nbs/04_skull_stripping.ipynb #040096
 def synth_mask(
     image: np.ndarray,  # uint8 (H, W)
+    network: BrainUNet | None = None,  # None: with the package's weights
     **settings,  # the paper's settings, for a slice without brain
 ) -> np.ndarray:  # uint8 0/1 (H, W)
     "The inside of the skull, found by the network."
-    probability = brain_probabilities(network_picture(image)[None])[0]
+    probability = brain_probabilities(network_picture(image)[None], network)[0]
     return never_empty(probable_mask(probability, image.shape), image, **settings)
 
 
 SKULL_STRIPPERS |= {"synth": synth_mask, "synth_mask": synth_mask}
 
 # %% ../nbs/04_skull_stripping.ipynb #040098
+@contextmanager
+def single_threaded_pool(
+    workers: int = 0,  # threads; 0: one per core
+):  # yields the pool
+    "A pool of threads in which OpenCV and PyTorch use one thread each; their own numbers are restored after it."
+    opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
+    try: yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the other slices
+        cv2.setNumThreads(opencv)
+        torch.set_num_threads(pytorch)
+
+
 def brain_mask_batch(
-    images: np.ndarray,  # uint8 (N, H, W)
-    batch: int = 16,  # slices that pass through the network at once
+    images: Sequence[np.ndarray],  # N slices uint8 (H, W), of one size
     network: BrainUNet | None = None,  # None: with the package's weights
+    workers: int = 0,  # threads; 0: one per core
 ) -> np.ndarray:  # bool (N, H, W)
-    "The masks of many slices, as `synth_mask` finds them one by one."
-    masks = np.zeros(images.shape, bool)
-    for start in range(0, len(images), batch):
-        part = images[start:start + batch]
-        probabilities = brain_probabilities(np.stack([network_picture(image) for image in part]), network)
-        masks[start:start + len(part)] = [never_empty(probable_mask(p, i.shape), i) for p, i in zip(probabilities, part)]
-    return masks
+    "The masks of many slices."
+    if not len(images): return np.zeros(np.shape(images), bool)
+    with single_threaded_pool(workers) as pool: return np.stack(list(pool.map(partial(synth_mask, network=network), images))).astype(bool)
