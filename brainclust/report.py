@@ -419,7 +419,7 @@ def free_folder(
     out.mkdir(parents=True, exist_ok=True)
     return out
 
-
+# %% ../nbs/18_report.ipynb #180039b
 def run_report(
     parameters: dict[str, Any],  # settings by name, as for `make_config`
     html: bool = True,  # whether to write report.html too

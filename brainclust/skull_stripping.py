@@ -413,6 +413,7 @@ class BrainUNet(nn.Module):
         self.out = nn.Conv2d(widths[0], 4, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, 1, H, W) with sides divisible by 32 -> logits (B, H, W)
+        "Return the logit of every pixel: inside or not."
         x, skips = F.pixel_unshuffle(x, 2), []
         for level, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if level else x)
