@@ -120,20 +120,22 @@ class LeftOut:
 def leave_one_source_out(
     table: pd.DataFrame,  # from `read_sources`
     classes: Sequence[str] = CLASSES,
+    least_groups: int = 5,  # patients, or groups of copies, of which a class must have this many to be learned
 ) -> Iterator[LeftOut]:
-    "Yield the divisions; a source whose classes the others do not have is passed over."
+    "Yield the divisions; `train` and `test` are empty where the other sources teach fewer than two of its classes."
     groups = group_keys(table)
     for source in table["source"].unique():
         outside = (table["source"] == source).to_numpy()
         shared = ~outside & groups.isin(set(groups[outside])).to_numpy()
-        train = np.flatnonzero(~outside & ~shared)
-        learnable = table["label"].isin(table["label"][train]).to_numpy()
-        test = np.flatnonzero(outside & learnable)
-        if not len(test) or table["label"][train].nunique() < 2: continue
-        missing = [classes[label] for label in sorted(set(table["label"][outside & ~learnable]))]
-        sentence = f"{source} left out: {len(train)} slices to train on, {len(test)} to test on; {shared.sum()} training slices with a copy in {source} were removed"
-        if missing: sentence += f"; {(outside & ~learnable).sum()} slices of {', '.join(missing)} are in no other source and were left out"
-        yield LeftOut(source, train, test, sentence + ".")
+        teachers = table["label"][~outside & ~shared].to_frame().assign(group=groups).groupby("label")["group"].nunique()
+        taught = teachers.index[teachers >= least_groups]
+        learnable = table["label"].isin(taught).to_numpy()
+        train, test = (np.flatnonzero(learnable & part) for part in (~outside & ~shared, outside))
+        copies = f"{shared.sum()} slices of the other sources have a copy in it, or a patient, and were removed"
+        missing = [f"{classes[label]} ({teachers.get(label, 0)})" for label in sorted(set(table["label"][outside & ~learnable]))]
+        few = f"; of these classes the others then have fewer than {least_groups} patients or groups, so they are neither taught nor tested: {', '.join(missing)}" if missing else ""
+        if table["label"][test].nunique() < 2: yield LeftOut(source, train[:0], test[:0], f"{source} cannot be left out: {copies}{few}.")
+        else: yield LeftOut(source, train, test, f"{source} left out: {len(train)} slices to train on, {len(test)} to test on; {copies}{few}.")
 
 # %% ../nbs/23_domains.ipynb #230014
 def adapt_batch_norm(

@@ -70,6 +70,10 @@ def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
     assert report("study_explanation", tmp_path / "run", data=collections[0], image_size=64, label_fraction=1., occluded=2,
                   epochs=2, preset="best", device="cpu", overrides="{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}") == 0
     check_run(tmp_path / "run", ("cam_pointing_game", "cam_energy_in_mask", "brain_mask_tumour_inside"))
+    # Its model knows three classes; the subtypes of its slices are looked for in these.
+    assert report("study_subtypes", tmp_path / "subtypes", model=tmp_path / "run", largest=3, claimed=2, draws=4, device="cpu") == 0
+    record = check_run(tmp_path / "subtypes", ())
+    assert set(record["data"]["counts"]["train"]) == {"glioma", "meningioma", "pituitary"}
 
 
 def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
