@@ -405,7 +405,7 @@ def objections(
     if len(description) < k: reasons.append(f"only {len(description)} of the {k} sub-clusters have slices")
     few = description.loc[description["effective_patients"].idxmin()]
     if few["effective_patients"] < least_patients:
-        reasons.append(f"sub-cluster {few['cluster'] + 1} is made of {few['effective_patients']:.1f} patients in effect")
+        reasons.append(f"sub-cluster {few['cluster'] + 1} is made of {few['effective_patients']:.1f} patients in effect, or groups where patients are unknown")
     explained = associations[(associations["ami"] >= most_explained) & (associations["p"] <= .05) & (associations["property"] != "patient")]
     reasons += [f"follows the {row.property} (adjusted mutual information {row.ami:.2f})"
                 for row in explained.sort_values("ami", ascending=False).itertuples()]
