@@ -59,7 +59,9 @@ class TwoBlockNetwork(nn.Module):
         x: Tensor,  # (B, 1, H, W)
     ) -> Tensor:  # logits (B, C)
         "Repeat the grey channel and classify."
-        return self.head(self.dense(self.blocks(x.expand(-1, 3, -1, -1)).flatten(1)))
+        features = self.blocks(x.expand(-1, 3, -1, -1)).flatten(1)
+        # In bfloat16 this product ends the process on some processors with AMX, at 24 slices (oneDNN divides by zero).
+        with torch.autocast(x.device.type, enabled=False): return self.head(self.dense(features.float()))
 
 # %% ../nbs/15_baselines.ipynb #150010
 class ThreeBlockNetwork(nn.Module):
