@@ -122,7 +122,7 @@ def leave_one_source_out(
     classes: Sequence[str] = CLASSES,
     least_groups: int = 5,  # patients, or groups of copies, of which a class must have this many to be learned
 ) -> Iterator[LeftOut]:
-    "Yield the divisions; `train` and `test` are empty where the other sources teach fewer than two of its classes."
+    "Yield the divisions; `train` and `test` are empty where the other sources teach fewer than two classes, or none of its own."
     groups = group_keys(table)
     for source in table["source"].unique():
         outside = (table["source"] == source).to_numpy()
@@ -134,7 +134,7 @@ def leave_one_source_out(
         copies = f"{shared.sum()} slices of the other sources have a copy in it, or a patient, and were removed"
         missing = [f"{classes[label]} ({teachers.get(label, 0)})" for label in sorted(set(table["label"][outside & ~learnable]))]
         few = f"; of these classes the others then have fewer than {least_groups} patients or groups, so they are neither taught nor tested: {', '.join(missing)}" if missing else ""
-        if table["label"][test].nunique() < 2: yield LeftOut(source, train[:0], test[:0], f"{source} cannot be left out: {copies}{few}.")
+        if len(taught) < 2 or not len(test): yield LeftOut(source, train[:0], test[:0], f"{source} cannot be left out: {copies}{few}.")
         else: yield LeftOut(source, train, test, f"{source} left out: {len(train)} slices to train on, {len(test)} to test on; {copies}{few}.")
 
 # %% ../nbs/23_domains.ipynb #230014

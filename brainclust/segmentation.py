@@ -565,7 +565,7 @@ def likely_mask(
     sure: float = 0.,  # the largest probability must reach this, or the mask is empty; 0: every slice shows a tumour
 ) -> np.ndarray:  # bool (H, W)
     "The mask with the largest expected Dice, twice the expected overlap over the expected sum of areas."
-    if not probability.max() >= sure: return np.zeros(probability.shape, bool)
+    if not probability.max() >= max(sure, np.finfo(np.float32).tiny): return np.zeros(probability.shape, bool)
     falling = np.sort(probability, axis=None)[::-1].astype(float)
     overlap = falling.cumsum()
     expected = 2 * overlap / (np.arange(1, len(falling) + 1) + overlap[-1])
