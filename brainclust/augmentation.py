@@ -264,6 +264,7 @@ AUGMENTATIONS = {
     "strong": Augmentation(flip_x=.5, flip_y=.5, rotation=90., zoom=(.8, 1.25), shift=.1, intensity=.2, contrast=(.6, 1.4),
                            gamma=(.6, 1.6), blur=.01, noise=.05, cutout=.4),
     "cnn": Augmentation(flip_x=.5, rotation=15., crop_area=(.8, 1.), crop_aspect=4 / 3, intensity=.1, contrast=(.8, 1.2)),
+    "cut": Augmentation(flip_x=.5, rotation=15., crop_area=(.7, 1.), crop_aspect=4 / 3, intensity=.1, contrast=(.8, 1.2), gamma=(.8, 1.25), cutout=.4),
 }
 
 

@@ -315,6 +315,7 @@ def plot_learning_curves(
     for (title, history), row in zip(histories.items(), axes):
         for axis, quantity in zip(row, ("loss", "accuracy")):
             for part, (colour, style, label) in PART_STYLES.items():
+                if history[f"{part}_{quantity}"].isna().all(): continue  # no such part
                 axis.plot(history["epoch"], history[f"{part}_{quantity}"], style, color=colour, label=label, marker="o", markersize=3)
             axis.set(xlabel="epoch", ylabel=quantity, title=title)
             axis.xaxis.get_major_locator().set_params(integer=True)
@@ -386,7 +387,8 @@ def load_trained(
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder} holds no model.safetensors: give the directory of a finished run.")
     columns = ["sha256", "split", "label"]
-    if not pd.read_parquet(folder / "scans.parquet")[columns].equals(scans[columns].reset_index(drop=True)):
+    trained = pd.read_parquet(folder / "scans.parquet")[columns].replace({"split": {"validation": "train"}})  # its labels were known too
+    if not trained.equals(scans[columns].reset_index(drop=True)):
         raise ValueError(f"{folder} was trained on other slices, another split or other labels: give the same data, label_fraction and seed.")
     network, _, description = load_model(folder)
     return network, description

@@ -9,9 +9,10 @@ __all__ = ['ORIENTATIONS', 'COPY_KINDS', 'MOST_COPIES', 'OPPOSITE', 'PATIENT_SLI
            'join_parts', 'gather', 'near_duplicate_pairs', 'resize_copy', 'recompress_copy', 'relight_copy',
            'exact_pairs', 'spread_pairs', 'duplicate_pairs', 'conflicts', 'find_disputed', 'clean_scan_table',
            'duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept', 'leak_counts', 'choose_groups',
-           'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_labels', 'removal_report', 'PreparedScans',
-           'describe_preparation', 'prepare_scans', 'file_numbers', 'are_numbered', 'split_by_number', 'beside_test',
-           'estimated_patients', 'read_masked', 'part_by_number', 'prepare_masked_scans']
+           'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_labels', 'set_validation_apart',
+           'removal_report', 'PreparedScans', 'describe_preparation', 'prepare_scans', 'file_numbers', 'are_numbered',
+           'split_by_number', 'beside_test', 'estimated_patients', 'read_masked', 'part_by_number',
+           'prepare_masked_scans']
 
 # %% ../nbs/03_cleaning.ipynb #030002
 import hashlib, math, warnings
@@ -573,6 +574,23 @@ def hide_labels(
     visible = group_keys(table).isin(shown) & (table["split"] == "train")
     return table.assign(true_label=table["label"], label=table["label"].where(visible, -1),
                         class_name=table["class_name"].where(visible, ""))
+
+# %% ../nbs/03_cleaning.ipynb #new586175
+def set_validation_apart(
+    table: pd.DataFrame,  # from `hide_labels`
+    validation_fraction: float,  # share of each class's labelled slices, [0, 1)
+    least: int = 19,  # slices per class, below which no part is set apart: what 95 % coverage per class needs
+    seed: int = 0,
+) -> pd.DataFrame:  # chosen slices have the split "validation" and keep their label; the same table when there are too few
+    "Move whole groups of labelled slices from the training part to a validation part."
+    labelled, chosen = table[table["label"] >= 0], []
+    for label in sorted(labelled["label"].unique()) if validation_fraction else []:
+        sizes = group_keys(labelled)[labelled["label"] == label].value_counts().sort_index()
+        groups = labelled_prefix(sizes, validation_fraction, np.random.default_rng([seed, label, 1]))
+        if not least <= sizes[groups].sum() < sizes.sum(): return table
+        chosen += groups
+    apart = group_keys(table).isin(chosen) & (table["split"] == "train")
+    return table.assign(split=table["split"].where(~apart, "validation"))
 
 # %% ../nbs/03_cleaning.ipynb #030114
 def removal_report(

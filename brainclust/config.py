@@ -40,6 +40,7 @@ class Config:
     out: str | None = None  # run directory; None: runs/<time>-<preset>
     classes: tuple[str, ...] = CLASSES  # names in the order of their ids
     label_fraction: float = 0.2  # share of the training slices whose label is used, [0, 1]; 0: none
+    validation_fraction: float = 0.0  # share of the labelled slices that teach nothing and say how far to trust the rest, [0, 0.5]
     test_fraction: float = 0.2  # share set apart when the data have no test split, (0, 1)
     volume_plane: str = "axial"  # plane in which NIfTI volumes are cut into slices: "axial", "coronal" or "sagittal"
     volume_step: int = 1  # every how many slices of a volume one is read; neighbours resemble each other
@@ -55,7 +56,7 @@ class Config:
     window_percentiles: tuple[float, ...] | None = None  # (low, high) grey-level percentiles; None: no windowing
     # the network
     encoder: str = "resnet18"  # "resnet18" or "autoencoder"
-    init: str = "random"  # "random", "imagenet" (resnet18 only) or "autoencoder"
+    init: str = "random"  # "random", "phantom" (encoder autoencoder only), "imagenet" (resnet18 only) or "autoencoder" (reconstruction)
     pretrain_epochs: int = 10  # epochs of reconstruction, for init="autoencoder"
     # the joint training
     epochs: int = 20  # passes over the unlabelled slices
@@ -64,8 +65,12 @@ class Config:
     cluster_warmup: int = 0  # epochs over which the weights of the unlabelled terms grow; 0: at once
     reconstruction_weight: float = 1.0  # weight of the reconstruction term, in runs that have a decoder
     anchored: bool = False  # whether labelled slices fix the mixture component of their class
-    pseudo_label_weight: float = 0.0  # weight of consistency with head and mixture on unlabelled slices; needs anchored
-    pseudo_label_threshold: float = 0.95  # mean of head and mixture from which a slice counts, [0, 1]
+    supervised_epochs: int = 0  # first epochs, in which labelled slices learn alone, if there are any
+    pseudo_label_weight: float = 0.0  # weight of what head and mixture say of the unlabelled slices; needs anchored
+    pseudo_label_threshold: float = 0.95  # probability from which a slice counts, [0, 1]
+    mixture_share: float = 0.5  # of the mixture in that probability, [0, 1]; the rest is the head's
+    generation_epochs: int = 1  # how many epochs learn from the same answers before new ones are given
+    restart: bool = False  # whether the network begins anew with each generation, taught by the one before
     augmentation: str = "paper"  # policy for the labelled slices: "paper", "weak", "strong", "cnn" or "none"
     unlabelled_augmentation: str = "none"  # policy for the unlabelled slices; the source augments only the labelled
     labelled_batch_size: int = 16  # slices; ours
@@ -73,9 +78,13 @@ class Config:
     learning_rate: float = 1e-3  # ours
     weight_decay: float = 0.0  # decoupled (AdamW); ours
     schedule: str = "constant"  # "constant" or "cosine" (warm-up over 5 % of the steps, then to zero)
+    average_decay: float = 0.0  # of the moving average of the weights that is clustered, measured and saved, [0, 1); 0: none
+    mirror: bool = False  # whether a slice's embedding and probabilities are means with those of its mirror image
     # the mixture
     cluster_dimensions: int = 16  # principal components in which the mixture is fitted
     variance_floor: float = 1e-3  # added to each variance, as a share of the mean variance of the embeddings
+    unit_length: bool = False  # whether embeddings are clustered by their direction alone
+    shared_variances: bool = False  # whether all components have the same variances
     # what is measured
     labelled_only: bool = True  # whether the labelled-only baseline runs beside
     baselines: bool = True  # whether the classical baselines on pixels run
@@ -110,24 +119,25 @@ CHOICES = {
     "volume_plane": ("axial", "coronal", "sagittal"),
     "skull_strip": ("paper", "filled", "synth", "synth_mask", "none"),
     "encoder": ("resnet18", "autoencoder"),
-    "init": ("random", "imagenet", "autoencoder"),
-    "augmentation": ("none", "paper", "weak", "strong", "cnn"),
-    "unlabelled_augmentation": ("none", "paper", "weak", "strong", "cnn"),
+    "init": ("random", "phantom", "imagenet", "autoencoder"),
+    "augmentation": ("none", "paper", "weak", "strong", "cnn", "cut"),
+    "unlabelled_augmentation": ("none", "paper", "weak", "strong", "cnn", "cut"),
     "schedule": ("constant", "cosine"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 RANGES = {  # name: (test, words)
     **{name: (lambda v: v >= 1, "at least 1") for name in (
         "volume_step", "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
-        "cluster_dimensions", "tsne_slices", "pretrain_epochs")},
+        "cluster_dimensions", "tsne_slices", "pretrain_epochs", "generation_epochs")},
     **{name: (lambda v: v >= 0, "at least 0") for name in (
-        "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "weight_decay",
+        "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "supervised_epochs", "weight_decay",
         "variance_floor", "seed", "workers", "bootstrap", "denoise_sigma", "closing_radius")},
     **{name: (lambda v: 32 <= v <= 1024 and v % 32 == 0, "a multiple of 32 from 32 to 1024") for name in (
         "image_size", "phantom_size")},
-    "label_fraction": (lambda v: 0 <= v <= 1, "from 0 to 1"),
+    **{name: (lambda v: 0 <= v <= 1, "from 0 to 1") for name in ("label_fraction", "pseudo_label_threshold", "mixture_share")},
+    "validation_fraction": (lambda v: 0 <= v <= .5, "from 0 to 0.5"),
+    "average_decay": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "test_fraction": (lambda v: 0 < v < 1, "above 0 and below 1"),
-    "pseudo_label_threshold": (lambda v: 0 <= v <= 1, "from 0 to 1"),
     "n_clusters": (lambda v: v >= 2, "at least 2"),
     "learning_rate": (lambda v: 0 < v < float("inf"), "a finite number above 0"),
     "classes": (lambda v: len(set(v)) == len(v) >= 2, "at least two different names"),
@@ -151,6 +161,8 @@ def validate(values: dict[str, Any]) -> Config:
     config = Config(**values)
     if config.init == "imagenet" and config.encoder != "resnet18":
         raise ValueError(f"init='imagenet' needs encoder='resnet18', not {config.encoder!r}.")
+    if config.init == "phantom" and config.encoder != "autoencoder":
+        raise ValueError(f"init='phantom' needs encoder='autoencoder', not {config.encoder!r}.")
     if config.pseudo_label_weight and not config.anchored:
         raise ValueError("pseudo_label_weight needs anchored=True: only then is a component the class of the same number.")
     if config.anchored and config.n_clusters != len(config.classes):
@@ -162,10 +174,16 @@ def validate(values: dict[str, Any]) -> Config:
 TAUGHT: dict[str, Any] = {  # what `demo` and `best` have in common: labels name the components, which then teach the head
     "anchored": True,
     "pseudo_label_weight": 1.0,
-    "cluster_weight": 0.001,  # the pseudo-labels do the work: on phantoms 0 gave the same accuracy
-    "cluster_warmup": 4,  # the first clusters are noise
+    "pseudo_label_threshold": 0.8,
+    "mixture_share": 0.0,
+    "restart": True,  # a network that begins anew does not inherit the errors that its teacher learnt by heart
+    "cluster_weight": 0.0,  # the distance to the clusters gained nothing that could be measured
+    "unit_length": True,
+    "shared_variances": True,  # with their own, clusters named 0.78 of the unlabelled slices instead of 0.87
+    "average_decay": 0.99,  # a hundred steps
+    "mirror": True,
     "augmentation": "cnn",  # heads do not hang upside down
-    "unlabelled_augmentation": "strong",
+    "unlabelled_augmentation": "cut",  # "strong" changes grey values so much that weightings are confused
     "schedule": "cosine",  # ends on a settled network, whose last epoch can be trusted
     "weight_decay": 0.02,
     "skull_strip": "none",  # the paper's method removes background only, and now and then a tumour's core
@@ -178,6 +196,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 96,  # shows the smallest tumours of the phantoms
         "encoder": "autoencoder",  # eight times cheaper than the ResNet: minutes on two cores
         "epochs": 30,
+        "supervised_epochs": 10,
+        "generation_epochs": 20,
         "unlabelled_batch_size": 48,
         "learning_rate": 2e-3,
     },
@@ -185,7 +205,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         **TAUGHT,
         "image_size": 128,
         "encoder": "autoencoder",  # eight times cheaper than the ResNet
-        "learning_rate": 2e-3,
+        "init": "phantom",  # has seen drawn tumours, and no scan
+        "epochs": 52,
+        "supervised_epochs": 12,  # the first answers of a network are bad, and would be learnt by heart
+        "generation_epochs": 20,
+        "unlabelled_batch_size": 48,
+        "validation_fraction": 0.2,  # says how far a prediction can be trusted
     },
 }
 
@@ -278,7 +303,7 @@ def versions() -> dict[str, str]:
     "Return the versions of Python, of the platform and of the libraries that decide numbers."
     names = ("brainclust", "torch", "torchvision", "lightning-fabric", "scikit-learn", "scikit-image", "opencv-python",
              "numpy", "pandas", "torchmetrics", "nilearn", "pillow", "pydicom", "nibabel", "h5py",
-             "torchcam", "segmentation-models-pytorch")
+             "torchcam", "segmentation-models-pytorch", "mapie")
     return {"python": platform.python_version(), "platform": platform.platform(),
             **{name: metadata.version(name) for name in names}}
 

@@ -32,11 +32,12 @@ def cluster_distance(
 
 # %% ../nbs/10_losses.ipynb #100015
 def pseudo_targets(
-    logits: Tensor,  # (B, C), of the plain or weakly changed slices
+    probabilities: Tensor,  # (B, C), of the head, for the unchanged slices
     responsibilities: Tensor,  # (B, C), gamma; component k is class k
-) -> Tensor:  # (B, C), rows sum to 1, without gradient
-    "Mean of the head's probabilities and the mixture's responsibilities."
-    return (logits.detach().softmax(dim=1) + responsibilities) / 2
+    share: float = .5,  # of the mixture, [0, 1]
+) -> Tensor:  # (B, C), rows sum to 1
+    "Weighted mean of the head's probabilities and the mixture's responsibilities."
+    return (1 - share) * probabilities + share * responsibilities
 
 
 def pseudo_label_loss(

@@ -103,3 +103,11 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
     assert report("study_skull_stripping", tmp_path / "run", data=collections[0], heads=8, steps=2, test_patients=2) == 0
     record = check_run(tmp_path / "run", ("brain_mask_tumour_inside", "brain_mask_dice_axial"))
     assert record["results"]["brain_mask_empty"] == 0
+
+
+def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
+    assert report("study_pretraining", tmp_path / "run", data=phantom_tree, heads=40, pictures=1, pretraining_epochs=1, image_size=64,
+                  device="cpu", overrides="{bootstrap: 20}") == 0
+    record = check_run(tmp_path / "run", ("head, phantom weights", "clusters, random weights", "linear probe, phantom weights"))
+    assert record["results"]["head, phantom weights"] > .5  # the package's weights: a fourth is chance
+    assert (tmp_path / "run" / "phantom_encoder.safetensors").stat().st_size > 100_000
