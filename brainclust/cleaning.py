@@ -9,10 +9,10 @@ __all__ = ['ORIENTATIONS', 'COPY_KINDS', 'MOST_COPIES', 'OPPOSITE', 'PATIENT_SLI
            'join_parts', 'gather', 'near_duplicate_pairs', 'resize_copy', 'recompress_copy', 'relight_copy',
            'exact_pairs', 'spread_pairs', 'duplicate_pairs', 'conflicts', 'find_disputed', 'clean_scan_table',
            'duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept', 'leak_counts', 'choose_groups',
-           'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_labels', 'set_validation_apart',
-           'removal_report', 'PreparedScans', 'describe_preparation', 'prepare_scans', 'file_numbers', 'are_numbered',
-           'split_by_number', 'beside_test', 'estimated_patients', 'read_masked', 'part_by_number',
-           'prepare_masked_scans']
+           'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few', 'hide_labels',
+           'set_validation_apart', 'removal_report', 'PreparedScans', 'describe_preparation', 'prepare_scans',
+           'file_numbers', 'are_numbered', 'split_by_number', 'beside_test', 'estimated_patients', 'read_masked',
+           'part_by_number', 'prepare_masked_scans']
 
 # %% ../nbs/03_cleaning.ipynb #030002
 import hashlib, math, warnings
@@ -554,15 +554,34 @@ def check_label_fraction(
                          f"which has {slices.min()}; the smallest fraction that works is {smallest:g}.")
 
 # %% ../nbs/03_cleaning.ipynb #030106
+def hide_but_few(
+    table: pd.DataFrame,  # cleaned, grouped and split
+    train: pd.DataFrame,  # its training slices of known class
+    labels_per_class: int,  # at least 1
+    seed: int,
+) -> pd.DataFrame:  # as from `hide_labels`
+    "Hide all labels but those of one slice in each of a few groups per class; `ValueError` when a class has fewer groups."
+    order = train.loc[np.random.default_rng([seed, 2]).permutation(train.index)]
+    each_group_once = order[~group_keys(order).duplicated()].groupby("label")
+    fewest = each_group_once.size()
+    if len(fewest) < 2 or fewest.min() < labels_per_class:
+        raise ValueError(f"labels_per_class={labels_per_class} needs two or more classes with as many groups of training slices each; "
+                         f"the smallest of {len(fewest)} has {fewest.min() if len(fewest) else 0}.")
+    visible = table.index.isin(each_group_once.head(labels_per_class).index)
+    return table.assign(true_label=table["label"], label=table["label"].where(visible, -1), class_name=table["class_name"].where(visible, ""))
+
+
 def hide_labels(
     table: pd.DataFrame,  # cleaned, grouped and split
     label_fraction: float = 0.2,  # share of each class's training slices that stay labelled, [0, 1]; 0: none
     seed: int = 0,
+    labels_per_class: int = 0,  # labelled slices of every class, each of another group, instead of a fraction; 0: the fraction counts
 ) -> pd.DataFrame:  # `label` is -1 and `class_name` empty where hidden; the truth is in `true_label`
-    "Hide the labels of the test part and of all but a fraction of the training part, in whole groups, class by class."
+    "Hide the labels of the test part and of all but some of the training part, in whole groups, class by class."
     if "true_label" in table:
         raise ValueError("The labels of this table are hidden already; pass the table from before.")
     train = table[(table["split"] == "train") & (table["label"] >= 0)]
+    if labels_per_class: return hide_but_few(table, train, labels_per_class, seed)
     check_label_fraction(label_fraction, train["class_name"].value_counts())
     shown = []
     if label_fraction > 0:
@@ -638,6 +657,7 @@ def prepare_scans(
     cache_folder: str | Path | None = None,  # volumes are unpacked into its folder `volumes`; None: the default
     volume_plane: str = "axial",  # in which volumes are cut
     volume_step: int = 1,  # every how many slices of a volume one is read
+    labels_per_class: int = 0,  # labelled training slices of every class, instead of the fraction; 0: the fraction counts
 ) -> PreparedScans:  # table, left_out, sentences, pairs, conflicts
     "Read, clean, group, split and hide labels; raises one sentence when the folder cannot be used."
     table, unreadable = read_scan_table(folder, classes, workers, cache_folder, volume_plane, volume_step)
@@ -648,7 +668,8 @@ def prepare_scans(
     if not len(kept): raise ValueError(f"{folder} holds no usable slice: all {len(left_out)} files were left out.")
     sentences = describe_preparation(left_out, kept, test_fraction, seed)
     label_fraction = label_fraction if (kept["label"] >= 0).any() else 0.0
-    scans = hide_labels(split_table(group_kept(table, kept, removed, pairs), test_fraction, seed), label_fraction, seed)
+    if not (kept["label"] >= 0).any(): labels_per_class = 0
+    scans = hide_labels(split_table(group_kept(table, kept, removed, pairs), test_fraction, seed), label_fraction, seed, labels_per_class)
     return PreparedScans(scans.reset_index(drop=True), left_out, sentences, pairs, conflicts(table, pairs))
 
 # %% ../nbs/03_cleaning.ipynb #030122

@@ -40,6 +40,7 @@ class Config:
     out: str | None = None  # run directory; None: runs/<time>-<preset>
     classes: tuple[str, ...] = CLASSES  # names in the order of their ids
     label_fraction: float = 0.2  # share of the training slices whose label is used, [0, 1]; 0: none
+    labels_per_class: int = 0  # labelled training slices of every class, in the place of label_fraction; 0: that counts
     validation_fraction: float = 0.0  # share of the labelled slices that teach nothing and say how far to trust the rest, [0, 0.5]
     test_fraction: float = 0.2  # share set apart when the data have no test split, (0, 1)
     volume_plane: str = "axial"  # plane in which NIfTI volumes are cut into slices: "axial", "coronal" or "sagittal"
@@ -130,7 +131,7 @@ RANGES = {  # name: (test, words)
         "volume_step", "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
         "cluster_dimensions", "tsne_slices", "pretrain_epochs", "generation_epochs")},
     **{name: (lambda v: v >= 0, "at least 0") for name in (
-        "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "supervised_epochs", "weight_decay",
+        "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "supervised_epochs", "labels_per_class", "weight_decay",
         "variance_floor", "seed", "workers", "bootstrap", "denoise_sigma", "closing_radius")},
     **{name: (lambda v: 32 <= v <= 1024 and v % 32 == 0, "a multiple of 32 from 32 to 1024") for name in (
         "image_size", "phantom_size")},
