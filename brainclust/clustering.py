@@ -7,7 +7,7 @@ __all__ = ['log_joint', 'e_step', 'm_step', 'fit_diagonal_mixture', 'as_clustere
            'align_clusters', 'effective_rank', 'collapse_alarm', 'pixel_baselines']
 
 # %% ../nbs/09_clustering.ipynb #090002
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -97,7 +97,7 @@ class Mixture:
     reduced_means: np.ndarray  # (K, d)
     variances: np.ndarray  # (K, d)
     means: np.ndarray  # (K, D), in the embedding
-    unit_length: np.ndarray  # bool without dimensions; whether embeddings are first brought to length 1
+    unit_length: np.ndarray = field(default_factory=lambda: np.array(False))  # no dimensions; whether embeddings are first brought to length 1
 
     def responsibilities(self,
         embeddings: np.ndarray,  # (N, D)
