@@ -210,6 +210,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 52,
         "supervised_epochs": 12,  # the first answers of a network are bad, and would be learnt by heart
         "generation_epochs": 20,
+        "mixture_share": 0.5,  # clusters of real slices find the healthy ones better than the head does
         "unlabelled_batch_size": 48,
         "validation_fraction": 0.2,  # says how far a prediction can be trusted
     },
