@@ -180,7 +180,7 @@ TAUGHT: dict[str, Any] = {  # what `demo` and `best` have in common: labels name
     "restart": True,  # a network that begins anew does not inherit the errors that its teacher learnt by heart
     "cluster_weight": 0.0,  # the distance to the clusters gained nothing that could be measured
     "unit_length": True,
-    "shared_variances": True,  # with their own, clusters named 0.78 of the unlabelled slices instead of 0.87
+    "shared_variances": True,  # with its own, a component can grow wide and swallow its neighbours
     "average_decay": 0.99,  # a hundred steps
     "mirror": True,
     "augmentation": "cnn",  # heads do not hang upside down

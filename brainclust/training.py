@@ -236,11 +236,12 @@ def run_epochs(
 
 # %% ../nbs/11_training.ipynb #110028
 def moving_average(
-    decay: float,  # [0, 1), reached after about 10 / (1 - decay) steps
+    decay: float,  # [0, 1), reached after about 9 / (1 - decay) steps
 ) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:  # for `AveragedModel`
     "An exponential average that at first forgets faster, so that random initial weights leave no trace."
     @torch.no_grad()
     def update(averages: list[Tensor], currents: list[Tensor], seen: Tensor) -> None:
+        "Move the averages towards the current values, after `seen` steps."
         kept = min(decay, (1 + float(seen)) / (10 + float(seen)))
         for average, current in zip(averages, currents):
             if average.is_floating_point(): average.lerp_(current, 1 - kept)
@@ -369,7 +370,7 @@ def begin_anew(
     state.average.module.load_state_dict(initial)
     state.average.n_averaged.zero_()
 
-
+# %% ../nbs/11_training.ipynb #11003s076
 def joint_epoch(
     fabric: Fabric, wrapped: torch.nn.Module, state: TrainingState, data: TrainingData, config: Config,
     unlabelled: np.ndarray,  # rows for the clustering term; empty for the labelled-only baseline
