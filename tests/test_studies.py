@@ -122,6 +122,22 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     assert "No method or rung is called 'magic'" in capfd.readouterr().err
 
 
+def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
+    out, settings = tmp_path / "run", dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
+                                           overrides="{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, unlabelled_batch_size: 16}")
+    assert report("study_labelling", out, part="1/2", **settings) == 0  # the list's chain alone
+    chains = {path.name: path.stat().st_mtime_ns for path in (out / "chains").iterdir()}
+    assert len(chains) == 1
+    assert report("study_labelling", out, resume=True, **settings) == 0
+    assert all((out / "chains" / name).stat().st_mtime_ns == time for name, time in chains.items())
+    rounds = pd.read_csv(out / "tables" / "rounds.csv")
+    assert set(zip(rounds.kind, rounds.labels)) == {(kind, n) for kind in ("the list", "chance") for n in (4, 8)}
+    assert len(pd.read_csv(out / "tables" / "first_list.csv")) == 16
+    check_run(out, ())
+    assert report("study_labelling", tmp_path / "none", **settings | {"budgets": "4, 10000"}) == 1
+    assert "training slices to label" in capfd.readouterr().err
+
+
 def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
     assert report("study_pretraining", tmp_path / "run", data=phantom_tree, heads=40, pictures=1, pretraining_epochs=1, image_size=64,
                   device="cpu", overrides="{bootstrap: 20}") == 0
