@@ -70,6 +70,7 @@ class Config:
     pseudo_label_weight: float = 0.0  # weight of what head and mixture say of the unlabelled slices; needs anchored
     pseudo_label_threshold: float = 0.95  # probability from which a slice counts, [0, 1]
     mixture_share: float = 0.5  # of the mixture in that probability, [0, 1]; the rest is the head's
+    alignment: float = 0.0  # how far answers are moved towards the class shares of the labelled slices, [0, 1]; 0: not at all
     generation_epochs: int = 1  # how many epochs learn from the same answers before new ones are given
     restart: bool = False  # whether the network begins anew with each generation, taught by the one before
     augmentation: str = "paper"  # policy for the labelled slices: "paper", "weak", "strong", "cnn" or "none"
@@ -135,7 +136,7 @@ RANGES = {  # name: (test, words)
         "variance_floor", "seed", "workers", "bootstrap", "denoise_sigma", "closing_radius")},
     **{name: (lambda v: 32 <= v <= 1024 and v % 32 == 0, "a multiple of 32 from 32 to 1024") for name in (
         "image_size", "phantom_size")},
-    **{name: (lambda v: 0 <= v <= 1, "from 0 to 1") for name in ("label_fraction", "pseudo_label_threshold", "mixture_share")},
+    **{name: (lambda v: 0 <= v <= 1, "from 0 to 1") for name in ("label_fraction", "pseudo_label_threshold", "mixture_share", "alignment")},
     "validation_fraction": (lambda v: 0 <= v <= .5, "from 0 to 0.5"),
     "average_decay": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "test_fraction": (lambda v: 0 < v < 1, "above 0 and below 1"),
@@ -211,6 +212,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "supervised_epochs": 12,  # the first answers of a network are bad, and would be learnt by heart
         "generation_epochs": 20,
         "mixture_share": 0.5,  # clusters of real slices find the healthy ones better than the head does
+        "alignment": 0.5,  # no class is forgotten, and shares that few labels know badly are not forced
         "unlabelled_batch_size": 48,
         "validation_fraction": 0.2,  # says how far a prediction can be trusted
     },

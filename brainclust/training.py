@@ -32,7 +32,7 @@ from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
 from .config import Config, derived_seed, whole_file
 from .encoders import ClusteringNetwork, make_network
-from .losses import (classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
+from .losses import (align_answers, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
                                reconstruction_loss)
 from .metrics import class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores
 
@@ -429,7 +429,11 @@ def cluster_epoch(
     state.tensors = {"responsibilities": torch.from_numpy(responsibilities[data.train].copy()),
                      **{f"mixture.{name}": torch.from_numpy(value.copy()) for name, value in vars(mixture).items()}}
     if has_teacher(config, data) and (not targets or generation(epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1):
-        targets = {"targets": pseudo_targets(torch.from_numpy(head[data.train]), state.tensors["responsibilities"], config.mixture_share)}
+        answers = pseudo_targets(torch.from_numpy(head[data.train]), state.tensors["responsibilities"], config.mixture_share)
+        if len(data.labelled):
+            shares = torch.from_numpy(np.bincount(data.labels[data.labelled], minlength=data.n_classes) + 1.)  # Laplace: no class has none
+            answers = align_answers(answers, shares / shares.sum(), config.alignment, torch.from_numpy(data.labels[data.train] < 0))
+        targets = {"targets": answers}
     state.tensors |= targets
     return responsibilities
 
