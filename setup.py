@@ -22,7 +22,7 @@ setup(
     # The notebooks travel with the package, so that `brainclust-report` finds them after any kind of install.
     packages=["brainclust", "brainclust.notebooks"],
     package_dir={"brainclust": "brainclust", "brainclust.notebooks": "nbs"},
-    package_data={"brainclust": ["*.py", "weights/*.safetensors"], "brainclust.notebooks": ["*.ipynb"]},
+    package_data={"brainclust": ["*.py", "weights/*.safetensors"], "brainclust.notebooks": ["*.ipynb", "results/*.csv"]},
     install_requires=settings["requirements"].split(),
     extras_require={name.removesuffix("_requirements"): settings[name].split() for name in settings if name.endswith("_requirements")},
     entry_points={

@@ -7,8 +7,8 @@ __all__ = ['MODEL_FORMAT', 'TrainingData', 'to_unit_range', 'make_fabric', 'embe
            'split_batches', 'learning_rate', 'TrainingState', 'state_tensors', 'file_digest', 'save_checkpoint',
            'load_checkpoint', 'run_epochs', 'moving_average', 'start_training', 'finish_training', 'take_step',
            'pretrain', 'batch_losses', 'loss_weights', 'view', 'generation', 'has_teacher', 'begin_anew', 'joint_epoch',
-           'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs', 'train_jointly',
-           'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
+           'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs',
+           'train_jointly', 'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110002
 import hashlib
@@ -32,7 +32,7 @@ from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
 from .config import Config, derived_seed, whole_file
 from .encoders import ClusteringNetwork, make_network
-from .losses import (align_answers, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
+from .losses import (align_answers, class_factors, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
                                reconstruction_loss)
 from .metrics import class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores
 
@@ -85,7 +85,7 @@ def embed_slices(
     network: torch.nn.Module,  # set up by `fabric`
     data: TrainingData,
     batch_size: int = 256,  # slices; only speed and memory depend on it
-    mirror: bool = False,  # whether both are the means over a slice and its mirror image
+    mirror: bool = False,  # whether embeddings are the means over a slice and its mirror image, and probabilities the head's answer to them
 ) -> tuple[np.ndarray, np.ndarray]:  # embeddings (N, D) and head probabilities (N, C), float32
     "Run every slice through the network in evaluation mode."
     network.eval()
@@ -95,7 +95,7 @@ def embed_slices(
             x = to_unit_range(data.images, rows, fabric.device).sub_(data.mean).div_(data.std)
             views = [network(v)[:2] for v in ([x, x.flip(-1)] if mirror else [x])]
             outputs.append((sum(embedding.float() for embedding, _ in views) / len(views),
-                            sum(logits.float().softmax(dim=1) for _, logits in views) / len(views)))
+                            (sum(logits.float() for _, logits in views) / len(views)).softmax(dim=1)))  # the head is linear
     embeddings, probabilities = (torch.cat(parts).cpu().numpy() for parts in zip(*outputs))
     return embeddings, probabilities
 
@@ -261,7 +261,10 @@ def start_training(fabric: Fabric, network: ClusteringNetwork, config: Config) -
 
 
 def finish_training(state: TrainingState) -> TrainingState:
-    "Give the network that was trained in place the weights that were measured; the checkpoint keeps both."
+    "Give the network that was trained in place the weights that were measured, and its head the classes' factors; the checkpoint keeps all."
+    if "class_factors" in state.tensors:
+        bias = state.result.head.bias
+        with torch.no_grad(): bias += state.tensors["class_factors"].log().to(bias)
     if state.average is not None: state.network.load_state_dict(state.average.module.state_dict())
     return state
 
@@ -406,10 +409,21 @@ def joint_epoch(
     return {**{name: float(value / steps) for name, value in totals.items()}, "learning_rate": rate}
 
 # %% ../nbs/11_training.ipynb #110038
+def share_factors(
+    answers: np.ndarray,  # (N, C), class probabilities of all slices
+    data: TrainingData,
+    config: Config,
+) -> Tensor:  # float64 (C,); ones where there is nothing to align, or nothing to align it with
+    "The factors that move the answers for the unlabelled slices towards the class shares of the labelled."
+    if not config.alignment or not len(data.labelled) or not len(data.unlabelled): return torch.ones(answers.shape[1], dtype=torch.float64)
+    shares = torch.from_numpy(np.bincount(data.labels[data.labelled], minlength=data.n_classes) + 1.)  # Laplace: no class has none
+    return class_factors(torch.from_numpy(answers[data.unlabelled]), shares / shares.sum(), config.alignment)
+
+
 def cluster_epoch(
     state: TrainingState,  # its tensors "responsibilities" (N_train, K) and "mixture.*" are replaced, and "targets" (N_train, C) after a generation
     embeddings: np.ndarray,  # (N, D), of all slices
-    head: np.ndarray,  # (N, C), probabilities of all slices
+    head: np.ndarray,  # (N, C), probabilities of all slices, aligned
     data: TrainingData,
     config: Config,
     epoch: int,  # that has just been trained, from 1; 0: before any training
@@ -429,11 +443,8 @@ def cluster_epoch(
     state.tensors = {"responsibilities": torch.from_numpy(responsibilities[data.train].copy()),
                      **{f"mixture.{name}": torch.from_numpy(value.copy()) for name, value in vars(mixture).items()}}
     if has_teacher(config, data) and (not targets or generation(epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1):
-        answers = pseudo_targets(torch.from_numpy(head[data.train]), state.tensors["responsibilities"], config.mixture_share)
-        if len(data.labelled):
-            shares = torch.from_numpy(np.bincount(data.labels[data.labelled], minlength=data.n_classes) + 1.)  # Laplace: no class has none
-            answers = align_answers(answers, shares / shares.sum(), config.alignment, torch.from_numpy(data.labels[data.train] < 0))
-        targets = {"targets": answers}
+        of_mixture = align_answers(torch.from_numpy(responsibilities), share_factors(responsibilities, data, config))[data.train]
+        targets = {"targets": pseudo_targets(torch.from_numpy(head[data.train]), of_mixture, config.mixture_share)}
     state.tensors |= targets
     return responsibilities
 
@@ -502,8 +513,11 @@ def train_jointly(
         if config.restart and epoch == generation(epoch, config, len(data.labelled) > 0)[0] > 1: begin_anew(state, initial)
         losses = joint_epoch(fabric, wrapped, state, data, config, data.unlabelled, steps, epoch, bar)
         embeddings, head = embed_slices(fabric, measured, data, mirror=config.mirror)
+        factors = share_factors(head, data, config)
+        head = align_answers(torch.from_numpy(head), factors).numpy()
         previous = state.tensors["responsibilities"].numpy().argmax(axis=1)
         responsibilities = cluster_epoch(state, embeddings, head, data, config, epoch)
+        state.tensors["class_factors"] = factors
         row, by_cluster = measure_clusters(responsibilities, previous, embeddings, data, config)
         test = data.test
         save_outputs(folder / f"epoch_{epoch:03d}.safetensors", embeddings=embeddings[test], head=head[test],
