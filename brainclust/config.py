@@ -208,9 +208,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 128,
         "encoder": "autoencoder",  # eight times cheaper than the ResNet
         "init": "phantom",  # has seen drawn tumours, and no scan
-        "epochs": 52,
+        "epochs": 28,
         "supervised_epochs": 12,  # the first answers of a network are bad, and would be learnt by heart
-        "generation_epochs": 20,
+        "generation_epochs": 16,
         "mixture_share": 0.5,  # clusters of real slices find the healthy ones better than the head does
         "alignment": 0.5,  # no class is forgotten, and shares that few labels know badly are not forced
         "unlabelled_batch_size": 48,

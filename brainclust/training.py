@@ -261,10 +261,7 @@ def start_training(fabric: Fabric, network: ClusteringNetwork, config: Config) -
 
 
 def finish_training(state: TrainingState) -> TrainingState:
-    "Give the network that was trained in place the weights that were measured, and its head the classes' factors; the checkpoint keeps all."
-    if "class_factors" in state.tensors:
-        bias = state.result.head.bias
-        with torch.no_grad(): bias += state.tensors["class_factors"].log().to(bias)
+    "Give the network that was trained in place the weights that were measured; the checkpoint keeps both."
     if state.average is not None: state.network.load_state_dict(state.average.module.state_dict())
     return state
 
@@ -410,20 +407,20 @@ def joint_epoch(
 
 # %% ../nbs/11_training.ipynb #110038
 def share_factors(
-    answers: np.ndarray,  # (N, C), class probabilities of all slices
+    answers: Tensor,  # (N, C), class probabilities of all slices
     data: TrainingData,
     config: Config,
 ) -> Tensor:  # float64 (C,); ones where there is nothing to align, or nothing to align it with
     "The factors that move the answers for the unlabelled slices towards the class shares of the labelled."
-    if not config.alignment or not len(data.labelled) or not len(data.unlabelled): return torch.ones(answers.shape[1], dtype=torch.float64)
+    if not config.alignment or not len(data.labelled) or not len(data.unlabelled): return torch.ones(data.n_classes, dtype=torch.float64)
     shares = torch.from_numpy(np.bincount(data.labels[data.labelled], minlength=data.n_classes) + 1.)  # Laplace: no class has none
-    return class_factors(torch.from_numpy(answers[data.unlabelled]), shares / shares.sum(), config.alignment)
+    return class_factors(answers[torch.from_numpy(data.unlabelled)], shares / shares.sum(), config.alignment)
 
 
 def cluster_epoch(
     state: TrainingState,  # its tensors "responsibilities" (N_train, K) and "mixture.*" are replaced, and "targets" (N_train, C) after a generation
     embeddings: np.ndarray,  # (N, D), of all slices
-    head: np.ndarray,  # (N, C), probabilities of all slices, aligned
+    head: np.ndarray,  # (N, C), probabilities of all slices
     data: TrainingData,
     config: Config,
     epoch: int,  # that has just been trained, from 1; 0: before any training
@@ -443,8 +440,8 @@ def cluster_epoch(
     state.tensors = {"responsibilities": torch.from_numpy(responsibilities[data.train].copy()),
                      **{f"mixture.{name}": torch.from_numpy(value.copy()) for name, value in vars(mixture).items()}}
     if has_teacher(config, data) and (not targets or generation(epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1):
-        of_mixture = align_answers(torch.from_numpy(responsibilities), share_factors(responsibilities, data, config))[data.train]
-        targets = {"targets": pseudo_targets(torch.from_numpy(head[data.train]), of_mixture, config.mixture_share)}
+        answers = pseudo_targets(torch.from_numpy(head), torch.from_numpy(responsibilities), config.mixture_share)
+        targets = {"targets": align_answers(answers, share_factors(answers, data, config))[data.train]}
     state.tensors |= targets
     return responsibilities
 
@@ -513,11 +510,8 @@ def train_jointly(
         if config.restart and epoch == generation(epoch, config, len(data.labelled) > 0)[0] > 1: begin_anew(state, initial)
         losses = joint_epoch(fabric, wrapped, state, data, config, data.unlabelled, steps, epoch, bar)
         embeddings, head = embed_slices(fabric, measured, data, mirror=config.mirror)
-        factors = share_factors(head, data, config)
-        head = align_answers(torch.from_numpy(head), factors).numpy()
         previous = state.tensors["responsibilities"].numpy().argmax(axis=1)
         responsibilities = cluster_epoch(state, embeddings, head, data, config, epoch)
-        state.tensors["class_factors"] = factors
         row, by_cluster = measure_clusters(responsibilities, previous, embeddings, data, config)
         test = data.test
         save_outputs(folder / f"epoch_{epoch:03d}.safetensors", embeddings=embeddings[test], head=head[test],
