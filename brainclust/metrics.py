@@ -141,5 +141,5 @@ def calibration_error(
 ) -> float:  # [0, 1]; NaN for no slices
     "Expected calibration error of the most probable class, by torchmetrics."
     if not len(labels): return float("nan")
-    return float(multiclass_calibration_error(torch.as_tensor(np.asarray(probabilities), dtype=torch.float32),
-                                              torch.as_tensor(np.asarray(labels)), np.shape(probabilities)[1], n_bins=bins))
+    return float(multiclass_calibration_error(torch.tensor(np.asarray(probabilities), dtype=torch.float32),
+                                              torch.tensor(np.asarray(labels)), np.shape(probabilities)[1], n_bins=bins))

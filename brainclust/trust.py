@@ -7,6 +7,7 @@ __all__ = ['scale_temperature', 'fit_temperature', 'reliability', 'plot_reliabil
            'prediction_sets', 'coverage_table', 'abstention_curve', 'plot_abstention', 'trust_table']
 
 # %% ../nbs/25_trust.ipynb #250002
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -108,7 +109,9 @@ def prediction_sets(
     for label in np.flatnonzero(enough):
         classifier = SplitConformalClassifier(StatedProbabilities(n_classes).fit(validation, labels), coverage, "lac")
         of_class = labels == label
-        classifier.conformalize(validation[of_class], labels[of_class])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "WARNING: your conformalization dataset")  # has one class only: that is the method
+            classifier.conformalize(validation[of_class], labels[of_class])
         sets[:, label] = classifier.predict_set(probabilities)[1][:, label, 0]
     return sets
 
