@@ -59,7 +59,7 @@ def representatives(
     heaviest = nearest.sort_values(["second", "weight"], ascending=[True, False], kind="stable").row.to_numpy()[:count]
     return spread_out(points, weights, heaviest, np.flatnonzero(taken))
 
-
+# %% ../nbs/26_labelling.ipynb #lab0008b
 def spread_out(
     points: np.ndarray,  # (N, d)
     weights: np.ndarray,  # (N,), at least 0
