@@ -879,12 +879,13 @@ def _label_gallery(
 def plot_gallery(
     images: np.ndarray,  # (N, H, W) or (N, 1, H, W), any range
     selection: pd.DataFrame,  # cluster, kind, index, from gallery_selection
-    predicted: np.ndarray,  # (N,) predicted class ids, -1 unknown
+    predicted: np.ndarray,  # (N,) class ids, -1 unknown
     class_names: Sequence[str],  # of ids 0, 1, ...
     captions: Sequence[str] | None = None,  # (N,) below each picture, such as the responsibility
     cluster_names: Sequence[str] | None = None,  # "cluster 0", ... by default
+    legend: str = "predicted class",  # what the colours say
 ) -> Figure:
-    "Slices per cluster, most central left and most uncertain right, framed in the colour of the predicted class."
+    "Slices per cluster, most central left and most uncertain right, framed in the colour of the class."
     _check_table(selection, ["cluster", "kind", "index"])
     names = [f"cluster {k}" for k in range(selection["cluster"].max() + 1)] if cluster_names is None else list(cluster_names)
     palette, wide = class_palette([*class_names, ""]), int(selection.groupby(["cluster", "kind"]).size().max())
@@ -896,7 +897,7 @@ def plot_gallery(
             colour = palette[class_names[predicted[i]] if predicted[i] >= 0 else ""]
             _frame_slice(axes[k, j + (wide + 1) * (kind == "most uncertain")], images[i], colour, "" if captions is None else str(captions[i]))
     _label_gallery(axes, selection, names)
-    _outside_legend(figure, {name: palette[name] for name in class_names}, "lower", title="predicted class")
+    _outside_legend(figure, {name: palette[name] for name in class_names}, "lower", title=legend)
     return figure
 
 # %% ../nbs/12_plots.ipynb #120138

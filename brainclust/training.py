@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
-from .config import Config, derived_seed, whole_file
+from .config import CLASSES, Config, derived_seed, whole_file
 from .encoders import ClusteringNetwork, make_network
 from .losses import (align_answers, class_factors, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
                                reconstruction_loss)
@@ -355,8 +355,9 @@ def has_teacher(
     config: Config,
     data: TrainingData,
 ) -> bool:
-    "Whether what the head says of unlabelled slices can mean something: it has labels to learn from, or has learnt from drawings."
-    return config.pseudo_label_weight > 0 and (len(data.labelled) > 0 or config.init == "phantom")
+    "Whether what the head says of unlabelled slices can mean something: it has labels to learn from, or has learnt these classes from drawings."
+    drawn = config.init == "phantom" and set(config.classes) <= set(CLASSES)
+    return config.pseudo_label_weight > 0 and (len(data.labelled) > 0 or drawn)
 
 
 def begin_anew(
@@ -386,14 +387,15 @@ def joint_epoch(
     first, length = generation(epoch, config, len(data.labelled) > 0) if config.restart else (1, config.epochs)
     weights, totals, places = loss_weights(config, epoch), {}, np.full(len(data.images), -1)
     places[data.train] = np.arange(len(data.train))  # responsibilities are in the order of data.train
-    means = state.tensors["mixture.means"].to(fabric.device, torch.float32) if config.cluster_weight else None
+    asks = len(unlabelled) > 0  # else the terms of the unlabelled slices are missing from the history, not 0
+    means = state.tensors["mixture.means"].to(fabric.device, torch.float32) if config.cluster_weight and asks else None
     batches = zip(cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")),
                   split_batches(unlabelled, steps, seed("unlabelled")))
     for number, (known, unknown) in enumerate(batches):
         labelled = view(data, known, config.augmentation, generator, fabric.device)
         strong = view(data, unknown, config.unlabelled_augmentation, generator, fabric.device)
         gamma = state.tensors["responsibilities"][places[unknown]].to(fabric.device)
-        targets = state.tensors["targets"][places[unknown]].to(fabric.device) if "targets" in state.tensors else None
+        targets = state.tensors["targets"][places[unknown]].to(fabric.device) if "targets" in state.tensors and asks else None
         labels = torch.as_tensor(data.labels[known], device=fabric.device)
         losses = batch_losses(wrapped, labelled, labels, strong, gamma, means, targets, config.pseudo_label_threshold,
                               reconstruct=not len(data.labelled) and targets is None)
