@@ -72,6 +72,7 @@ class Config:
     mixture_share: float = 0.5  # of the mixture in that probability, [0, 1]; the rest is the head's
     alignment: float = 0.0  # how far answers are moved towards the class shares of the labelled slices, [0, 1]; 0: not at all
     generation_epochs: int = 1  # how many epochs learn from the same answers before new ones are given
+    clustering_epochs: int = 1  # epochs from one clustering and measurement to the next; those that others learn from come anyway
     restart: bool = False  # whether the network begins anew with each generation, taught by the one before
     augmentation: str = "paper"  # policy for the labelled slices: "paper", "weak", "strong", "cnn" or "none"
     unlabelled_augmentation: str = "none"  # policy for the unlabelled slices; the source augments only the labelled
@@ -130,7 +131,7 @@ CHOICES = {
 RANGES = {  # name: (test, words)
     **{name: (lambda v: v >= 1, "at least 1") for name in (
         "volume_step", "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
-        "cluster_dimensions", "tsne_slices", "pretrain_epochs", "generation_epochs")},
+        "cluster_dimensions", "tsne_slices", "pretrain_epochs", "generation_epochs", "clustering_epochs")},
     **{name: (lambda v: v >= 0, "at least 0") for name in (
         "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "supervised_epochs", "labels_per_class", "weight_decay",
         "variance_floor", "seed", "workers", "bootstrap", "denoise_sigma", "closing_radius")},
@@ -211,6 +212,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 28,
         "supervised_epochs": 12,  # the first answers of a network are bad, and would be learnt by heart
         "generation_epochs": 16,
+        "clustering_epochs": 4,  # embedding every slice costs half as much as an epoch of learning
         "mixture_share": 0.5,  # clusters of real slices find the healthy ones better than the head does
         "alignment": 0.5,  # no class is forgotten, and shares that few labels know badly are not forced
         "unlabelled_batch_size": 48,

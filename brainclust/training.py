@@ -6,9 +6,10 @@
 __all__ = ['MODEL_FORMAT', 'TrainingData', 'to_unit_range', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches',
            'split_batches', 'learning_rate', 'TrainingState', 'state_tensors', 'file_digest', 'save_checkpoint',
            'load_checkpoint', 'run_epochs', 'moving_average', 'start_training', 'finish_training', 'take_step',
-           'pretrain', 'batch_losses', 'loss_weights', 'view', 'generation', 'has_teacher', 'begin_anew', 'joint_epoch',
-           'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'load_outputs',
-           'train_jointly', 'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
+           'pretrain', 'batch_losses', 'loss_weights', 'view', 'generation', 'measured_epochs', 'has_teacher',
+           'begin_anew', 'joint_epoch', 'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters',
+           'save_outputs', 'load_outputs', 'train_jointly', 'train_labelled_only', 'tensorboard_writer', 'save_model',
+           'load_model']
 
 # %% ../nbs/11_training.ipynb #110002
 import hashlib
@@ -351,6 +352,18 @@ def generation(
     return first, min(length, config.epochs - first + 1)
 
 
+def measured_epochs(
+    config: Config,
+    labelled: bool,  # whether there are labelled slices
+) -> list[int]:  # ascending, from 1; the last epoch is always among them
+    "The epochs after which slices are embedded, clustered and measured."
+    def due(epoch: int) -> bool:
+        first, length = generation(epoch, config, labelled)
+        teaches = config.pseudo_label_weight > 0 and epoch == first + length - 1
+        return teaches or epoch % config.clustering_epochs == 0 or epoch == config.epochs
+    return [epoch for epoch in range(1, config.epochs + 1) if due(epoch)]
+
+
 def has_teacher(
     config: Config,
     data: TrainingData,
@@ -487,7 +500,7 @@ def save_outputs(path: Path, **arrays: np.ndarray) -> None:
 
 def load_outputs(
     folder: Path,  # of the joint training's checkpoint
-    epoch: int,  # from 1
+    epoch: int,  # from 1, one of `measured_epochs`
 ) -> dict[str, np.ndarray]:  # of the test slices: embeddings (M, D), head (M, C), clusters (M, C), responsibilities (M, K); validation (V, C): the head's answers there
     "Read what the test slices, and the validation slices, came out as after an epoch."
     return {name: value.float().numpy() for name, value in load_file(folder / f"epoch_{epoch:03d}.safetensors").items()}
@@ -500,17 +513,20 @@ def train_jointly(
     config: Config,
     folder: Path,  # of the checkpoint and the test outputs of each epoch
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
-) -> TrainingState:  # its history has one row per epoch
-    "The joint loop: cluster, train towards the clusters, measure, once per epoch."
+) -> TrainingState:  # its history has one row per epoch; what was not measured after an epoch is missing from its row
+    "The joint loop: cluster, train towards the clusters, measure."
     state, wrapped, measured = start_training(fabric, network, config)
     initial = {name: value.clone() for name, value in network.state_dict().items()}
     steps = count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size, config.unlabelled_batch_size)
+    measured_after = measured_epochs(config, len(data.labelled) > 0)
     if not (folder / "state.json").exists():
         cluster_epoch(state, *embed_slices(fabric, measured, data, mirror=config.mirror), data, config, 0)
 
     def run_epoch(epoch: int, bar: tqdm) -> dict:
         if config.restart and epoch == generation(epoch, config, len(data.labelled) > 0)[0] > 1: begin_anew(state, initial)
         losses = joint_epoch(fabric, wrapped, state, data, config, data.unlabelled, steps, epoch, bar)
+        bar.set_postfix_str(f"loss {losses['loss']:.3f}")
+        if epoch not in measured_after: return losses
         embeddings, head = embed_slices(fabric, measured, data, mirror=config.mirror)
         previous = state.tensors["responsibilities"].numpy().argmax(axis=1)
         responsibilities = cluster_epoch(state, embeddings, head, data, config, epoch)
@@ -545,16 +561,19 @@ def train_labelled_only(
     state, wrapped, measured = start_training(fabric, network, config)
     steps = count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size, config.unlabelled_batch_size)
     state.tensors = {"responsibilities": torch.zeros(len(data.train), 1), "mixture.means": torch.zeros(1, network.encoder.dimensions)}
-    nothing = data.train[:0]
+    nothing, measured_after = data.train[:0], measured_epochs(config, len(data.labelled) > 0)  # the epochs of the joint training
 
     def run_epoch(epoch: int, bar: tqdm) -> dict:
         losses = joint_epoch(fabric, wrapped, state, data, config, nothing, steps, epoch, bar)
+        row = {name: losses[name] for name in ("loss", "cross_entropy", "learning_rate")}
+        bar.set_postfix_str(f"loss {losses['loss']:.3f}")
+        if epoch not in measured_after: return row
         head = np.zeros((0, data.n_classes), dtype=np.float32)
         if len(data.test): head = embed_slices(fabric, measured, replace(data, images=data.images[data.test]), mirror=config.mirror)[1]
         save_outputs(folder / f"epoch_{epoch:03d}.safetensors", head=head)
         scores = {"test_accuracy": accuracy(data.truth[data.test], head.argmax(axis=1))}
         bar.set_postfix_str(f"loss {losses['loss']:.3f}, test accuracy {scores['test_accuracy']:.3f}")
-        return {name: losses[name] for name in ("loss", "cross_entropy", "learning_rate")} | scores
+        return row | scores
 
     run_epochs(state, config.epochs, run_epoch, folder, "labelled only", steps * config.labelled_batch_size, on_epoch)
     return finish_training(state)
