@@ -107,19 +107,21 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
 
 def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     out, few = tmp_path / "run", "{bootstrap: 20, supervised_epochs: 1, generation_epochs: 1, labelled_batch_size: 8, unlabelled_batch_size: 16}"
-    settings = dict(data=phantom_tree, labels="0.5, 2, 0", rungs="no mirror image", rung_labels=.5, epochs=2, image_size=32, device="cpu", overrides=few)
+    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", rungs="no mirror image", rung_labels=.5, epochs=2, image_size=32, device="cpu", overrides=few)
     assert report("study_label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
-    assert len(half) == 5
+    assert len(half) == 6
     assert report("study_label_efficiency", out, **settings) == 1 and "pass resume=True" in capfd.readouterr().err
     assert report("study_label_efficiency", out, resume=True, **settings) == 0
     cells = pd.read_csv(out / "tables" / "cells.csv")
-    assert len(cells) == len(list((out / "cells").iterdir())) == 10
+    assert len(cells) == len(list((out / "cells").iterdir())) == 12
     assert all((out / "cells" / name).stat().st_mtime_ns == time for name, time in half.items())
-    assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all() and set(cells.amount) <= {.5, 2, 0}
+    assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all() and set(cells.amount) == {.5, 2, 0, np.inf}
     check_run(out, ())
     assert report("study_label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
     assert "No method or rung is called 'magic'" in capfd.readouterr().err
+    assert report("study_label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1
+    assert "'few' is neither a number nor all" in capfd.readouterr().err
 
 
 def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
