@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['contingency', 'map_clusters', 'hungarian_accuracy', 'class_probabilities', 'partition_scores', 'class_table',
-           'confusion', 'accuracy_interval', 'difference_interval', 'calibration_error']
+           'confusion', 'accuracy_interval', 'difference_interval', 'calibration_error', 'calibration_error_by_chance']
 
 # %% ../nbs/08_metrics.ipynb #080002
 import numpy as np
@@ -143,3 +143,15 @@ def calibration_error(
     if not len(labels): return float("nan")
     return float(multiclass_calibration_error(torch.tensor(np.asarray(probabilities), dtype=torch.float32),
                                               torch.tensor(np.asarray(labels)), np.shape(probabilities)[1], n_bins=bins))
+
+
+def calibration_error_by_chance(
+    probabilities: np.ndarray,  # (N, C), rows sum to 1
+    draws: int = 200,
+    bins: int = 15,
+    seed: int = 0,
+) -> float:  # [0, 1]; NaN for no slices
+    "Mean expected calibration error when every probability is exactly right: labels are drawn from them, and what is left is chance."
+    cumulative, rng = np.cumsum(probabilities, axis=1), np.random.default_rng(seed)
+    labels = [(cumulative < rng.random((len(cumulative), 1))).sum(axis=1).clip(max=np.shape(probabilities)[1] - 1) for _ in range(draws)]
+    return float(np.mean([calibration_error(probabilities, drawn, bins) for drawn in labels]))

@@ -19,7 +19,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from .metrics import accuracy_interval, calibration_error
+from .metrics import accuracy_interval, calibration_error, calibration_error_by_chance
 from .plots import house_style, new_figure
 
 # %% ../nbs/25_trust.ipynb #250005
@@ -165,15 +165,17 @@ def trust_table(
     temperature: float | None,  # from `fit_temperature`; None: not fitted
     validation: tuple[np.ndarray, np.ndarray],  # probabilities and true ids of the validation part; may be empty
     coverage: float = .95,  # of the prediction sets
-) -> pd.DataFrame:  # part, slices, accuracy, calibration_error, calibration_error_scaled, coverage, least_class_coverage, mean_size
+) -> pd.DataFrame:  # part, slices, accuracy, calibration_error, calibration_error_scaled, calibration_error_by_chance, coverage, least_class_coverage, mean_size
     "Calibration before and after temperature scaling, and the prediction sets, per part; NaN where nothing could be fitted."
     rows = []
     for name, (probabilities, labels) in parts.items():
         row = {"part": name, "slices": len(labels), "accuracy": (probabilities.argmax(axis=1) == labels).mean() if len(labels) else np.nan,
                "calibration_error": calibration_error(probabilities, labels), "calibration_error_scaled": np.nan,
-               "coverage": np.nan, "least_class_coverage": np.nan, "mean_size": np.nan}
+               "calibration_error_by_chance": np.nan, "coverage": np.nan, "least_class_coverage": np.nan, "mean_size": np.nan}
+        scaled = probabilities if temperature is None else scale_temperature(probabilities, temperature)
+        if len(labels): row["calibration_error_by_chance"] = calibration_error_by_chance(scaled)
         if temperature is not None and len(labels):
-            row["calibration_error_scaled"] = calibration_error(scale_temperature(probabilities, temperature), labels)
+            row["calibration_error_scaled"] = calibration_error(scaled, labels)
             sets = prediction_sets(*validation, probabilities, coverage)
             held = coverage_table(sets, labels, tuple(map(str, range(probabilities.shape[1]))), draws=0)
             row |= {"coverage": held.coverage.iloc[-1], "least_class_coverage": held.coverage[:-1].min(), "mean_size": held.mean_size.iloc[-1]}
