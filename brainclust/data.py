@@ -235,7 +235,8 @@ def check_dicom_image(
 ) -> None:
     "Raise `UnreadableSlice` for an object that is no image, of an odd size, or compressed in a way not decoded here."
     from pydicom.pixels import get_decoder
-    modality = dataset.get("Modality") or "unknown"
+    modality = str(dataset.get("Modality") or "")
+    if not re.fullmatch("[A-Z0-9_ ]{1,16}", modality): modality = "unknown"  # all that the standard allows; the rest is damage
     if "DirectoryRecordSequence" in dataset:
         raise UnreadableSlice("no pixel data: a DICOMDIR is an index of other files")
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
