@@ -212,7 +212,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 28,
         "supervised_epochs": 12,  # the first answers of a network are bad, and would be learnt by heart
         "generation_epochs": 16,
-        "clustering_epochs": 4,  # embedding every slice costs half as much as an epoch of learning
+        "clustering_epochs": 4,  # only the end of a generation teaches; in between, clustering is for the eye
         "mixture_share": 0.5,  # clusters of real slices find the healthy ones better than the head does
         "alignment": 0.5,  # no class is forgotten, and shares that few labels know badly are not forced
         "unlabelled_batch_size": 48,

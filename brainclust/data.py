@@ -9,16 +9,16 @@ __all__ = ['MINIMUM_SIDE', 'MAXIMUM_SIDE', 'CHENG_CLASSES', 'MAXIMUM_SLICE_BYTES
            'NAME_ENDINGS', 'UNPACK_VERSION', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'MASK_SUFFIXES', 'UnreadableSlice',
            'VolumeFile', 'stretch_to_uint8', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'decode_picture',
            'cheng_field', 'inflated_size', 'load_matlab_5', 'load_cheng', 'decode_cheng', 'read_tumour_mask',
-           'parse_dicom', 'frame_count', 'check_dicom_image', 'plane_of', 'frame_attributes', 'dicom_facts',
-           'dicom_notes', 'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom', 'file_suffix',
-           'failure_reason', 'reasons_for_failures', 'decode_slice', 'check_file', 'read_file', 'read_slice',
-           'squash_name', 'normalise_class_name', 'find_files', 'is_readable_name', 'is_segmentation', 'first_known',
-           'split_of', 'labels_from_tree', 'first_few', 'read_csv_rows', 'index_files', 'find_named_files',
-           'translate_column', 'labels_from_csv', 'DecodedVolume', 'nifti_shape', 'load_nifti', 'cut_slice',
-           'decode_nifti', 'decode_multiframe', 'patient_from_name', 'empty_slices', 'read_unpacked', 'write_unpacked',
-           'unpack_volume', 'inspect_file', 'map_threads', 'quiet_libraries', 'list_scan_files', 'refusal',
-           'label_files', 'settle_labels', 'join_facts', 'note_sentences', 'read_scan_table', 'mask_path', 'read_mask',
-           'class_counts']
+           'parse_dicom', 'frame_count', 'dicom_modality', 'check_dicom_image', 'plane_of', 'frame_attributes',
+           'dicom_facts', 'dicom_notes', 'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom',
+           'file_suffix', 'failure_reason', 'reasons_for_failures', 'decode_slice', 'check_file', 'read_file',
+           'read_slice', 'squash_name', 'normalise_class_name', 'find_files', 'is_readable_name', 'is_segmentation',
+           'first_known', 'split_of', 'labels_from_tree', 'first_few', 'read_csv_rows', 'index_files',
+           'find_named_files', 'translate_column', 'labels_from_csv', 'DecodedVolume', 'nifti_shape', 'load_nifti',
+           'cut_slice', 'decode_nifti', 'decode_multiframe', 'patient_from_name', 'empty_slices', 'read_unpacked',
+           'write_unpacked', 'unpack_volume', 'inspect_file', 'map_threads', 'quiet_libraries', 'list_scan_files',
+           'refusal', 'label_files', 'settle_labels', 'join_facts', 'note_sentences', 'read_scan_table', 'mask_path',
+           'read_mask', 'class_counts']
 
 # %% ../nbs/01_data.ipynb #010002
 import gzip, hashlib, io, json, logging, os, re, stat, warnings, zlib
@@ -230,13 +230,20 @@ def frame_count(
     "Number of frames that a DICOM file says it holds."
     return int(dataset.get("NumberOfFrames") or 1)
 
+def dicom_modality(
+    dataset: "Dataset",  # a parsed file
+) -> str:  # such as "MR"; "": not given; "unknown": damaged, for the standard allows 16 of these characters
+    "The kind of machine that a file names."
+    modality = str(dataset.get("Modality") or "")
+    return modality if re.fullmatch("[A-Z0-9_ ]{0,16}", modality) else "unknown"
+
+
 def check_dicom_image(
     dataset: "Dataset",  # a parsed file
 ) -> None:
     "Raise `UnreadableSlice` for an object that is no image, of an odd size, or compressed in a way not decoded here."
     from pydicom.pixels import get_decoder
-    modality = str(dataset.get("Modality") or "")
-    if not re.fullmatch("[A-Z0-9_ ]{1,16}", modality): modality = "unknown"  # all that the standard allows; the rest is damage
+    modality = dicom_modality(dataset) or "unknown"
     if "DirectoryRecordSequence" in dataset:
         raise UnreadableSlice("no pixel data: a DICOMDIR is an index of other files")
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
@@ -312,8 +319,8 @@ def dicom_notes(
     tags = [t for t in IDENTIFYING_TAGS if dataset.get(t) and not (removed and t in ("PatientName", "PatientID"))]
     notes = [f"identifying tags: {', '.join(tags)}"] if tags else []
     if str(dataset.get("BurnedInAnnotation")).upper() == "YES": notes.append("burned-in annotation: the tag says YES")
-    modality = dataset.get("Modality")
-    return (*notes, f"not MR: {modality}") if modality not in (None, "", "MR") else tuple(notes)
+    modality = dicom_modality(dataset)
+    return (*notes, f"not MR: {modality}") if modality not in ("", "MR") else tuple(notes)
 
 # %% ../nbs/01_data.ipynb #010041
 def apply_window(

@@ -358,6 +358,7 @@ def measured_epochs(
 ) -> list[int]:  # ascending, from 1; the last epoch is always among them
     "The epochs after which slices are embedded, clustered and measured."
     def due(epoch: int) -> bool:
+        "Whether others learn from this epoch, or its turn has come, or it is the last."
         first, length = generation(epoch, config, labelled)
         teaches = config.pseudo_label_weight > 0 and epoch == first + length - 1
         return teaches or epoch % config.clustering_epochs == 0 or epoch == config.epochs
