@@ -118,6 +118,8 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     assert all((out / "cells" / name).stat().st_mtime_ns == time for name, time in half.items())
     assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all() and set(cells.amount) == {.5, 2, 0, np.inf}
     check_run(out, ())
+    ladder = pd.read_csv(out / "tables" / "rungs.csv").set_index("method")
+    assert ladder.change["joint training"] == 0 and np.isclose(ladder.change["no mirror image"], ladder.accuracy["no mirror image"] - ladder.accuracy["joint training"])
     assert report("study_label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
     assert "No method or rung is called 'magic'" in capfd.readouterr().err
     assert report("study_label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1
