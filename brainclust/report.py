@@ -376,8 +376,18 @@ def notebook_path(name: str) -> Path:
 
 
 def last_lines(text: str) -> str:
-    "Return `text` as a terminal would show it in the end: of each line only what follows its last carriage return."
-    return re.sub(r"[^\n]*\r(?!\n)", "", text.replace("\r\n", "\n"))
+    "Return `text` as a terminal would show it in the end, where bars have overwritten their lines and those of bars inside them."
+    lines, row, column = [""], 0, 0
+    for piece in re.split(r"(\n|\r|\x1b\[A)", text.replace("\r\n", "\n")):
+        if piece == "\n":
+            row, column = row + 1, 0
+            if row == len(lines): lines.append("")
+        elif piece == "\r": column = 0
+        elif piece == "\x1b[A": row = max(0, row - 1)  # one line up
+        elif piece:
+            lines[row] = lines[row].ljust(column)[:column] + piece  # a bar that has become shorter leaves nothing behind
+            column += len(piece)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def tidy_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
