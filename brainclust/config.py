@@ -5,13 +5,16 @@
 # %% auto #0
 __all__ = ['CLASSES', 'CHOICES', 'RANGES', 'TAUGHT', 'PRESETS', 'Config', 'validate', 'fit_generations', 'make_config',
            'new_names', 'derived_seed', 'choose_device', 'bfloat16_speedup', 'choose_precision', 'versions',
-           'whole_file', 'beside', 'publish_folder', 'remove_stale_builds', 'whole_folder', 'default_cache_folder']
+           'whole_file', 'beside', 'publish_folder', 'remove_stale_builds', 'whole_folder', 'default_cache_folder',
+           'Stopwatch', 'peak_memory']
 
 # %% ../nbs/00_config.ipynb #000002
 import os
 import platform
 import shutil
+import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -96,7 +99,9 @@ class Config:
     # the machine
     seed: int = 0  # every random number of the run follows from it
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
-    precision: str = "auto"  # "auto", "32-true", "bf16-mixed" or "16-mixed"
+    precision: str = "auto"  # "auto", "32-true", "bf16-mixed", "16-mixed", or "64-true" to compare trainings digit by digit
+    devices: int = 1  # processes that train together: one per GPU, or several on the cores of one machine
+    engine: str = "local"  # what prepares the slices: "local", or "ray" for the machines of a Ray cluster
     workers: int = 0  # threads and processes for reading and preparing; 0: one per core
     cache: str | None = None  # folder of the slice cache, unpacked volumes and phantoms; None: `default_cache_folder()`
     resume: bool = False  # whether to go on from the run directory's checkpoint
@@ -126,12 +131,13 @@ CHOICES = {
     "augmentation": ("none", "paper", "weak", "strong", "cnn", "cut"),
     "unlabelled_augmentation": ("none", "paper", "weak", "strong", "cnn", "cut"),
     "schedule": ("constant", "cosine"),
-    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true"),
+    "engine": ("local", "ray"),
 }
 RANGES = {  # name: (test, words)
     **{name: (lambda v: v >= 1, "at least 1") for name in (
         "volume_step", "phantom_patients", "phantom_slices", "epochs", "labelled_batch_size", "unlabelled_batch_size",
-        "cluster_dimensions", "tsne_slices", "pretrain_epochs", "generation_epochs", "clustering_epochs")},
+        "cluster_dimensions", "tsne_slices", "pretrain_epochs", "generation_epochs", "clustering_epochs", "devices")},
     **{name: (lambda v: v >= 0, "at least 0") for name in (
         "cluster_weight", "cluster_warmup", "reconstruction_weight", "pseudo_label_weight", "supervised_epochs", "labels_per_class", "weight_decay",
         "variance_floor", "seed", "workers", "bootstrap", "denoise_sigma", "closing_radius")},
@@ -407,3 +413,60 @@ def default_cache_folder() -> Path:
     if os.environ.get("BRAINCLUST_CACHE"): return Path(os.environ["BRAINCLUST_CACHE"])
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "brainclust"
+
+# %% ../nbs/00_config.ipynb #new261660
+class Stopwatch:
+    "Seconds spent in named parts, summed over threads; of one part inside another only the inner counts."
+
+    def __init__(self,
+        device: "torch.device | None" = None,  # whose time it is; None: the processor's
+    ):
+        self.device = device if device is not None and device.type == "cuda" else None
+        self.local, self.records = threading.local(), []
+
+    def mark(self) -> "float | torch.cuda.Event":
+        "Now, on the device."
+        if self.device is None: return time.perf_counter()
+        import torch
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        "Time a block."
+        outer = getattr(self.local, "running", None)
+        record = [name, self.mark(), None, outer]
+        self.local.running = record
+        try: yield
+        finally:
+            record[2], self.local.running = self.mark(), outer
+            self.records.append(record)  # which threads may do at once
+
+    def read(self) -> dict[str, float]:  # seconds per part
+        "The times of the parts that have ended since the last reading; a GPU must finish for it what it has to do."
+        records, self.records = self.records, []
+        if self.device is not None:
+            import torch
+            torch.cuda.synchronize(self.device)
+        seconds: dict[str, float] = {}
+        for name, start, end, outer in records:
+            taken = end - start if self.device is None else start.elapsed_time(end) / 1000
+            seconds[name] = seconds.get(name, 0.) + taken
+            if outer: seconds[outer[0]] = seconds.get(outer[0], 0.) - taken
+        return seconds
+
+# %% ../nbs/00_config.ipynb #new029310
+def peak_memory(
+    device: str = "cpu",
+) -> dict[str, int]:  # bytes: "process", with the pages of files that it has mapped, and "gpu" for a GPU; empty where the system does not say
+    "The most memory that this process has held so far."
+    peak = {}
+    try:
+        import resource
+        peak["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    except ImportError: pass  # Windows
+    if device.startswith("cuda"):
+        import torch
+        peak["gpu"] = torch.cuda.max_memory_allocated(device)
+    return peak

@@ -9,9 +9,9 @@ __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 
            'new_figure', 'save_figure', 'plot_class_distribution', 'plot_skull_stripping_detail',
            'plot_skull_stripping', 'plot_tensor_preparation', 'plot_workflow', 'tsne_frames', 'plot_tsne_frames',
            'plot_losses', 'plot_accuracy', 'plot_confusion', 'plot_method_comparison', 'plot_pseudo_labels',
-           'gallery_selection', 'plot_gallery', 'plot_claims', 'plot_seconds', 'plot_responsibilities',
-           'plot_reconstructions', 'plot_image_sizes', 'plot_intensity_histograms', 'plot_windowing', 'plot_quality',
-           'plot_shortcuts', 'plot_suspects']
+           'gallery_selection', 'plot_gallery', 'plot_claims', 'seconds_of_parts', 'plot_seconds',
+           'plot_responsibilities', 'plot_reconstructions', 'plot_image_sizes', 'plot_intensity_histograms',
+           'plot_windowing', 'plot_quality', 'plot_shortcuts', 'plot_suspects']
 
 # %% ../nbs/12_plots.ipynb #120002
 import math
@@ -944,19 +944,42 @@ def _readable_seconds(
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 # %% ../nbs/12_plots.ipynb #120145
+def seconds_of_parts(
+    seconds: Mapping[str, float],  # stage to wall-clock seconds
+    parts: Mapping[str, Mapping[str, float]],  # stage to its parts' seconds, which threads may have spent at once
+) -> pd.DataFrame:  # one row per stage and part: stage, part, seconds, share of all seconds; the parts of a stage sum to it
+    "What was spent where; threads that worked at once share the stage's time, and what no part accounts for is its rest."
+    rows = []
+    for stage, total in seconds.items():
+        known = {name: value for name, value in parts.get(stage, {}).items() if value > 0}
+        scale = min(1., total / max(sum(known.values()), 1e-12))
+        known = {name: value * scale for name, value in known.items()}
+        rest = total - sum(known.values())
+        if rest > 1e-3 * total or not known: known["rest" if known else ""] = rest
+        rows += [{"stage": stage, "part": name, "seconds": value} for name, value in known.items()]
+    table = pd.DataFrame(rows, columns=["stage", "part", "seconds"])
+    return table.assign(share=table.seconds / max(table.seconds.sum(), 1e-12))
+
+
 @house_style
 def plot_seconds(
     seconds: Mapping[str, float],  # stage to wall-clock seconds, NaN where not measured
+    parts: Mapping[str, Mapping[str, float]] | None = None,  # stage to its parts' seconds, by which its bar is divided
 ) -> Figure:
-    "Wall-clock time of each stage, longest first, with its share of the total."
+    "Wall-clock time of each stage, longest first, with its share of the total, and what it was spent on."
     measured = sorted(((name, float(value)) for name, value in seconds.items() if np.isfinite(value)), key=lambda item: -item[1])
     total = sum(value for _, value in measured)
     figure, axes = new_figure(7, 1 + 0.27 * max(1, len(measured))); axis = axes[0, 0]
-    axis.barh(range(len(measured)), [value for _, value in measured], 0.7, color="#56B4E9")
-    for y, (_, value) in enumerate(measured):
+    longest = max([value for _, value in measured], default=1) or 1
+    for y, (stage, value) in enumerate(measured):
+        left = 0.
+        for number, row in enumerate(seconds_of_parts({stage: value}, parts or {}).itertuples()):
+            axis.barh(y, row.seconds, 0.7, left=left, color="#DDDDDD" if row.part == "rest" else ("#56B4E9", "#B8DFF5")[number % 2])
+            if len(row.part) * .018 * longest < row.seconds: axis.annotate(row.part, (left + row.seconds / 2, y), ha="center", va="center", fontsize=8)
+            left += row.seconds
         axis.annotate(f"{_readable_seconds(value)}, {100 * value / max(total, 1e-12):.0f} %", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axis.set_yticks(range(len(measured)), _wrapped([name for name, _ in measured], 26))
-    axis.set(xlabel="seconds", title=f"total {_readable_seconds(total)}", ylim=(max(1, len(measured)) - 0.5, -0.5), xlim=(0, 1.3 * max([value for _, value in measured], default=1) or 1))
+    axis.set(xlabel="seconds", title=f"total {_readable_seconds(total)}", ylim=(max(1, len(measured)) - 0.5, -0.5), xlim=(0, 1.3 * longest))
     absent = [name for name, value in seconds.items() if not np.isfinite(value)]
     _note(figure, [f"Not measured: {', '.join(absent)}."] if absent else [])
     return figure

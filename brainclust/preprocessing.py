@@ -13,6 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
@@ -91,12 +92,14 @@ def preprocess_slice(
     otsu_relax: float = -5.,  # grey levels
     closing_radius: int = 5,  # pixels of the original slice
     window_percentiles: tuple[float, float] | None = None,  # (low, high) of the foreground; None: no windowing, as in the paper
+    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, such as a stopwatch's
 ) -> np.ndarray:  # uint8 (image_size, image_size)
     "Strip, window, pad to a square and resize one slice."
     if image_size < 1: raise ValueError(f"image_size is a number of pixels, 1 or more, got {image_size}")
-    stripped, _ = skull_strip_2d(image, skull_strip, denoise_sigma, otsu_relax, closing_radius)
-    if window_percentiles is not None: stripped = window_percentile(stripped, *window_percentiles)
-    return resize_square(pad_to_square(stripped), image_size)
+    with timed("skull stripping"): stripped, _ = skull_strip_2d(image, skull_strip, denoise_sigma, otsu_relax, closing_radius)
+    with timed("window and size"):
+        if window_percentiles is not None: stripped = window_percentile(stripped, *window_percentiles)
+        return resize_square(pad_to_square(stripped), image_size)
 
 # %% ../nbs/05_preprocessing.ipynb #050022
 CACHE_VERSION = 1  # raise it when the same inputs and settings give other pixels
@@ -116,13 +119,16 @@ def prepare_file(
     path: str,  # a file of the scan table
     expected: str,  # its sha256 when it was scanned
     settings: dict,  # of `preprocess_slice`
+    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
 ) -> np.ndarray:  # uint8 (image_size, image_size)
     "Read, check and preprocess one file; raises ValueError that names it."
     try:
-        data = Path(path).read_bytes()
-        if sha256(data).hexdigest() != expected:  # else the cache's key would lie
-            raise ValueError("it has changed since it was scanned: read the folder again")
-        return preprocess_slice(decode_slice(data, Path(path).suffix).pixels, **settings)
+        with timed("read and check"):
+            data = Path(path).read_bytes()
+            if sha256(data).hexdigest() != expected:  # else the cache's key would lie
+                raise ValueError("it has changed since it was scanned: read the folder again")
+        with timed("decode"): pixels = decode_slice(data, Path(path).suffix).pixels
+        return preprocess_slice(pixels, **settings, timed=timed)
     except (OSError, ValueError) as error: raise ValueError(f"cannot preprocess {path}: {error}") from error
 
 # %% ../nbs/05_preprocessing.ipynb #050026
@@ -131,9 +137,10 @@ def iterate_preprocessed(
     sha256s: list[str],  # their contents when they were scanned
     settings: dict,  # of `preprocess_slice`
     workers: int = 0,  # threads; 0: one per core
+    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, in every thread
 ) -> Iterator[np.ndarray]:  # uint8 (image_size, image_size), in the order of the paths
     "Read and preprocess slices in parallel."
-    with single_threaded_pool(workers) as pool: yield from pool.map(prepare_file, paths, sha256s, repeat(settings))
+    with single_threaded_pool(workers) as pool: yield from pool.map(prepare_file, paths, sha256s, repeat(settings), repeat(timed))
 
 # %% ../nbs/05_preprocessing.ipynb #050028
 def write_images(
@@ -181,18 +188,16 @@ def checksum_of(
 
 # %% ../nbs/05_preprocessing.ipynb #050032
 def build_folder(
-    paths: list[str],  # files, in order
-    sha256s: list[str],  # their contents
+    slices: Iterable[np.ndarray],  # uint8 (image_size, image_size), in order
+    count: int,  # how many there are
     settings: dict,  # of `preprocess_slice`
     final: Path,  # <cache folder>/<key>
     is_whole: Callable[[Path], bool],  # whether a folder holds this cache, undamaged
-    workers: int,  # threads; 0: one per core
 ) -> None:
     "Build a cache beside its final place and rename it; leaves nothing behind when interrupted."
     with whole_folder(final, is_whole) as temporary:
-        slices = iterate_preprocessed(paths, sha256s, settings, workers)
-        checksum = write_images(temporary / "images.npy", slices, len(paths), settings["image_size"])
-        recorded = dict(version=CACHE_VERSION, settings=settings, slices=len(paths), checksum=checksum)
+        checksum = write_images(temporary / "images.npy", slices, count, settings["image_size"])
+        recorded = dict(version=CACHE_VERSION, settings=settings, slices=count, checksum=checksum)
         (temporary / "settings.json").write_text(json.dumps(recorded, indent=1))
 
 # %% ../nbs/05_preprocessing.ipynb #050034
@@ -206,6 +211,8 @@ def build_slice_cache(
     closing_radius: int = 5,  # pixels
     window_percentiles: tuple[float, float] | None = None,  # (low, high); None: no windowing
     workers: int = 0,  # threads; 0: one per core
+    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, such as a stopwatch's
+    slices: Callable[[], Iterable[np.ndarray]] | None = None,  # makes the prepared slices, in order, where not this function shall; asked only if they are missing
 ) -> np.memmap:  # uint8 (N, 1, image_size, image_size), read-only, row i is the table's row i
     "Open the cache of these slices and settings, and build it first when it is absent or damaged."
     settings = dict(image_size=image_size, skull_strip=skull_strip, denoise_sigma=float(denoise_sigma),
@@ -217,7 +224,8 @@ def build_slice_cache(
     def opened(folder): return open_slice_cache(folder, len(table), image_size)
     images = opened(final)
     if images is None:
-        build_folder(paths, sha256s, settings, final, lambda folder: opened(folder) is not None, workers)
+        prepared = slices() if slices else iterate_preprocessed(paths, sha256s, settings, workers, timed)
+        build_folder(prepared, len(table), settings, final, lambda folder: opened(folder) is not None)
         images = opened(final)
     if images is None: raise OSError(f"the slice cache {final} is damaged right after writing: check the disk")
     return images

@@ -30,13 +30,13 @@ import yaml
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
-from .config import Config, make_config, versions, whole_file
+from .config import Config, make_config, peak_memory, versions, whole_file
 from .metrics import (accuracy_interval, calibration_error, class_table, contingency,
                                 difference_interval)
 from .plots import save_figure
 
 # %% ../nbs/18_report.ipynb #180005
-UNIMPORTANT = {"resume", "out", "workers", "cache"}  # settings that may differ between a run and its continuation
+UNIMPORTANT = {"resume", "out", "workers", "cache", "devices", "engine"}  # settings that may differ between a run and its continuation
 
 
 def study_settings(
@@ -88,6 +88,7 @@ class Run:
         check_resume(config, self.folder, self.study)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config, self.seconds, self.artefacts, self.notes = config, {}, {}, []
+        self.started, self.staged = time.perf_counter(), 0.
 
     def resolve(self, device: str, precision: str) -> str:
         "Write `config.json` with what 'auto' became, and return the precision, that of the first start when resumed."
@@ -109,7 +110,13 @@ class Run:
         "Add the time that the block takes to `seconds[name]`."
         start = time.perf_counter()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.) + time.perf_counter() - start
+        taken = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.) + taken
+        self.staged += taken
+
+    def rest(self) -> float:
+        "Seconds since the run was opened that belong to no stage: what is drawn and written between them."
+        return time.perf_counter() - self.started - self.staged
 
     def note(self, sentence: str) -> None:
         "Say something that the reader of the run must know; it is printed and kept in `run.json`."
@@ -172,7 +179,7 @@ def finish(
     with whole_file(run.folder / "tables" / "artefacts.csv") as temporary: manifest.to_csv(temporary, index=False)
     config = json.loads((run.folder / "config.json").read_text())
     record = {"config": config, "versions": versions(), "device": config["device"], "precision": config["precision"],
-              "seed": config["seed"], "seconds": run.seconds, "data": data, "results": results, "notes": run.notes}
+              "seed": config["seed"], "seconds": run.seconds, "peak_memory": peak_memory(config["device"]), "data": data, "results": results, "notes": run.notes}
     run.write_json("run.json", record)
     return record
 

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 # %% ../nbs/14_segmentation.ipynb #140005
-from .augmentation import Augmentation, change_intensity, sampling_grid
+from .augmentation import Augmentation, Draws, change_intensity, sampling_grid
 from .config import derived_seed
 from .encoders import ClusteringNetwork, ResNetEncoder, make_network
 from .metrics import accuracy_interval
@@ -431,7 +431,7 @@ def augment_pair(
     "Move slices and masks alike and change the grey levels of the slices."
     grid = sampling_grid(policy.draw_matrix(x, generator), size, size)
     both = F.grid_sample(torch.cat([x, masks.to(x.dtype)], 1), grid, align_corners=False)
-    return change_intensity(policy, both[:, :1], generator), (both[:, 1:] >= .5).to(x.dtype)
+    return change_intensity(policy, both[:, :1], Draws(generator, x.device, len(x))), (both[:, 1:] >= .5).to(x.dtype)
 
 # %% ../nbs/14_segmentation.ipynb #140073
 @dataclass(frozen=True)

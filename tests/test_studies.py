@@ -148,3 +148,11 @@ def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
     record = check_run(tmp_path / "run", ("head, phantom weights", "clusters, random weights", "linear probe, phantom weights"))
     assert record["results"]["head, phantom weights"] > .5  # the package's weights: a fourth is chance
     assert (tmp_path / "run" / "phantom_encoder.safetensors").stat().st_size > 100_000
+
+
+def test_speed_is_measured_on_a_few_phantoms(tmp_path):
+    assert report("study_speed", tmp_path / "run", image_size=32, batch_size=8, steps=1, repeats=2, files=8, slices="40, 16", growth="40, 80", device="cpu") == 0
+    results = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
+    assert 0 < results["forward_backward_share"] <= 1
+    for name in ("throughput_ratio", "preprocess_efficiency", "paper_preset_minutes"): assert results[name] > 0, name
+    assert list(pd.read_csv(tmp_path / "run" / "tables" / "growth.csv").slices) == [40, 80]
