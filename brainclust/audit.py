@@ -320,6 +320,7 @@ def pair_cards(
     "Pairs with their pictures, the held-out one on the left."
     held_out_first = lambda row: [*HELD_OUT, table["split"][row]].index(table["split"][row])
     def side(row: int) -> dict:
+        "What the page shows of one slice of a pair."
         image = table.loc[row]
         return {"picture": picture_data(image["path"], image["mode"]), "name": image["name"], "class_name": image["class_name"] or NO_CLASS,
                 "split": image["split"], "size": f"{image['width']} x {image['height']}"}

@@ -213,6 +213,7 @@ def train_supervised(
     state = TrainingState(network, optimizer)
 
     def run_epoch(epoch: int, bar: tqdm) -> dict:
+        "Train for an epoch and measure the validation and test part."
         row = supervised_epoch(fabric, wrapped, state, data, recipe, fit, seed, epoch, bar)
         for part, rows, labels in (("validation", validation, data.labels), ("test", data.test, data.truth)):
             log_probabilities = predict(fabric, wrapped, data, rows)

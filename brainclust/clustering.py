@@ -208,6 +208,7 @@ def pixel_baselines(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:  # method: cluster ids of the training (N,) and the test slices (M,)
     "Cluster raw pixels by the classical methods."
     def pixels(slices: np.ndarray) -> np.ndarray:
+        "Means of blocks in [0, 1], one row per slice."
         n, _, height, width = slices.shape
         blocks = slices.reshape(n, side, height // side, side, width // side)
         return blocks.mean(axis=(2, 4), dtype=np.float64).reshape(n, -1) / 255

@@ -298,6 +298,7 @@ def bfloat16_speedup(
     "Measure how much faster a ResNet's typical convolution runs in bfloat16 on this processor."
     import torch
     def prepare(dtype: torch.dtype) -> tuple[torch.nn.Module, torch.Tensor]:
+        "A convolution and its input in a precision."
         return (torch.nn.Conv2d(64, 64, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last),
                 torch.ones(8, 64, 32, 32, dtype=dtype).to(memory_format=torch.channels_last))
     seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}

@@ -202,9 +202,11 @@ def transfer_scores(
     labels, scale = data.labels[source], np.sqrt(np.trace(covariance(embeddings[source])) / embeddings.shape[1])
     x, rows = embeddings[source] / scale, []
     def add(method: str, predicted: np.ndarray, distance: float) -> None:
+        "Add a row with the accuracy of a method on the new source."
         values = accuracy_interval(predicted == data.truth[target], groups[target], draws)
         rows.append(dict(zip(("method", "accuracy", "low", "high", "distance"), (method, *values, distance))))
     def probe(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        "Classes of the new source's embeddings y by a probe fitted to those of the known sources, x."
         return fit_probe("linear probe", x, labels, groups[source], seed=seed).predict(y)
     for name, z, h in (("", embeddings, head), (", AdaBN", new_embeddings, new_head)):
         y = z[target] / scale

@@ -97,6 +97,7 @@ def house_style(
     "Run a function in the shared style, restore the caller's matplotlib settings after it, and fix the layout of a figure it returns."
     @wraps(function)
     def styled(*arguments, **options):
+        "Draw in the style of the house."
         with matplotlib.style.context(STYLE, after_reset=True):
             result = function(*arguments, **options)
             if isinstance(result, Figure) and result.get_layout_engine() is not None:

@@ -314,6 +314,7 @@ def intensity_histograms(
     rows = []
     for stage, prepare in stages.items():
         def count(path):
+            "Histogram of one slice's grey levels, and the top of its range."
             pixels = np.asarray(prepare(read_slice(path)))
             top = 256 if pixels.dtype == np.uint8 else 1
             return np.histogram(np.minimum(pixels, top - 1e-9), bins, (0, top))[0] / pixels.size, top
@@ -402,6 +403,7 @@ def edge_features(
 ) -> np.ndarray:  # (N, 512) float32
     "Edge directions of whole slices, as features without labels."
     def of(path):
+        "Edge histograms of one slice."
         roots = np.sqrt(cv2.resize(read_slice(path), (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32))
         return edge_histograms(roots, 8).ravel()
     return np.stack(map_threads(of, list(paths), workers, "edge features"))

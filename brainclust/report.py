@@ -221,6 +221,7 @@ def prediction_table(
 ) -> pd.DataFrame:  # path, y_true, y_pred, y_pred_clusters, y_pred_labelled_only, cluster, group, clean, prob_<class>
     "Name every prediction; what does not exist (truth, or anything that needs labels) is an empty string."
     def named(probabilities: np.ndarray | None) -> np.ndarray:
+        "The most probable class of each slice by name; empty where there is none."
         if probabilities is None or np.isnan(probabilities).any(): return np.full(len(scans), "")
         return np.array(class_names)[probabilities.argmax(axis=1)]
     head = np.full_like(outputs["head"], np.nan) if np.isnan(outputs["clusters"]).any() else outputs["head"]
@@ -287,6 +288,7 @@ def summarise(
     "Collect the headline numbers of a run."
     by_method, last = comparison.set_index("method"), history.iloc[-1]
     def value(method: str, column: str = "accuracy") -> float:
+        "A number of a method, NaN if it was not measured."
         return by_method[column].get(method, float("nan"))
     results = {"test_accuracy": value("head"), "test_accuracy_clean": value("head", "clean_accuracy"),
                "test_accuracy_clusters": value("clusters"), "test_accuracy_clusters_clean": value("clusters", "clean_accuracy"),

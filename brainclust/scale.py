@@ -12,11 +12,12 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def launch_command(
 ) -> list[str]:
     "The command line, without the job, that starts the processes of a training."
     worker = [sys.executable, "-c", "from brainclust.scale import run_job_command; run_job_command()"]
-    if launcher: return [*launcher.split(), "--no-python", *worker]
+    if launcher: return [*shlex.split(launcher), "--no-python", *worker]
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "--no-python", *worker]
 
 
@@ -115,7 +116,8 @@ def train_in_processes(
     here = torch.cuda.device_count() if choose_device(config.device).type == "cuda" else config.devices
     if config.devices > here and "BRAINCLUST_LAUNCHER" not in os.environ:
         raise ValueError(f"devices={config.devices}, but this machine has {here} GPU{'s' * (here > 1)}: ask for fewer, or name in BRAINCLUST_LAUNCHER the command that starts processes on more machines.")
-    job = write_job(folder, training, network, data, config, images, tensorboard)
+    exact = choose_precision(choose_device(config.device), config.precision)  # once: a probe of speed need not come out alike in every process
+    job = write_job(folder, training, network, data, replace(config, precision=exact), images, tensorboard)
     command = [*launch_command(config.devices, os.environ.get("BRAINCLUST_LAUNCHER")), str(job.resolve())]
     last: list[str] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1) as running:
@@ -179,7 +181,8 @@ def prepare_in_parts(
     workers: int = 0,  # threads per part of the local engine; 0: one per core
 ) -> np.memmap:  # uint8 (N, 1, image_size, image_size), read-only, as from `build_slice_cache`
     "Open the cache of these slices, and build it first, part by part, if it is missing."
-    parts, folder = cut_parts(len(table), size), Path(cache_folder) / "parts"
+    asked = sha256(json.dumps([settings, size, list(table.sha256)]).encode()).hexdigest()[:32]  # another collection may be prepared at the same time
+    parts, folder = cut_parts(len(table), size), Path(cache_folder) / "parts" / asked
     files = table[["path", "sha256"]].reset_index(drop=True)
     workers = 1 if engine == "ray" else workers
 
@@ -194,6 +197,7 @@ def prepare_in_parts(
 
     images = build_slice_cache(table, cache_folder, **settings, slices=slices)
     shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent.exists() and not any(folder.parent.iterdir()): folder.parent.rmdir()
     return images
 
 # %% ../nbs/27_scale.ipynb #sc270020

@@ -156,6 +156,7 @@ def separation(
 ) -> np.ndarray:  # (2, largest - 1): silhouette and stability for 2 to `largest` sub-clusters
     "How well apart the sub-clusters lie, and how surely they are found again."
     def silhouette(k):
+        "Mean silhouette of a division into k parts; 0 if it leaves one."
         labels = assign(x, fit_components(x, k, seed))
         return silhouette_score(x, labels) if len(set(labels)) > 1 else 0.
     sizes = range(2, largest + 1)

@@ -443,6 +443,7 @@ def pretrain(
     steps = count_steps(0, len(data.train), 1, config.labelled_batch_size + config.unlabelled_batch_size)
 
     def run_epoch(epoch: int, bar: tqdm) -> dict:
+        "Reconstruct every training slice once."
         wrapped.train()
         total = torch.zeros((), device=fabric.device)
         for number, rows in enumerate(split_batches(data.train, steps, derived_seed(config.seed, "pretraining", epoch))):
@@ -715,6 +716,7 @@ def train_jointly(
         state.tensors = from_leader(fabric, lambda: state.tensors)
 
     def run_epoch(epoch: int, bar: tqdm) -> dict:
+        "Train for an epoch, and after those that are measured cluster the embedding."
         if config.restart and epoch == generation(epoch, config, len(data.labelled) > 0)[0] > 1: begin_anew(state, initial)
         losses = joint_epoch(fabric, wrapped, state, data, config, data.unlabelled, steps, epoch, bar)
         bar.set_postfix_str(f"loss {losses['loss']:.3f}")
@@ -747,6 +749,7 @@ def train_labelled_only(
     nothing, measured_after = data.train[:0], measured_epochs(config, len(data.labelled) > 0)  # the epochs of the joint training
 
     def run_epoch(epoch: int, bar: tqdm) -> dict:
+        "Train on the labelled slices for an epoch, and measure the test slices where the joint training does."
         losses = joint_epoch(fabric, wrapped, state, data, config, nothing, steps, epoch, bar)
         row = {name: losses[name] for name in ("loss", "cross_entropy", "learning_rate")}
         bar.set_postfix_str(f"loss {losses['loss']:.3f}")
@@ -769,6 +772,7 @@ def tensorboard_writer(
     from torch.utils.tensorboard import SummaryWriter  # slow to import and needed only here
 
     def write(name: str, row: dict) -> None:
+        "Write a row of the history."
         # A writer per row costs milliseconds and leaves whole files, whenever the process ends.
         with SummaryWriter(folder / name.replace(" ", "_"), purge_step=row["epoch"]) as writer:
             for column, value in row.items():

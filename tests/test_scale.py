@@ -136,7 +136,7 @@ def test_ray_completes_the_work_of_a_killed_worker(tmp_path):
     killed = []
     while running.poll() is None and not killed:
         time.sleep(.02)
-        if not list((tmp_path / "ray" / "parts").glob("*/settings.json")): continue
+        if not list((tmp_path / "ray" / "parts").glob("*/*/settings.json")): continue
         for process in psutil.Process(running.pid).children(recursive=True):
             try: title = " ".join(process.cmdline())
             except psutil.Error: continue
