@@ -10,9 +10,9 @@ __all__ = ['ORIENTATIONS', 'COPY_KINDS', 'MOST_COPIES', 'OPPOSITE', 'PATIENT_SLI
            'exact_pairs', 'spread_pairs', 'duplicate_pairs', 'conflicts', 'find_disputed', 'clean_scan_table',
            'duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept', 'leak_counts', 'choose_groups',
            'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few', 'hide_labels',
-           'set_validation_apart', 'removal_report', 'PreparedScans', 'describe_preparation', 'prepare_scans',
-           'file_numbers', 'are_numbered', 'split_by_number', 'beside_test', 'estimated_patients', 'read_masked',
-           'part_by_number', 'prepare_masked_scans']
+           'set_validation_apart', 'removal_report', 'PreparedScans', 'find_pairs', 'describe_preparation',
+           'prepare_scans', 'file_numbers', 'are_numbered', 'split_by_number', 'beside_test', 'estimated_patients',
+           'read_masked', 'part_by_number', 'prepare_masked_scans']
 
 # %% ../nbs/03_cleaning.ipynb #030002
 import hashlib, math, warnings
@@ -30,7 +30,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
-from .config import CLASSES
+from .config import CLASSES, default_cache_folder, remember
 from .data import map_threads, mask_path, read_scan_table, read_slice
 
 # %% ../nbs/03_cleaning.ipynb #030008
@@ -629,6 +629,23 @@ class PreparedScans(NamedTuple):
     pairs: pd.DataFrame  # all copies, from `duplicate_pairs`
     conflicts: pd.DataFrame  # copies with different labels, from `conflicts`
 
+def find_pairs(
+    table: pd.DataFrame,  # a scan table
+    workers: int | None = None,  # threads; None: one per core, at most 8
+    cache_folder: str | Path | None = None,  # where measurements are kept; None: the default
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # the table with `pixels_sha256` and `grey_std`, and its `duplicate_pairs`
+    "Measure the slices of a table and find their copies, or remember both."
+    folder, thumbnails = cache_folder or default_cache_folder(), []
+    contents = [[sha256, Path(path).suffix] for sha256, path in zip(table["sha256"], table["path"])]
+    def measure() -> pd.DataFrame:
+        "Hash and spread of every slice; the thumbnails are kept aside."
+        measured, small = measure_slices(table, workers)
+        thumbnails.append(small)
+        return measured[["pixels_sha256", "grey_std"]]
+    measured = table.assign(**remember(folder, "pixels", contents, measure).set_index(table.index))
+    inputs = [contents, list(table["path"]), table["label"].tolist()]
+    return measured, remember(folder, "pairs", inputs, lambda: duplicate_pairs(measured, thumbnails[0] if thumbnails else None, workers=workers))
+
 def describe_preparation(
     left_out: pd.DataFrame,  # with `reason`
     kept: pd.DataFrame,  # cleaned, before splitting and hiding
@@ -654,15 +671,14 @@ def prepare_scans(
     test_fraction: float = 0.2,  # share set apart when the folder has no test split, (0, 1)
     seed: int = 0,
     workers: int | None = None,  # threads; None: one per core, at most 8
-    cache_folder: str | Path | None = None,  # volumes are unpacked into its folder `volumes`; None: the default
+    cache_folder: str | Path | None = None,  # where volumes are unpacked and measurements kept; None: the default
     volume_plane: str = "axial",  # in which volumes are cut
     volume_step: int = 1,  # every how many slices of a volume one is read
     labels_per_class: int = 0,  # labelled training slices of every class, instead of the fraction; 0: the fraction counts
 ) -> PreparedScans:  # table, left_out, sentences, pairs, conflicts
     "Read, clean, group, split and hide labels; raises one sentence when the folder cannot be used."
     table, unreadable = read_scan_table(folder, classes, workers, cache_folder, volume_plane, volume_step)
-    table, thumbnails = measure_slices(table, workers)
-    pairs = duplicate_pairs(table, thumbnails)
+    table, pairs = find_pairs(table, workers, cache_folder)
     kept, removed = clean_scan_table(table, pairs=pairs)
     left_out = pd.concat([unreadable, removed], ignore_index=True)
     if not len(kept): raise ValueError(f"{folder} holds no usable slice: all {len(left_out)} files were left out.")
@@ -781,8 +797,7 @@ def prepare_masked_scans(
     table, unreadable = read_masked(folder, test_folder, classes or CLASSES, workers, cache_folder)
     if classes is None: classes = tuple(name for name in CLASSES if (table["class_name"] == name).any())
     table["label"] = [classes.index(name) if name else -1 for name in table["class_name"]]
-    table, thumbnails = measure_slices(table, workers)
-    pairs = duplicate_pairs(table, thumbnails)
+    table, pairs = find_pairs(table, workers, cache_folder)
     kept, removed = clean_scan_table(table, pairs=pairs)
     if not len(kept): raise ValueError(f"{folder} holds no usable slice: all {len(removed)} were left out.")
     kept, near, sentences = group_kept(table, kept, removed, pairs), kept[:0], []

@@ -6,9 +6,10 @@
 __all__ = ['CLASSES', 'CHOICES', 'RANGES', 'TAUGHT', 'PRESETS', 'Config', 'validate', 'fit_generations', 'make_config',
            'new_names', 'derived_seed', 'choose_device', 'bfloat16_speedup', 'choose_precision', 'versions',
            'whole_file', 'beside', 'publish_folder', 'remove_stale_builds', 'whole_folder', 'default_cache_folder',
-           'Stopwatch', 'peak_memory']
+           'code_digest', 'remember', 'Stopwatch', 'peak_memory']
 
 # %% ../nbs/00_config.ipynb #000002
+import json
 import os
 import platform
 import shutil
@@ -16,11 +17,14 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from importlib import metadata
+from functools import cache
+from hashlib import sha256
+from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 from uuid import uuid4
@@ -28,7 +32,7 @@ from uuid import uuid4
 import numpy as np
 import yaml
 
-if TYPE_CHECKING: import torch  # imported where it is used: commands that only read images start without it
+if TYPE_CHECKING: import pandas as pd, torch  # imported where it is used: commands that only read images start without it
 
 # %% ../nbs/00_config.ipynb #000005
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -414,6 +418,34 @@ def default_cache_folder() -> Path:
     if os.environ.get("BRAINCLUST_CACHE"): return Path(os.environ["BRAINCLUST_CACHE"])
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "brainclust"
+
+# %% ../nbs/00_config.ipynb #new404736
+@cache
+def code_digest() -> str:
+    "Hash of this package's code and of the versions of its libraries: what a measurement depends on besides its input."
+    digest = sha256(json.dumps(versions()).encode())
+    for file in sorted(resources.files("brainclust").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py"): digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def remember(
+    cache_folder: str | Path,  # e.g. `default_cache_folder()`; tables lie in its folder `measured`
+    name: str,  # of the measurement
+    inputs: Any,  # all that it depends on, to be written as JSON: hashes of files, settings
+    measure: Callable[[], "pd.DataFrame"],  # called if the table is not there
+) -> "pd.DataFrame":  # what `measure` returned now or then
+    "Return the table of a measurement, measured at most once."
+    import pyarrow.parquet as parquet, pandas as pd, pyarrow
+    stem = f"{name}-{sha256(json.dumps(inputs).encode()).hexdigest()[:32]}"
+    path = Path(cache_folder) / "measured" / f"{stem}-{code_digest()}.parquet"
+    try: return parquet.read_table(path, page_checksum_verification=True).to_pandas()
+    except (OSError, pyarrow.ArrowException): table = measure()
+    try:
+        with whole_file(path) as temporary: parquet.write_table(pyarrow.Table.from_pandas(table), temporary, write_page_checksum=True)
+        for older in set(path.parent.glob(f"{stem}-*.parquet")) - {path}: older.unlink(missing_ok=True)  # of other code
+    except OSError as error: warnings.warn(f"The table {name} could not be kept in {path.parent} ({error}): it will be measured again the next time.", stacklevel=2)
+    return table
 
 # %% ../nbs/00_config.ipynb #new261660
 class Stopwatch:

@@ -16,9 +16,9 @@ __all__ = ['MINIMUM_SIDE', 'MAXIMUM_SIDE', 'CHENG_CLASSES', 'MAXIMUM_SLICE_BYTES
            'first_known', 'split_of', 'labels_from_tree', 'first_few', 'read_csv_rows', 'index_files',
            'find_named_files', 'translate_column', 'labels_from_csv', 'DecodedVolume', 'nifti_shape', 'load_nifti',
            'cut_slice', 'decode_nifti', 'decode_multiframe', 'patient_from_name', 'empty_slices', 'read_unpacked',
-           'write_unpacked', 'unpack_volume', 'inspect_file', 'map_threads', 'quiet_libraries', 'list_scan_files',
-           'refusal', 'label_files', 'settle_labels', 'join_facts', 'note_sentences', 'read_scan_table', 'mask_path',
-           'read_mask', 'class_counts']
+           'write_unpacked', 'unpack_volume', 'inspect_file', 'map_threads', 'quiet_libraries', 'inspect_files',
+           'list_scan_files', 'refusal', 'label_files', 'settle_labels', 'join_facts', 'note_sentences',
+           'read_scan_table', 'mask_path', 'read_mask', 'class_counts']
 
 # %% ../nbs/01_data.ipynb #010002
 import gzip, hashlib, io, json, logging, os, re, stat, warnings, zlib
@@ -37,7 +37,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from .config import CLASSES, default_cache_folder, whole_folder
+from .config import CLASSES, default_cache_folder, remember, whole_folder
 if TYPE_CHECKING: from pydicom import Dataset  # pydicom and nibabel load where they are needed: 0.3 s each
 
 # %% ../nbs/01_data.ipynb #010005
@@ -911,6 +911,37 @@ def quiet_libraries() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels): logger.setLevel(level)
 
+# %% ../nbs/01_data.ipynb #new502350
+def inspect_files(
+    paths: Sequence[Path],  # anything that a folder may hold
+    cache_folder: Path,  # where volumes are unpacked and facts kept
+    volume_plane: str = "axial",
+    volume_step: int = 1,
+    workers: int | None = None,  # threads; None: one per core, at most 8
+) -> list[list[dict]]:  # per file what `inspect_file` returns
+    "Facts of every file, remembered from the last time if no file was touched since."
+    inspect = partial(inspect_file, cache_folder=cache_folder, volume_plane=volume_plane, volume_step=volume_step)
+    done_now = []
+
+    def signature(path: Path) -> list:
+        "Path, size and times of a file; no file changes without one of its times."
+        try: status = path.stat()
+        except OSError as error: return [str(path), str(error)]
+        return [str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+    def inspect_all() -> pd.DataFrame:
+        "Facts of every file, as JSON."
+        done_now.append(True)
+        return pd.DataFrame({"facts": [json.dumps(facts) for facts in map_threads(inspect, paths, workers, "reading")]})
+
+    with quiet_libraries():
+        table = remember(cache_folder, "facts", [[signature(path) for path in paths], volume_plane, volume_step], inspect_all)
+        found = [json.loads(facts) for facts in table["facts"]]
+        # A failure may have passed, and a volume's unpacked slices may be gone.
+        doubtful = [] if done_now else [i for i, facts in enumerate(found) if any("reason" in fact or "volume" in fact for fact in facts)]
+        for i, facts in zip(doubtful, map_threads(inspect, [paths[i] for i in doubtful], workers, "reading")): found[i] = facts
+    return found
+
 # %% ../nbs/01_data.ipynb #010137
 def list_scan_files(
     folder: Path,  # what the user gave
@@ -1019,7 +1050,7 @@ def read_scan_table(
     folder: str | Path,  # class folders with or without splits, images with labels.csv, or unlabelled images; or volumes
     classes: Sequence[str] = CLASSES,  # the known classes; a class's place is its label id
     workers: int | None = None,  # threads; None: one per core, at most 8
-    cache_folder: str | Path | None = None,  # volumes are unpacked into its folder `volumes`; None: `default_cache_folder()`
+    cache_folder: str | Path | None = None,  # volumes are unpacked into its folder `volumes`, facts kept in `measured`; None: `default_cache_folder()`
     volume_plane: str = "axial",  # "axial", "coronal" or "sagittal"; in which NIfTI volumes are cut
     volume_step: int = 1,  # every how many slices of a volume one is read
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # the scan table, and the files left out with their `reason`
@@ -1028,11 +1059,9 @@ def read_scan_table(
     rows = label_files(folder, list_scan_files(folder), classes)
     rows["path"] = [str(folder/f).encode(errors="backslashreplace").decode() for f in rows.pop("file")]
     rows["source"] = folder.name
-    inspect = partial(inspect_file, cache_folder=Path(cache_folder or default_cache_folder()), volume_plane=volume_plane,
-                      volume_step=volume_step)
     named = rows[rows["reason"] == ""]
-    with quiet_libraries():
-        found = dict(zip(named.index, map_threads(inspect, [Path(p) for p in named["path"]], workers, "reading")))
+    facts = inspect_files([Path(p) for p in named["path"]], Path(cache_folder or default_cache_folder()), volume_plane, volume_step, workers)
+    found = dict(zip(named.index, facts))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)
     table["label"] = [classes.index(c) if c else -1 for c in table["class_name"]]
     good = table["reason"] == ""

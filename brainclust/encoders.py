@@ -12,7 +12,6 @@ from urllib.error import URLError
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
 # %% ../nbs/07_encoders.ipynb #070005
@@ -21,8 +20,9 @@ class ResNetEncoder(nn.Module):
     dimensions = 512
 
     def __init__(self):
+        from torchvision.models import resnet18  # here, because loading it takes as long as loading PyTorch
         super().__init__()
-        self.resnet = torchvision.models.resnet18(weights=None)
+        self.resnet = resnet18(weights=None)
         self.resnet.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(self.resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.resnet.fc = nn.Identity()
@@ -31,38 +31,57 @@ class ResNetEncoder(nn.Module):
         x: Tensor,  # (B, 1, H, W), standardised
     ) -> Tensor:  # (B, 512), at least 0: averages over ReLU outputs
         "Return the embedding of each slice."
-        return self.resnet(x)
+        net = self.resnet
+        if not self.training: return net(x)  # in torchvision's order, whose full-size map the activation maps look at
+        # ReLU and maximum commute, and after the maximum three quarters of the places are gone.
+        x = net.relu(net.maxpool(net.bn1(net.conv1(x))))
+        return net.avgpool(net.layer4(net.layer3(net.layer2(net.layer1(x))))).flatten(1)
 
 # %% ../nbs/07_encoders.ipynb #new887782
 class _SmallMapConvolution(torch.autograd.Function):
-    "A convolution whose weight gradient is made of matrix products."
+    "A convolution by matrix products."
 
     @staticmethod
-    def forward(context, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
-        "Convolve, as the library does."
-        context.save_for_backward(x, weight)
-        context.stride, context.padding = stride, padding
-        return F.conv2d(x, weight, None, stride, padding)
+    def forward(context, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int], entirely: bool) -> Tensor:
+        "Convolve, `entirely` by matrix products or as the library does; channels are last in memory."
+        context.stride, context.padding, context.entirely, context.shape = stride, padding, entirely, x.shape
+        seen = _SmallMapConvolution.seen(x, weight, stride, padding) if entirely else x
+        context.save_for_backward(seen, weight)
+        return F.linear(seen, weight.permute(0, 2, 3, 1).flatten(1)).permute(0, 3, 1, 2) if entirely else F.conv2d(x, weight, None, stride, padding)
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        "The library's gradient of the input, and the weights' place by place."
-        x, weight = context.saved_tensors
-        (s, t), (p, q) = context.stride, context.padding
-        of_input, _, _ = torch.ops.aten.convolution_backward(gradient, x, weight, None, (s, t), (p, q), (1, 1), False, (0, 0), 1, (True, False, False))
-        outputs, inputs, height, width = weight.shape
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, q, q, p, p))
-        g, (rows, columns) = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t(), gradient.shape[2:]
-        of_weight = torch.empty(outputs, height, width, inputs, dtype=weight.dtype)
-        for a in range(height):
-            for b in range(width):
-                seen = padded[:, a:a + s * (rows - 1) + 1:s, b:b + t * (columns - 1) + 1:t]
-                of_weight[:, a, b] = g @ seen.reshape(-1, inputs)
-        return of_input, of_weight.permute(0, 3, 1, 2), None, None
+    def windows(weight: Tensor, stride: tuple[int, int], rows: int, columns: int) -> list[tuple[slice, slice]]:
+        "Where each place of the kernel, row by row, meets the padded input, for an output of `rows` by `columns` places."
+        (s, t), (height, width) = stride, weight.shape[2:]
+        return [(slice(a, a + s * (rows - 1) + 1, s), slice(b, b + t * (columns - 1) + 1, t)) for a in range(height) for b in range(width)]
+
+    @staticmethod
+    def seen(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+        "What the kernel sees from each place of the output: (B, rows, columns, places of the kernel * C)."
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0]))
+        rows, columns = ((size - kernel) // step + 1 for size, kernel, step in zip(padded.shape[1:3], weight.shape[2:], stride))
+        return torch.cat([padded[:, a, b] for a, b in _SmallMapConvolution.windows(weight, stride, rows, columns)], dim=3)
+
+    @staticmethod
+    def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        "The gradients of the input and of the weights."
+        (kept, weight), stride, padding = context.saved_tensors, context.stride, context.padding
+        (outputs, inputs, height, width), (p, q), (slices, _, rows, columns) = weight.shape, padding, context.shape
+        g = gradient.permute(0, 2, 3, 1)
+        seen = kept if context.entirely else _SmallMapConvolution.seen(kept, weight, stride, padding)
+        of_weight = (g.reshape(-1, outputs).t() @ seen.flatten(0, 2)).unflatten(1, (height, width, inputs)).permute(0, 3, 1, 2)
+        if not context.entirely:
+            of_input, _, _ = torch.ops.aten.convolution_backward(gradient, kept, weight, None, stride, padding, (1, 1), False, (0, 0), 1, (True, False, False))
+            return of_input, of_weight, None, None, None
+        parts = (g @ weight.permute(0, 2, 3, 1).flatten(1)).unflatten(3, (height * width, inputs))
+        # Sums are kept in single precision at least: up to nine parts meet in one place.
+        padded = torch.zeros(slices, rows + 2 * p, columns + 2 * q, inputs, dtype=torch.promote_types(g.dtype, torch.float32))
+        for place, (a, b) in enumerate(_SmallMapConvolution.windows(weight, stride, *g.shape[1:3])): padded[:, a, b] += parts[:, :, :, place]
+        return padded[:, p:p + rows, q:q + columns].to(g.dtype).permute(0, 3, 1, 2), of_weight, None, None, None
 
 
 class SmallMapConv2d(nn.Conv2d):
-    "A convolution without bias that takes the quick gradient where it pays: in bfloat16 on a CPU, for up to 64 places."
+    "A convolution without bias that takes matrix products where they pay: in bfloat16 on a CPU, for up to 64 places."
 
     def forward(self,
         x: Tensor,  # (B, C, H, W)
@@ -71,15 +90,15 @@ class SmallMapConv2d(nn.Conv2d):
         places = x.shape[2] * x.shape[3] // (self.stride[0] * self.stride[1])
         if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or places > 64: return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu")
-        return _SmallMapConvolution.apply(x.to(dtype), self.weight.to(dtype), self.stride, self.padding)
+        return _SmallMapConvolution.apply(x.to(dtype), self.weight.to(dtype), self.stride, self.padding, places <= 16)
 
 
 def quicken(
     network: nn.Module,  # changed in place; parameters stay the same objects
 ) -> None:
-    "Give wide convolutions the quick gradient."
+    "Let wide convolutions take matrix products."
     for module in network.modules():
-        if type(module) is nn.Conv2d and module.bias is None and module.in_channels >= 256 and module.kernel_size != (1, 1): module.__class__ = SmallMapConv2d
+        if type(module) is nn.Conv2d and module.bias is None and module.out_channels >= 256 and module.kernel_size != (1, 1): module.__class__ = SmallMapConv2d
 
 # %% ../nbs/07_encoders.ipynb #070008
 def convolution_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -216,7 +235,8 @@ def load_imagenet_weights(
     encoder: ResNetEncoder,  # changed in place
 ) -> ResNetEncoder:  # the same encoder
     "Load torchvision's ImageNet weights, the first layer summed over its channels; `ConnectionError` without network."
-    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    from torchvision.models import ResNet18_Weights
+    weights = ResNet18_Weights.IMAGENET1K_V1
     try:
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (URLError, OSError) as error:

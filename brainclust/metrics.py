@@ -13,7 +13,6 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import (adjusted_rand_score, confusion_matrix, normalized_mutual_info_score,
                              precision_recall_fscore_support, silhouette_score)
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 # %% ../nbs/08_metrics.ipynb #080005
 def contingency(
@@ -140,6 +139,7 @@ def calibration_error(
     bins: int = 15,
 ) -> float:  # [0, 1]; NaN for no slices
     "Expected calibration error of the most probable class, by torchmetrics."
+    from torchmetrics.functional.classification import multiclass_calibration_error  # here, because loading it takes longer than loading PyTorch
     if not len(labels): return float("nan")
     return float(multiclass_calibration_error(torch.tensor(np.asarray(probabilities), dtype=torch.float32),
                                               torch.tensor(np.asarray(labels)), np.shape(probabilities)[1], n_bins=bins))
