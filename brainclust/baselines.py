@@ -40,7 +40,7 @@ __all__ = ['COMPANIONS', 'COMPANION_CLAIMS', 'PART_STYLES', 'PROBES', 'MODEL_SET
 
 # %% ../nbs/15_baselines.ipynb #150003
 from .config import derived_seed
-from .encoders import ClusteringNetwork, convolution_block
+from .encoders import ClusteringNetwork, ConvolutionBlock
 from .metrics import accuracy_interval
 from .phantom import (PLANE_AXES, PLANES, Atlas, bias_field, draw_patient, load_atlas, paint_patient, scan_signal,
                                 slice_points, to_atlas)
@@ -73,7 +73,7 @@ class ThreeBlockNetwork(nn.Module):
 
     def __init__(self, n_classes: int, image_size: int = 224):  # pixels, a multiple of 8
         super().__init__()
-        blocks = [nn.Sequential(convolution_block(i, o), convolution_block(o, o), nn.MaxPool2d(2))
+        blocks = [nn.Sequential(ConvolutionBlock(i, o), ConvolutionBlock(o, o), nn.MaxPool2d(2))
                   for i, o in ((3, 16), (16, 32), (32, 64))]
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(.2)

@@ -211,6 +211,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 30,
         "supervised_epochs": 10,
         "generation_epochs": 20,
+        "clustering_epochs": 4,  # only the end of a generation teaches; in between, clustering is for the eye
         "unlabelled_batch_size": 48,
         "learning_rate": 2e-3,
     },

@@ -388,7 +388,7 @@ def shortcut_accuracies(
     groups, clean = group_keys(table).to_numpy()[test], table["clean"].to_numpy(dtype=bool)[test]
     rows = []
     for method, x in features.items():
-        forest = RandomForestClassifier(trees, min_samples_leaf=2, random_state=seed).fit(x[train], labels[train])
+        forest = RandomForestClassifier(trees, min_samples_leaf=2, random_state=seed, n_jobs=-1).fit(x[train], labels[train])
         correct = forest.predict(x[test]) == labels[test]
         for test_set, of in (("given", np.ones_like(clean)), ("clean", clean)):
             scores = dict(zip(("accuracy", "low", "high"), accuracy_interval(correct[of], groups[of], draws)))

@@ -759,7 +759,8 @@ def train_labelled_only(
         bar.set_postfix_str(f"loss {losses['loss']:.3f}")
         if epoch not in measured_after: return row
         head = np.zeros((0, data.n_classes), dtype=np.float32)
-        if len(data.test): head = embed_slices(fabric, measured, replace(data, images=data.images[data.test]), mirror=config.mirror)[1]
+        with state.watch.part("embedding"):
+            if len(data.test): head = embed_slices(fabric, measured, replace(data, images=data.images[data.test]), mirror=config.mirror)[1]
         if fabric.is_global_zero: save_outputs(folder / f"epoch_{epoch:03d}.safetensors", head=head)
         scores = {"test_accuracy": accuracy(data.truth[data.test], head.argmax(axis=1))}
         bar.set_postfix_str(f"loss {losses['loss']:.3f}, test accuracy {scores['test_accuracy']:.3f}")
