@@ -968,9 +968,11 @@ def seconds_of_parts(
 def plot_seconds(
     seconds: Mapping[str, float],  # stage to wall-clock seconds, NaN where not measured
     parts: Mapping[str, Mapping[str, float]] | None = None,  # stage to its parts' seconds, by which its bar is divided
+    alternatives: bool = False,  # whether the bars are ways to the same end, in their order, and no stages of one whole
 ) -> Figure:
     "Wall-clock time of each stage, longest first, with its share of the total, and what it was spent on."
-    measured = sorted(((name, float(value)) for name, value in seconds.items() if np.isfinite(value)), key=lambda item: -item[1])
+    measured = [(name, float(value)) for name, value in seconds.items() if np.isfinite(value)]
+    if not alternatives: measured.sort(key=lambda item: -item[1])
     total = sum(value for _, value in measured)
     figure, axes = new_figure(7, 1 + 0.27 * max(1, len(measured))); axis = axes[0, 0]
     longest = max([value for _, value in measured], default=1) or 1
@@ -980,9 +982,10 @@ def plot_seconds(
             axis.barh(y, row.seconds, 0.7, left=left, color="#DDDDDD" if row.part == "rest" else ("#56B4E9", "#B8DFF5")[number % 2])
             if len(row.part) * .018 * longest < row.seconds: axis.annotate(row.part, (left + row.seconds / 2, y), ha="center", va="center", fontsize=8)
             left += row.seconds
-        axis.annotate(f"{_readable_seconds(value)}, {100 * value / max(total, 1e-12):.0f} %", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        share = "" if alternatives else f", {100 * value / max(total, 1e-12):.0f} %"
+        axis.annotate(f"{_readable_seconds(value)}{share}", (value, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axis.set_yticks(range(len(measured)), _wrapped([name for name, _ in measured], 26))
-    axis.set(xlabel="seconds", title=f"total {_readable_seconds(total)}", ylim=(max(1, len(measured)) - 0.5, -0.5), xlim=(0, 1.3 * longest))
+    axis.set(xlabel="seconds", title="" if alternatives else f"total {_readable_seconds(total)}", ylim=(max(1, len(measured)) - 0.5, -0.5), xlim=(0, 1.3 * longest))
     absent = [name for name, value in seconds.items() if not np.isfinite(value)]
     _note(figure, [f"Not measured: {', '.join(absent)}."] if absent else [])
     return figure

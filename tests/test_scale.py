@@ -18,7 +18,7 @@ from conftest import TINY, run_papermill
 
 from brainclust.config import make_config
 from brainclust.data import read_scan_table
-from brainclust.encoders import SmallMapConv2d, make_network
+from brainclust.encoders import SmallMapConv2d, StemConv2d, make_network
 from brainclust.phantom import make_phantoms, write_phantoms
 from brainclust.preprocessing import build_slice_cache
 from brainclust.scale import prepare_in_parts, train_in_processes
@@ -153,7 +153,7 @@ def losses_of(memory_format, precision, fused=False, quick=False, steps=4):
     fabric = make_fabric(torch.device("cpu"), precision)
     network = make_network("resnet18", 4, 64, seed=0).to(memory_format=memory_format)
     for module in network.modules():
-        if type(module) is SmallMapConv2d and not quick: module.__class__ = torch.nn.Conv2d
+        if type(module) in (SmallMapConv2d, StemConv2d) and not quick: module.__class__ = torch.nn.Conv2d
     wrapped, optimizer = fabric.setup(network, torch.optim.AdamW(network.parameters(), 1e-3, fused=fused))
     images, labels = torch.rand(16, 1, 64, 64, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 4
     losses = []
@@ -173,5 +173,5 @@ def test_the_fast_step_is_the_plain_step():
     single = losses_of(torch.channels_last, "32-true", True)
     assert np.allclose(single[0], exact[0], rtol=1e-5) and np.allclose(single, exact, rtol=.02)
     library, quick = (losses_of(torch.channels_last, "bf16-mixed", True, quick) for quick in (False, True))
-    assert np.allclose(library[0], exact[0], rtol=.02) and library[0] == quick[0]  # the forward pass is the library's
+    assert np.allclose([library[0], quick[0]], exact[0], rtol=.02)
     assert np.abs(quick - exact).max() < 2 * np.abs(library - exact).max() + .02
