@@ -629,6 +629,7 @@ class PreparedScans(NamedTuple):
     pairs: pd.DataFrame  # all copies, from `duplicate_pairs`
     conflicts: pd.DataFrame  # copies with different labels, from `conflicts`
 
+# %% ../nbs/03_cleaning.ipynb #new092470
 def find_pairs(
     table: pd.DataFrame,  # a scan table
     workers: int | None = None,  # threads; None: one per core, at most 8

@@ -434,7 +434,7 @@ def remember(
     cache_folder: str | Path,  # e.g. `default_cache_folder()`; tables lie in its folder `measured`
     name: str,  # of the measurement
     inputs: Any,  # all that it depends on, to be written as JSON: hashes of files, settings
-    measure: Callable[[], "pd.DataFrame"],  # called if the table is not there
+    measure: Callable[[], "pd.DataFrame"],  # called if the table is not there; depends on `inputs` and this package's code alone, on no function of a notebook
 ) -> "pd.DataFrame":  # what `measure` returned now or then
     "Return the table of a measurement, measured at most once."
     import pyarrow.parquet as parquet, pandas as pd, pyarrow

@@ -98,7 +98,7 @@ class _SmallMapConvolution(torch.autograd.Function):
         for place, (a, b) in enumerate(_SmallMapConvolution.windows(weight, stride, *g.shape[1:3])): padded[:, a, b] += parts[:, :, :, place]
         return padded[:, p:p + rows, q:q + columns].to(g.dtype).permute(0, 3, 1, 2), of_weight, None, None, None
 
-
+# %% ../nbs/07_encoders.ipynb #new070a02
 def in_fast_precision(x: Tensor) -> bool:
     "Whether autocast lowers the precision on a CPU."
     return x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
@@ -168,7 +168,7 @@ class PooledBlock(nn.Sequential):
         rows = torch.maximum(x[:, :, ::2], x[:, :, 1::2])  # twice as fast as the library's, which also keeps the places
         return relu(torch.maximum(rows[:, :, :, ::2], rows[:, :, :, 1::2]))
 
-
+# %% ../nbs/07_encoders.ipynb #new167652
 class ConvolutionalEncoder(nn.Module):
     "Five 3x3 convolutions with maxima and a linear layer: the first half of a convolutional autoencoder."
     dimensions = 128

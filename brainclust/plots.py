@@ -963,7 +963,7 @@ def seconds_of_parts(
     table = pd.DataFrame(rows, columns=["stage", "part", "seconds"])
     return table.assign(share=table.seconds / max(table.seconds.sum(), 1e-12))
 
-
+# %% ../nbs/12_plots.ipynb #new263113
 @house_style
 def plot_seconds(
     seconds: Mapping[str, float],  # stage to wall-clock seconds, NaN where not measured

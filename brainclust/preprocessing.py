@@ -221,7 +221,9 @@ def build_slice_cache(
     if len(table) == 0: raise ValueError("the scan table has no slices: nothing to preprocess")
     paths, sha256s = list(table["path"]), list(table["sha256"])
     final = Path(cache_folder) / cache_key(sha256s, settings)
-    def opened(folder): return open_slice_cache(folder, len(table), image_size)
+    def opened(folder: Path) -> np.memmap | None:
+        "The cache in a folder, if it is whole."
+        return open_slice_cache(folder, len(table), image_size)
     images = opened(final)
     if images is None:
         prepared = slices() if slices else iterate_preprocessed(paths, sha256s, settings, workers, timed)

@@ -312,13 +312,18 @@ def intensity_histograms(
     "Mean histogram of the grey levels per class and stage."
     drawn = table.groupby("class_name", group_keys=False).sample(frac=1, random_state=seed).groupby("class_name").head(per_class)
     rows = []
-    for stage, prepare in stages.items():
-        def count(path):
-            "Histogram of one slice's grey levels, and the top of its range."
-            pixels = np.asarray(prepare(read_slice(path)))
+
+    def count(path: str) -> list[tuple[np.ndarray, int]]:
+        "Per stage the histogram of one slice's grey levels, and the top of its range."
+        image, counts = read_slice(path), []
+        for prepare in stages.values():
+            pixels = np.asarray(prepare(image))
             top = 256 if pixels.dtype == np.uint8 else 1
-            return np.histogram(np.minimum(pixels, top - 1e-9), bins, (0, top))[0] / pixels.size, top
-        counted = map_threads(count, list(drawn["path"]), workers, f"histograms, {stage}")
+            counts.append((np.histogram(np.minimum(pixels, top - 1e-9), bins, (0, top))[0] / pixels.size, top))
+        return counts
+
+    by_slice = map_threads(count, list(drawn["path"]), workers, "histograms")
+    for stage, counted in zip(stages, zip(*by_slice)):
         shares = pd.DataFrame([share for share, _ in counted]).groupby(drawn["class_name"].to_numpy()).mean()
         edges = np.arange(bins) / bins * counted[0][1]
         rows += [(stage, name, value, share) for name, line in shares.iterrows() for value, share in zip(edges, line)]

@@ -229,7 +229,7 @@ def embed_part(
     with whole_file(target) as temporary: save_arrays(dict(zip(OUTPUTS, map(np.ascontiguousarray, values))), temporary, metadata=said)
     return len(files)
 
-
+# %% ../nbs/27_scale.ipynb #new345375
 def embed_in_parts(
     table: pd.DataFrame,  # scan table
     model: Path | str,  # a run directory

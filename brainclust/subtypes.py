@@ -429,7 +429,9 @@ class Division:
     objections: list[str]
 
     @property
-    def holds(self) -> bool: return not self.objections
+    def holds(self) -> bool:
+        "Whether nothing speaks against the sub-clusters."
+        return not self.objections
 
     @property
     def verdict(self) -> str:

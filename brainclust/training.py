@@ -124,7 +124,7 @@ def share_weight(
     if term != "reconstruction": return unknown.weight
     return (known.weight * known.total + unknown.weight * unknown.total) / (known.total + unknown.total)
 
-
+# %% ../nbs/11_training.ipynb #new976176
 def mean_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
     "Mean of a number over the processes."
     return fabric.all_reduce(value, reduce_op="mean") if fabric.world_size > 1 else value
@@ -164,7 +164,7 @@ class SumOverProcesses(torch.autograd.Function):
         "Add up the gradients."
         return SumOverProcesses.forward(context, gradient)
 
-
+# %% ../nbs/11_training.ipynb #new616957
 class SharedBatchNorm(torch.nn.BatchNorm2d):
     "Batch normalisation over the slices of all processes, for devices on which `torch.nn.SyncBatchNorm` does not run."
 
@@ -208,7 +208,7 @@ def keep_freed_memory(
     if not keep: library.malloc_trim(0)
     return done
 
-
+# %% ../nbs/11_training.ipynb #new753091
 def make_fabric(
     device: torch.device,  # from `choose_device`
     precision: str,  # from `choose_precision`
@@ -228,7 +228,7 @@ def make_fabric(
     fabric.launch()
     return fabric
 
-
+# %% ../nbs/11_training.ipynb #new314177
 def embed_slices(
     fabric: Fabric,
     network: torch.nn.Module,  # on its device
