@@ -46,7 +46,7 @@ from .phantom import (PLANE_AXES, PLANES, Atlas, bias_field, draw_patient, load_
                                 slice_points, to_atlas)
 from .plots import house_style, new_figure
 from .training import (TrainingData, TrainingState, learning_rate, load_model, run_epochs, save_outputs, split_batches,
-                                 take_step, to_unit_range, view)
+                                 set_rate, take_step, to_unit_range, view)
 
 # %% ../nbs/15_baselines.ipynb #150006
 class TwoBlockNetwork(nn.Module):
@@ -166,7 +166,8 @@ def supervised_epoch(
             logits = wrapped(view(data, batch, recipe.augmentation, generator, fabric.device)).float()
             loss = cross_entropy(logits, labels)
             rate = learning_rate((epoch - 1) * steps + number, recipe.epochs * steps, recipe.learning_rate, recipe.schedule)
-            take_step(fabric, state.optimizer, loss, rate)
+            set_rate(state.optimizer, rate)
+            take_step(fabric, state.optimizer, loss)
             total += loss.detach() * len(batch)
             hits += (logits.argmax(dim=1) == labels).sum()
             bar.update(len(batch))

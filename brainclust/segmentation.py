@@ -47,7 +47,7 @@ from .metrics import accuracy_interval
 from .plots import class_palette, house_style, new_figure
 from .preprocessing import window_percentile
 from .skull_stripping import dice, fill_holes
-from .training import TrainingState, cycle_batches, learning_rate, run_epochs, take_step
+from .training import TrainingState, cycle_batches, learning_rate, run_epochs, set_rate, take_step
 
 # %% ../nbs/14_segmentation.ipynb #140008
 def iou(
@@ -487,7 +487,8 @@ def segmentation_epoch(
         loss = segmentation_loss(wrapped(x), masks)
         step = (epoch - 1) * settings.steps + number
         rate = learning_rate(step, settings.epochs * settings.steps, settings.learning_rate, "cosine")
-        take_step(fabric, state.optimizer, loss, rate)
+        set_rate(state.optimizer, rate)
+        take_step(fabric, state.optimizer, loss)
         total += loss.detach()
         bar.update(len(batch))
     return {"loss": float(total / settings.steps), "learning_rate": rate, "side": side}

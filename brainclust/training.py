@@ -5,6 +5,7 @@
 # %% ../nbs/11_training.ipynb #110002
 from __future__ import annotations
 
+import copy
 import ctypes
 import hashlib
 import json
@@ -13,8 +14,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,6 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .augmentation import get_augmentation
@@ -37,15 +39,16 @@ from .metrics import class_probabilities, contingency, hungarian_accuracy, map_c
 if TYPE_CHECKING: from lightning_fabric import Fabric  # loading it takes longer than loading PyTorch
 
 # %% auto #0
-__all__ = ['MODEL_FORMAT', 'TrainingData', 'to_unit_range', 'place_images', 'Share', 'share_batches', 'share_weight',
-           'mean_of_processes', 'from_leader', 'gather_rows', 'SumOverProcesses', 'SharedBatchNorm',
+__all__ = ['TERMS', 'MODEL_FORMAT', 'TrainingData', 'take_slices', 'to_unit_range', 'place_images', 'Share', 'share_batches',
+           'share_weight', 'mean_of_processes', 'from_leader', 'gather_rows', 'SumOverProcesses', 'SharedBatchNorm',
            'share_batch_norms', 'keep_freed_memory', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches',
-           'split_batches', 'learning_rate', 'TrainingState', 'state_tensors', 'file_digest', 'save_checkpoint',
-           'load_checkpoint', 'run_epochs', 'moving_average', 'start_training', 'finish_training', 'take_step',
-           'pretrain', 'batch_losses', 'loss_weights', 'view', 'generation', 'measured_epochs', 'has_teacher',
-           'begin_anew', 'joint_epoch', 'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters',
-           'save_outputs', 'cluster_and_measure', 'load_outputs', 'load_all_outputs', 'train_jointly',
-           'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
+           'split_batches', 'learning_rate', 'Recorder', 'TrainingState', 'state_tensors', 'file_digest',
+           'save_checkpoint', 'load_checkpoint', 'run_epochs', 'average_pull', 'update_average', 'start_training',
+           'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'augmented', 'view',
+           'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device', 'joint_step', 'joint_epoch',
+           'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'cluster_and_measure',
+           'load_outputs', 'load_all_outputs', 'train_jointly', 'train_labelled_only', 'tensorboard_writer',
+           'save_model', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110005
 @dataclass(frozen=True)
@@ -72,14 +75,22 @@ class TrainingData:
         return self.train[self.labels[self.train] < 0]
 
 # %% ../nbs/11_training.ipynb #110006
+def take_slices(
+    images: Tensor,  # uint8 (N, 1, H, W)
+    rows: np.ndarray | Tensor,  # (B,), which slices; a device does not wait for those that lie where the slices lie
+    device: torch.device,  # where the batch is wanted
+) -> Tensor:  # uint8 (B, 1, H, W)
+    "Take a batch of slices."
+    return images[torch.as_tensor(rows, device=images.device)].to(device, non_blocking=True)
+
+
 def to_unit_range(
     images: Tensor,  # uint8 (N, 1, H, W)
-    rows: np.ndarray,  # (B,), which slices
+    rows: np.ndarray | Tensor,  # (B,), which slices
     device: torch.device,  # where the batch is wanted
 ) -> Tensor:  # float32 (B, 1, H, W) in [0, 1]
     "Take a batch of slices and make it floating point."
-    chosen = images[torch.as_tensor(rows, device=images.device)]
-    return chosen.to(device, non_blocking=True).float().div_(255)
+    return take_slices(images, rows, device).float().div_(255)
 
 
 def place_images(
@@ -97,7 +108,7 @@ def place_images(
 @dataclass(frozen=True)
 class Share:
     "The part of a batch that this process takes."
-    rows: np.ndarray  # its slices
+    rows: np.ndarray | Tensor  # its slices
     start: int  # where they stand in the batch
     total: int  # slices of the whole batch
     weight: float  # times a mean over these slices, averaged over the processes, is the mean over the batch
@@ -105,7 +116,7 @@ class Share:
 
 def share_batches(
     fabric: Fabric,
-    *batches: np.ndarray,  # rows of slices that go through the network together
+    *batches: np.ndarray | Tensor,  # rows of slices that go through the network together
 ) -> list[Share]:  # one per batch
     "Divide batches evenly among the processes; where one has fewer slices than there are processes, each takes everything."
     world, rank = fabric.world_size, fabric.global_rank
@@ -240,9 +251,9 @@ def embed_slices(
     network.eval()
     outputs, shares = [], np.array_split(np.arange(len(data.images)), fabric.world_size)
     dtype = next(network.parameters()).dtype
-    mine = shares[fabric.global_rank]
+    mine = torch.as_tensor(shares[fabric.global_rank], device=data.images.device)
     with torch.inference_mode(), fabric.autocast():
-        for rows in np.array_split(mine, max(1, math.ceil(len(mine) / batch_size))):
+        for rows in mine.tensor_split(max(1, math.ceil(len(mine) / batch_size))):
             x = to_unit_range(data.images, rows, fabric.device).sub_(data.mean).div_(data.std).to(dtype)
             views = [network(v)[:2] for v in ([x, x.flip(-1)] if mirror else [x])]
             outputs.append((sum(embedding.float() for embedding, _ in views) / len(views),
@@ -285,6 +296,52 @@ def learning_rate(
     if step < rising: return peak * (step + 1) / rising
     return peak * .5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
+# %% ../nbs/11_training.ipynb #new055423
+class Recorder:
+    "Calls functions of tensors; a GPU records what they ask for and repeats it for inputs of the same shapes."
+
+    def __init__(self,
+        fabric: Fabric,
+        watch: Stopwatch | None = None,  # times the repetitions
+    ):
+        scales = getattr(fabric.strategy.precision, "scaler", None) is not None  # asks after each step whether anything overflowed
+        self.records = fabric.device.type == "cuda" and fabric.world_size == 1 and not scales
+        self.generator = torch.Generator(fabric.device)  # for all that is random in the functions
+        self.watch, self.pool = watch or Stopwatch(fabric.device), None
+        self.called: set[tuple] = set()
+        self.recorded: dict[tuple, tuple] = {}
+
+    def __call__(self,
+        function: Callable[..., dict[str, Tensor]],  # must do the same for all inputs of the same shapes, and ask for no number on the way
+        inputs: dict[str, Tensor | None],  # by the names of its parameters; on the device
+    ) -> dict[str, Tensor]:  # what the function returns; to be read before the next call
+        "Call, record and repeat, or repeat."
+        if not self.records: return function(**inputs)
+        key = tuple((name, None if value is None else (value.shape, value.dtype)) for name, value in inputs.items())
+        if key not in self.called:  # the first call loads libraries and makes what the optimiser remembers
+            self.called.add(key)
+            return function(**inputs)
+        if key not in self.recorded: self.recorded[key] = self.record(function, inputs)
+        graph, places, results = self.recorded[key]
+        with self.watch.part("recorded steps"):
+            for name, place in places.items():
+                if place is not None: place.copy_(inputs[name])
+            graph.replay()
+        return results
+
+    def record(self,
+        function: Callable[..., dict[str, Tensor]], inputs: dict[str, Tensor | None],  # as above
+    ) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor | None], dict[str, Tensor]]:  # the record, where it finds its inputs and leaves its results
+        "Record what a function asks for, without doing it."
+        places = {name: None if value is None else value.clone() for name, value in inputs.items()}
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        # One record's memory can be the other's: they are never repeated at once.
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"): results = function(**places)
+        self.pool = graph.pool()
+        return graph, places, results
+
+
 # %% ../nbs/11_training.ipynb #110020
 @dataclass
 class TrainingState:
@@ -295,14 +352,15 @@ class TrainingState:
     history: list[dict] = field(default_factory=list)  # one row per finished epoch
     seconds: list[float] = field(default_factory=list)  # per finished epoch
     tensors: dict[str, Tensor] = field(default_factory=dict)  # what the next epoch needs besides, by name
-    average: AveragedModel | None = None  # moving average of the network's weights over the steps, if one is kept
+    average: ClusteringNetwork | None = None  # moving average of the network's weights over the steps, if one is kept
     parts: list[dict[str, float]] = field(default_factory=list)  # seconds of each part, per finished epoch
     watch: Stopwatch = field(default_factory=Stopwatch)
+    recorder: Recorder | None = None  # runs the steps; None: nothing is recorded
 
     @property
     def result(self) -> ClusteringNetwork:
         "The network that is clustered, measured and saved: the average if there is one."
-        return self.network if self.average is None else self.average.module
+        return self.network if self.average is None else self.average
 
 
 def state_tensors(state: TrainingState) -> dict[str, Tensor]:
@@ -323,14 +381,20 @@ def file_digest(path: Path) -> str:
 def save_checkpoint(
     state: TrainingState,
     folder: Path,  # made if needed; the checkpoint of the epoch before is removed
-) -> None:
-    "Write tensors first and the small JSON that names them last."
+    submit: Callable[..., Any] = lambda write: write(),  # what does the writing: at once, or an executor's `submit`, while the training goes on
+) -> Any:  # what `submit` returns
+    "Copy the state, then write tensors first and the small JSON that names them last."
     path = folder / f"state_{state.epoch:03d}.safetensors"
-    with whole_file(path) as temporary: save_file(state_tensors(state), temporary)
-    record = {"epoch": state.epoch, "tensors": path.name, "sha256": file_digest(path), "history": state.history,
-              "seconds": state.seconds, "parts": state.parts}
-    with whole_file(folder / "state.json") as temporary: temporary.write_text(json.dumps(record, indent=1))
-    for old in set(folder.glob("state_*.safetensors")) - {path}: old.unlink()
+    tensors = {name: value.to("cpu", copy=True) for name, value in state_tensors(state).items()}
+    record = {"epoch": state.epoch, "tensors": path.name, "history": list(state.history), "seconds": list(state.seconds), "parts": list(state.parts)}
+
+    def write() -> None:
+        "Write the copy."
+        with whole_file(path) as temporary: save_file(tensors, temporary)
+        content = json.dumps({**record, "sha256": file_digest(path)}, indent=1)
+        with whole_file(folder / "state.json") as temporary: temporary.write_text(content)
+        for old in set(folder.glob("state_*.safetensors")) - {path}: old.unlink()
+    return submit(write)
 
 # %% ../nbs/11_training.ipynb #110022
 def load_checkpoint(
@@ -373,10 +437,11 @@ def run_epochs(
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,  # told each finished row, such as a TensorBoard writer
     leads: bool = True,  # whether this process shows the bar and writes; of several that train together one does
 ) -> TrainingState:
-    "Run the epochs that are still missing, with a checkpoint after each."
+    "Run the epochs that are still missing, with a checkpoint after each, which is written while the next one runs."
     load_checkpoint(state, folder)
-    slices = [slices] * epochs if isinstance(slices, int) else slices
-    with tqdm(total=sum(slices), initial=sum(slices[:state.epoch]), unit="slice", desc=name, mininterval=1, disable=not leads) as bar:
+    slices, written = [slices] * epochs if isinstance(slices, int) else slices, None
+    with (ThreadPoolExecutor(1) as writer,  # whatever ends the block, the last checkpoint is written first
+          tqdm(total=sum(slices), initial=sum(slices[:state.epoch]), unit="slice", desc=name, mininterval=1, disable=not leads) as bar):
         for epoch in range(state.epoch + 1, epochs + 1):
             bar.set_description(f"{name} {epoch}/{epochs}")
             start = time.perf_counter()
@@ -386,49 +451,66 @@ def run_epochs(
             parts = state.watch.read()
             state.seconds.append(time.perf_counter() - start)
             state.parts.append(parts)
-            if leads:
-                save_checkpoint(state, folder)
-                on_epoch(name, row)
+            if not leads: continue
+            if written: written.result()  # a full disk is told after one epoch at the latest
+            written = save_checkpoint(state, folder, writer.submit)
+            on_epoch(name, row)
+    if written: written.result()
     return state
 
 # %% ../nbs/11_training.ipynb #110028
-def moving_average(
+def average_pull(
+    step: int,  # from 0; the first is copied
     decay: float,  # [0, 1), reached after about 9 / (1 - decay) steps
-) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:  # for `AveragedModel`
-    "An exponential average that at first forgets faster, so that random initial weights leave no trace."
-    @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], seen: Tensor) -> None:
-        "Move the averages towards the current values, after `seen` steps."
-        kept = min(decay, (1 + float(seen)) / (10 + float(seen)))
-        for average, current in zip(averages, currents):
-            if average.is_floating_point(): average.lerp_(current, 1 - kept)
-            else: average.copy_(current)  # a counter
-    return update
+) -> float:  # (0, 1]
+    "How far a step moves the average towards the weights: at first further, so that random initial weights leave no trace."
+    return 1 - min(decay, (1 + step) / (10 + step)) if step else 1.
+
+
+@torch.no_grad()
+def update_average(
+    average: torch.nn.Module,  # changed in place
+    network: torch.nn.Module,  # of the same kind
+    pull: Tensor,  # no dimensions, from `average_pull`, in the precision of the weights
+) -> None:
+    "Move an average of weights and running statistics towards their present values."
+    for kept, current in zip(average.state_dict().values(), network.state_dict().values()):
+        if kept.is_floating_point(): kept.lerp_(current, pull)
+        else: kept.copy_(current)  # a counter
 
 
 def start_training(fabric: Fabric, network: ClusteringNetwork, config: Config) -> tuple[TrainingState, torch.nn.Module, torch.nn.Module]:
     "Return a fresh state, the network as Fabric trains it, and the one to be measured: its moving average if the config wants one."
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
-                                  fused=True)  # one pass over the weights instead of a dozen
+    watch = Stopwatch(fabric.device)
+    recorder = Recorder(fabric, watch)
+    # One pass over the weights instead of a dozen; a recorded step reads its learning rate on the device.
+    rate = torch.tensor(config.learning_rate, device=fabric.device) if recorder.records else config.learning_rate
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay, fused=True, capturable=recorder.records)
     if fabric.world_size > 1: share_batch_norms(network, fabric.device)
     wrapped, optimizer = fabric.setup(network, optimizer)
-    state = TrainingState(network, optimizer, watch=Stopwatch(fabric.device))
-    if config.average_decay: state.average = AveragedModel(network, multi_avg_fn=moving_average(config.average_decay), use_buffers=True)
+    state = TrainingState(network, optimizer, watch=watch, recorder=recorder)
+    if config.average_decay: state.average = copy.deepcopy(network).requires_grad_(False)
     return state, wrapped, state.result
 
 
 def finish_training(state: TrainingState) -> TrainingState:
     "Give the network that was trained in place the weights that were measured; the checkpoint keeps both."
-    if state.average is not None: state.network.load_state_dict(state.average.module.state_dict())
+    if state.average is not None: state.network.load_state_dict(state.average.state_dict())
     return state
 
 
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    "Set the learning rate of the next steps."
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor): group["lr"].fill_(rate)
+        else: group["lr"] = rate
+
+
 def take_step(
-    fabric: Fabric, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float,
+    fabric: Fabric, optimizer: torch.optim.Optimizer, loss: Tensor,
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
 ) -> None:
-    "One optimiser step at learning rate `rate`."
-    for group in optimizer.param_groups: group["lr"] = rate
+    "One optimiser step, at the learning rate that was set."
     optimizer.zero_grad(set_to_none=True)
     with timed("backward"): fabric.backward(loss)
     with timed("optimiser"): optimizer.step()
@@ -446,17 +528,21 @@ def pretrain(
     state, wrapped, _ = start_training(fabric, network, replace(config, average_decay=0.))
     steps = count_steps(0, len(data.train), 1, config.labelled_batch_size + config.unlabelled_batch_size)
 
+    def reconstruct(slices: Tensor) -> dict[str, Tensor]:
+        "One step."
+        x = slices.float().div_(255).sub_(data.mean).div_(data.std)
+        loss = reconstruction_loss(wrapped(x, reconstruct=True)[2], x)
+        take_step(fabric, state.optimizer, loss)
+        return {"loss": loss.detach()}
+
     def run_epoch(epoch: int, bar: tqdm) -> dict:
         "Reconstruct every training slice once."
         wrapped.train()
         total = torch.zeros((), device=fabric.device)
         for number, rows in enumerate(split_batches(data.train, steps, derived_seed(config.seed, "pretraining", epoch))):
             share, = share_batches(fabric, rows)
-            x = to_unit_range(data.images, share.rows, fabric.device).sub_(data.mean).div_(data.std)
-            loss = reconstruction_loss(wrapped(x, reconstruct=True)[2], x) * share.weight
-            rate = learning_rate((epoch - 1) * steps + number, config.pretrain_epochs * steps, 1e-3, "cosine")
-            take_step(fabric, state.optimizer, loss, rate)
-            total += loss.detach()
+            set_rate(state.optimizer, learning_rate((epoch - 1) * steps + number, config.pretrain_epochs * steps, 1e-3, "cosine"))
+            total += state.recorder(reconstruct, {"slices": take_slices(data.images, share.rows, fabric.device)})["loss"] * share.weight
             bar.update(len(rows))
         return {"reconstruction": float(mean_of_processes(fabric, total) / steps)}
 
@@ -483,6 +569,9 @@ def batch_losses(
     return losses
 
 # %% ../nbs/11_training.ipynb #110034
+TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction")  # of the joint objective
+
+
 def loss_weights(config: Config, epoch: int) -> dict[str, float]:
     "Weight of each term in an epoch (from 1)."
     growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
@@ -490,16 +579,26 @@ def loss_weights(config: Config, epoch: int) -> dict[str, float]:
             "pseudo_labels": config.pseudo_label_weight * growing, "reconstruction": config.reconstruction_weight}
 
 
+def augmented(
+    slices: Tensor,  # uint8 (B, 1, H, W)
+    data: TrainingData,  # they are from
+    policy: str,  # name of an augmentation
+    generator: torch.Generator,  # source of its randomness, on the slices' device
+    start: int = 0, total: int | None = None,  # where the slices stand in the batch, and how many it has, if other processes have the rest
+) -> Tensor:  # (B, 1, H, W), standardised
+    "Augment and standardise a batch of slices."
+    return get_augmentation(policy)(slices.float().div_(255), generator, start, total).sub(data.mean).div(data.std)
+
+
 def view(
     data: TrainingData,
-    rows: np.ndarray,  # (B,), which slices
+    rows: np.ndarray | Tensor,  # (B,), which slices
     policy: str,  # name of an augmentation
     generator: torch.Generator,  # source of its randomness, on `device`
     device: torch.device,
-    start: int = 0, total: int | None = None,  # where the slices stand in the batch, and how many it has, if other processes have the rest
 ) -> Tensor:  # (B, 1, H, W), standardised
     "Take a batch of slices, augment and standardise it."
-    return get_augmentation(policy)(to_unit_range(data.images, rows, device), generator, start, total).sub(data.mean).div(data.std)
+    return augmented(take_slices(data.images, rows, device), data, policy, generator)
 
 # %% ../nbs/11_training.ipynb #110036
 def generation(
@@ -540,14 +639,48 @@ def begin_anew(
     state: TrainingState,  # changed in place
     initial: dict[str, Tensor],  # state of the network before any training
 ) -> None:
-    "Forget what was learnt: weights, their average and the optimiser's moments."
+    "Forget what was learnt: weights, their average and the optimiser's moments, all in their places, which a recorded step knows."
     state.network.load_state_dict(initial)
-    state.optimizer.state.clear()
-    if state.average is None: return
-    state.average.module.load_state_dict(initial)
-    state.average.n_averaged.zero_()
+    for moments in state.optimizer.state.values():
+        for moment in moments.values(): moment.zero_()
+    if state.average is not None: state.average.load_state_dict(initial)
 
 # %% ../nbs/11_training.ipynb #11003s076
+def rows_on_device(
+    batches: list[np.ndarray],  # rows of slices
+    device: torch.device,
+) -> list[Tensor]:
+    "The batches as tensors there, brought in one go: a device that is asked in between would have to finish first."
+    return list(torch.from_numpy(np.concatenate(batches)).to(device).split([len(batch) for batch in batches]))
+
+
+def joint_step(
+    fabric: Fabric, wrapped: torch.nn.Module, state: TrainingState, data: TrainingData, config: Config,
+    known: Share, unknown: Share,  # the labelled and the unlabelled slices
+    labelled: Tensor, labels: Tensor,  # uint8 (B, 1, H, W); ids (B,)
+    unlabelled: Tensor,  # uint8 (U, 1, H, W)
+    weights: Tensor,  # of the `TERMS`
+    pull: Tensor,  # of the moving average
+    responsibilities: Tensor | None = None, targets: Tensor | None = None,  # (U, K), (U, C), what is known of the unlabelled slices
+    means: Tensor | None = None,  # (K, D); None: without the clustering term
+) -> dict[str, Tensor]:  # each unweighted term, and their weighted sum as "loss"
+    "Augment, run forward and backward, and change the weights and their average."
+    part, generator = state.watch.part, state.recorder.generator
+    with part("augmentation"):
+        labelled = augmented(labelled, data, config.augmentation, generator, known.start, known.total)
+        unlabelled = augmented(unlabelled, data, config.unlabelled_augmentation, generator, unknown.start, unknown.total)
+    with part("forward"):
+        losses = batch_losses(wrapped, labelled, labels, unlabelled, responsibilities, means, targets, config.pseudo_label_threshold,
+                              reconstruct=not len(data.labelled) and targets is None)
+    losses = {name: value * share_weight(name, known, unknown) for name, value in losses.items()}
+    weight_of = dict(zip(TERMS, weights.unbind()))
+    losses["loss"] = sum(weight_of[name] * value for name, value in losses.items())
+    take_step(fabric, state.optimizer, losses["loss"], part)
+    if state.average is not None:
+        with part("moving average"): update_average(state.average, state.network, pull)
+    return {name: value.detach() for name, value in losses.items()}
+
+
 def joint_epoch(
     fabric: Fabric, wrapped: torch.nn.Module, state: TrainingState, data: TrainingData, config: Config,
     unlabelled: np.ndarray,  # rows for the clustering term; empty for the labelled-only baseline
@@ -559,32 +692,29 @@ def joint_epoch(
     wrapped.train()
     if len(data.labelled) and epoch <= config.supervised_epochs: unlabelled = unlabelled[:0]
     seed = lambda name: derived_seed(config.seed, name, epoch)
-    generator = torch.Generator(fabric.device).manual_seed(seed("augmentation"))
+    state.recorder.generator.manual_seed(seed("augmentation"))
     first, length = generation(epoch, config, len(data.labelled) > 0) if config.restart else (1, config.epochs)
-    weights, totals, places = loss_weights(config, epoch), {}, np.full(len(data.images), -1)
+    weights, places = loss_weights(config, epoch), np.full(len(data.images), -1)
     places[data.train] = np.arange(len(data.train))  # responsibilities are in the order of data.train
     asks = len(unlabelled) > 0  # else the terms of the unlabelled slices are missing from the history, not 0
-    means = state.tensors["mixture.means"].to(fabric.device, torch.float32) if config.cluster_weight and asks else None
-    batches = zip(cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")),
-                  split_batches(unlabelled, steps, seed("unlabelled")))
+    here = partial(torch.as_tensor, device=fabric.device)
+    numbers = partial(here, dtype=next(state.network.parameters()).dtype)
+    pulls = numbers([average_pull((epoch - first) * steps + number, config.average_decay) for number in range(steps)])
+    fixed = {"means": here(state.tensors["mixture.means"], dtype=torch.float32) if config.cluster_weight and asks else None,
+             "weights": numbers([weights[term] for term in TERMS])}
+    tables = {name: here(state.tensors[name]) for name in ("responsibilities", "targets") if name in state.tensors and asks}
+    labels, places, totals = here(data.labels), here(places), {}
+    batches = zip(rows_on_device(cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")), data.images.device),
+                  rows_on_device(split_batches(unlabelled, steps, seed("unlabelled")), data.images.device))
     for number, batch in enumerate(batches):
         known, unknown = share_batches(fabric, *batch)
-        with state.watch.part("augmentation"):
-            labelled = view(data, known.rows, config.augmentation, generator, fabric.device, known.start, known.total)
-            strong = view(data, unknown.rows, config.unlabelled_augmentation, generator, fabric.device, unknown.start, unknown.total)
-        gamma = state.tensors["responsibilities"][places[unknown.rows]].to(fabric.device)
-        targets = state.tensors["targets"][places[unknown.rows]].to(fabric.device) if "targets" in state.tensors and asks else None
-        labels = torch.as_tensor(data.labels[known.rows], device=fabric.device)
-        with state.watch.part("forward"):
-            losses = batch_losses(wrapped, labelled, labels, strong, gamma, means, targets, config.pseudo_label_threshold,
-                                  reconstruct=not len(data.labelled) and targets is None)
-        losses = {name: value * share_weight(name, known, unknown) for name, value in losses.items()}
-        losses["loss"] = sum(weights[name] * value for name, value in losses.items())
+        taken = {"labelled": take_slices(data.images, known.rows, fabric.device), "labels": labels[here(known.rows)],
+                 "unlabelled": take_slices(data.images, unknown.rows, fabric.device), "pull": pulls[number],
+                 **{name: table[places[here(unknown.rows)]] for name, table in tables.items()}}
         rate = learning_rate((epoch - first) * steps + number, length * steps, config.learning_rate, config.schedule)
-        take_step(fabric, state.optimizer, losses["loss"], rate, state.watch.part)
-        if state.average is not None:
-            with state.watch.part("moving average"): state.average.update_parameters(state.network)
-        for name, value in losses.items(): totals[name] = totals.get(name, 0) + value.detach()
+        set_rate(state.optimizer, rate)
+        losses = state.recorder(partial(joint_step, fabric, wrapped, state, data, config, known, unknown), {**fixed, **taken})
+        for name, value in losses.items(): totals[name] = totals.get(name, 0) + value
         bar.update(known.total + unknown.total)
     return {**{name: float(mean_of_processes(fabric, value) / steps) for name, value in totals.items()}, "learning_rate": rate}
 
@@ -612,7 +742,7 @@ def cluster_epoch(
     anchors = data.labels[data.train] if config.anchored and len(data.labelled) else None
     mixture = fit_mixture(embeddings[data.train], config.n_clusters, config.cluster_dimensions, config.variance_floor,
                           anchors, derived_seed(config.seed, "k-means", epoch), config.unit_length, config.shared_variances,
-                          state.watch.part)
+                          state.watch.part, next(state.network.parameters()).device)
     responsibilities = mixture.responsibilities(embeddings)
     previous = state.tensors.get("responsibilities")
     if previous is not None: previous = previous.argmax(dim=1).numpy()
@@ -642,13 +772,14 @@ def measure_clusters(
     embeddings: np.ndarray,  # (N, D)
     data: TrainingData,
     config: Config,
+    device: torch.device | str = "cpu",  # a GPU helps with what is large
 ) -> tuple[dict, np.ndarray]:  # history columns; class probabilities of all slices by cluster (N, C)
     "Measure the clustering of one epoch on the training and on the test slices."
     clusters = responsibilities.argmax(axis=1)
     counts = contingency(clusters[data.labelled], data.labels[data.labelled], config.n_clusters, data.n_classes)
     by_cluster = class_probabilities(responsibilities, map_clusters(counts), data.n_classes)
     if not len(data.labelled): by_cluster[:] = np.nan  # without a label a cluster has no name
-    rank = effective_rank(embeddings[data.train])
+    rank = effective_rank(embeddings[data.train], device)
     shares = np.bincount(clusters[data.train], minlength=config.n_clusters) / len(data.train)
     pseudo = by_cluster[data.unlabelled].argmax(axis=1)
     row = {"test_accuracy_hungarian": hungarian_accuracy(data.truth[data.test], clusters[data.test]),
@@ -677,7 +808,7 @@ def cluster_and_measure(
     "Cluster the embedding after an epoch, and measure the head and the clusters."
     previous, test = state.tensors["responsibilities"].numpy().argmax(axis=1), data.test
     responsibilities = cluster_epoch(state, embeddings, head, data, config, epoch)
-    row, by_cluster = measure_clusters(responsibilities, previous, embeddings, data, config)
+    row, by_cluster = measure_clusters(responsibilities, previous, embeddings, data, config, next(state.network.parameters()).device)
     save_outputs(folder / f"epoch_{epoch:03d}.safetensors", embeddings=embeddings[test], head=head[test],
                  clusters=by_cluster[test].astype(np.float32), responsibilities=responsibilities[test], validation=head[data.validation])
     if epoch == config.epochs: save_outputs(folder / "all_slices.safetensors", embeddings=embeddings, head=head)

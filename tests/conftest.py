@@ -31,6 +31,23 @@ def private_cache(tmp_path_factory) -> None:
 
 
 @pytest.fixture(scope="session")
+def slices(tmp_path_factory) -> "tuple[TrainingData, Path]":
+    """Six patients per class, half of them labelled, and the file of their slices."""
+    from brainclust.phantom import make_phantoms
+    from brainclust.training import TrainingData
+    import numpy as np
+    import torch
+    phantoms = make_phantoms(6, 3, 64, seed=0, test_fraction=.3)
+    table, file = phantoms.table, tmp_path_factory.mktemp("slices") / "images.npy"
+    train, test = (np.flatnonzero(table.split == split) for split in ("train", "test"))
+    truth = table.label.to_numpy(dtype=np.int64)
+    labels = np.where(np.isin(table.patient, table.patient[train].unique()[::2]), truth, -1)
+    labels[test] = -1
+    np.save(file, phantoms.images[:, None])
+    return TrainingData(torch.from_numpy(phantoms.images[:, None]), labels, truth, train, test, .2, .2, 4), file
+
+
+@pytest.fixture(scope="session")
 def phantom_tree(tmp_path_factory) -> Path:
     """Small phantoms as a user has scans: Training and Testing with one folder per class."""
     from brainclust.phantom import write_phantoms

@@ -19,23 +19,10 @@ from conftest import TINY, run_papermill
 from brainclust.config import make_config
 from brainclust.data import read_scan_table
 from brainclust.encoders import SmallMapConv2d, StemConv2d, make_network
-from brainclust.phantom import make_phantoms, write_phantoms
+from brainclust.phantom import write_phantoms
 from brainclust.preprocessing import build_slice_cache
 from brainclust.scale import prepare_in_parts, train_in_processes
 from brainclust.training import TrainingData, make_fabric, place_images, to_unit_range, train_jointly
-
-
-@pytest.fixture(scope="module")
-def slices(tmp_path_factory) -> tuple[TrainingData, Path]:
-    """Twelve patients per class, half of them labelled, and the file of their slices."""
-    phantoms = make_phantoms(6, 3, 64, seed=0, test_fraction=.3)
-    table, file = phantoms.table, tmp_path_factory.mktemp("slices") / "images.npy"
-    train, test = (np.flatnonzero(table.split == split) for split in ("train", "test"))
-    truth = table.label.to_numpy(dtype=np.int64)
-    labels = np.where(np.isin(table.patient, table.patient[train].unique()[::2]), truth, -1)
-    labels[test] = -1
-    np.save(file, phantoms.images[:, None])
-    return TrainingData(torch.from_numpy(phantoms.images[:, None]), labels, truth, train, test, .2, .2, 4), file
 
 
 def settings(**changes):
