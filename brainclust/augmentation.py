@@ -44,7 +44,7 @@ class Draws:
     def uniform(self, low: float, high: float, *shape: int) -> torch.Tensor:  # float32 (count, *shape)
         "Uniform random numbers in [low, high) for each slice."
         total = self.count if self.total is None else self.total
-        return self.mine(draw_uniform((total, *shape), low, high, self.generator))
+        return self.mine(draw_uniform((total, *shape), low, high, self.generator, self.device))
 
     def normal(self, *shape: int) -> torch.Tensor:  # float32 (count, *shape)
         "Standard normal random numbers for each slice."
