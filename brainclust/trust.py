@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['scale_temperature', 'fit_temperature', 'reliability', 'plot_reliability', 'StatedProbabilities', 'least_slices',
-           'prediction_sets', 'coverage_table', 'abstention_curve', 'plot_abstention', 'trust_table']
+           'prediction_sets', 'set_thresholds', 'coverage_table', 'abstention_curve', 'plot_abstention', 'trust_table']
 
 # %% ../nbs/25_trust.ipynb #250002
 import warnings
@@ -114,6 +114,19 @@ def prediction_sets(
             classifier.conformalize(validation[of_class], labels[of_class])
         sets[:, label] = classifier.predict_set(probabilities)[1][:, label, 0]
     return sets
+
+# %% ../nbs/25_trust.ipynb #new689957
+def set_thresholds(
+    validation: np.ndarray,  # (V, C), probabilities of slices that took no part in training
+    labels: np.ndarray,  # (V,), their true ids
+    coverage: float = .95,  # (0, 1), wanted within every class
+) -> np.ndarray:  # (C,); 0, which every probability reaches, where a class has too few validation slices
+    "The least probability with which each class enters the sets of `prediction_sets`."
+    thresholds = np.zeros(validation.shape[1])
+    for label in range(validation.shape[1]):
+        said = np.sort(validation[labels == label, label])[::-1]
+        if len(said) >= least_slices(coverage): thresholds[label] = said[int(np.ceil(round((len(said) + 1) * coverage, 9))) - 1] - 1e-8  # MAPIE allows for rounding
+    return thresholds
 
 # %% ../nbs/25_trust.ipynb #250019
 def coverage_table(
