@@ -11,6 +11,9 @@ import psutil
 import pytest
 from conftest import TINY, papermill_command, run_papermill
 
+from brainclust.card import card_command
+from brainclust.comparison import compare_command
+from brainclust.prediction import predict_command
 from brainclust.report import report_command
 
 PAPER = {"Figure 3.1", "Figure 3.2", "Figure 3.3", "Figure 3.4", "Figure 4.1", "Figure 4.2", "Figure 5.1", "Figure 5.2",
@@ -38,6 +41,16 @@ def test_run_directory_is_complete(report):
     assert listed == {path.name for path in (report / "figures").iterdir()}
     assert not [path for path in report.rglob(".*") if path.is_file()], "temporary files were left"
     assert list((report / "tensorboard").rglob("events*"))
+
+
+def test_a_finished_run_can_be_asked_compared_and_described(report, phantom_tree, tmp_path, capsys):
+    assert predict_command([str(report), str(phantom_tree / "Testing"), "--out", str(tmp_path / "out.csv"), "--device", "cpu"]) == 0
+    asked, tested = pd.read_csv(tmp_path / "out.csv").set_index("path"), pd.read_csv(report / "tables" / "test_predictions.csv").set_index("path")
+    assert len(asked) >= len(tested) and (asked["class"][tested.index] == tested.y_pred).mean() > .9  # another precision may be the fast one here
+    assert compare_command([str(report), "--out", str(tmp_path / "together")]) == 0
+    assert card_command([str(report)]) == 0
+    assert "Not for diagnosis" in (report / "MODEL_CARD.md").read_text() and len(pd.read_csv(report / "checklist.csv")) == 42
+    assert "Different letters" not in capsys.readouterr().out
 
 
 def test_run_json_keeps_its_promises(report):
@@ -124,3 +137,7 @@ def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree
     assert record["results"]["test_accuracy"] is None and record["results"]["silhouette"] is not None
     table = pd.read_csv(tmp_path / "run" / "tables" / "test_predictions.csv")
     assert len(table) and table.y_pred.isna().all() and table.cluster.between(0, 3).all()
+    assert predict_command([str(tmp_path / "run"), str(folder), "--out", str(tmp_path / "out.csv"), "--device", "cpu"]) == 0
+    asked = pd.read_csv(tmp_path / "out.csv")
+    assert asked["class"].isna().all() and asked.prob_glioma.isna().all() and asked.cluster.between(0, 3).all()
+    assert card_command([str(tmp_path / "run")]) == 0 and "Without labels" in (tmp_path / "run" / "MODEL_CARD.md").read_text()
