@@ -222,8 +222,11 @@ class Predictor:
     def outputs(self,
         prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
     ) -> dict[str, np.ndarray]:  # embeddings (N, D), probabilities (N, C), calibrated, sets bool (N, C), responsibilities (N, K), ood_score (N,), 1 is the limit
-        "Everything that the run says of slices."
-        seen = look_at_slices(self.fabric, self.network, torch.from_numpy(prepared)[:, None], self.description["mean"], self.description["std"], self.description["mirror"])
+        "Everything that the run says of slices; `ValueError` for slices of another size, or none."
+        side = self.description["image_size"]
+        if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
+            raise ValueError(f"The run judges prepared slices, uint8 (N, {side}, {side}), at least one; got {prepared.dtype} {prepared.shape}: use `prepare`.")
+        seen = look_at_slices(self.fabric, self.network, torch.from_numpy(np.array(prepared))[:, None], self.description["mean"], self.description["std"], self.description["mirror"])
         said = np.log(np.maximum(seen["probabilities"], 1e-12)) / (self.record["temperature"] or 1.)
         probabilities = np.exp(said - said.max(axis=1, keepdims=True))
         thresholds = np.zeros(len(self.classes_)) if self.record["thresholds"] is None else np.array(self.record["thresholds"])
