@@ -142,7 +142,7 @@ def principal_components(
     directions = directions * np.sign(directions[np.arange(dimensions), np.abs(directions).argmax(axis=1)])[:, None]
     return (x - mean) @ directions.T, mean, directions
 
-
+# %% ../nbs/09_clustering.ipynb #new079410
 FITTED = 20_000  # slices of which a mixture is fitted at most: its cost no longer grows with the collection
 
 

@@ -83,7 +83,7 @@ def differing_settings(
     said = {name: [json.dumps(config[name]) if name in config else "missing" for config in configs] for name in names}
     return pd.DataFrame({name: values for name, values in said.items() if len(set(values)) > 1}, index=run_names(folders)).T.rename_axis("setting").reset_index()
 
-
+# %% ../nbs/28_comparison.ipynb #new864455
 def tidy_runs(
     table: pd.DataFrame,  # from `compare_runs`
     method: str = "head",  # one of `METHODS`

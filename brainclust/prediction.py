@@ -63,7 +63,7 @@ def activation_statistics(
     finally:
         for hook in hooks: hook.remove()
 
-
+# %% ../nbs/16_prediction.ipynb #new308840
 def look_at_slices(
     fabric: Fabric,
     network: nn.Module,  # on its device, set up by `fabric`
@@ -118,7 +118,7 @@ def divide_statistics(
     left = np.maximum((z ** 2).sum(axis=1) - (along ** 2).sum(axis=1), 0)
     return along / described["spread"], np.sqrt(left) / described["rest"]
 
-
+# %% ../nbs/16_prediction.ipynb #new076472
 def neighbour_distance(
     points: np.ndarray,  # (N, d)
     references: np.ndarray,  # (n, d), at least one
@@ -360,7 +360,7 @@ def predict_files(
     shutil.rmtree(parts)
     return sum(record["slices"] for _, record in records), len(unreadable)
 
-
+# %% ../nbs/16_prediction.ipynb #new617427
 def patient_opinions(
     tables: Sequence[Path],  # CSV files of slices
     classes: Sequence[str],

@@ -680,7 +680,7 @@ def joint_step(
         with part("moving average"): update_average(state.average, state.network, pull)
     return {name: value.detach() for name, value in losses.items()}
 
-
+# %% ../nbs/11_training.ipynb #new152528
 def joint_epoch(
     fabric: Fabric, wrapped: torch.nn.Module, state: TrainingState, data: TrainingData, config: Config,
     unlabelled: np.ndarray,  # rows for the clustering term; empty for the labelled-only baseline
