@@ -89,7 +89,7 @@ class DecodedSlice:
         return f"DecodedSlice({height} x {width}, {self.mode}, {self.facts})"
 
 # %% ../nbs/01_data.ipynb #010015
-MINIMUM_SIDE, MAXIMUM_SIDE = 8, 10_000  # pixels; a slice has 128 to 1,024
+MINIMUM_SIDE, MAXIMUM_SIDE = 8, 8192  # pixels; a slice has 128 to 1,024
 
 def check_sides(
     height: int,  # pixels

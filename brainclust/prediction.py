@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import shutil
 import sys
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -27,16 +29,16 @@ from tqdm import tqdm
 from .config import choose_device, choose_precision, default_cache_folder, whole_file
 from .data import inspect_file, list_scan_files, note_sentences, quiet_libraries, refusal
 from .encoders import ClusteringNetwork
-from .preprocessing import iterate_preprocessed, preprocess_slice
+from .preprocessing import iterate_preprocessed, preprocess_slice, restore_geometry, scale_to_unit, standardise
 from .training import TrainingData, file_digest, load_model, make_fabric, to_unit_range
 
 if TYPE_CHECKING: from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'PART', 'described_blocks',
+__all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'HEALTHY', 'PART', 'described_blocks',
            'activation_statistics', 'look_at_slices', 'describe_statistics', 'divide_statistics', 'neighbour_distance',
-           'strangeness', 'strangeness_limit', 'save_reference', 'Predictor', 'list_inputs', 'predict_part',
-           'predict_files', 'patient_opinions', 'predict_command']
+           'strangeness', 'strangeness_limit', 'save_reference', 'Predictor', 'brain_and_tumour', 'list_inputs',
+           'write_maps', 'predict_part', 'predict_files', 'patient_opinions', 'predict_command']
 
 # %% ../nbs/16_prediction.ipynb #pr160005
 def described_blocks(
@@ -192,6 +194,7 @@ class Predictor:
     def __init__(self,
         run: Path | str,  # directory with model.safetensors, model.json, prediction.safetensors and prediction.json
         device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
+        precision: str = "auto",  # as in the config; "auto": what this machine does fast
     ):
         "Load a run; `ValueError` in one sentence if it has not ended."
         self.folder = Path(run).expanduser()
@@ -202,7 +205,7 @@ class Predictor:
         if self.record["format"] != PREDICTION_FORMAT:
             raise ValueError(f"{self.folder / 'prediction.json'} has format {self.record['format']}, this version reads {PREDICTION_FORMAT}: train again.")
         chosen = choose_device(device)
-        self.fabric = make_fabric(chosen, choose_precision(chosen))
+        self.fabric = make_fabric(chosen, choose_precision(chosen, precision))
         self.network = self.fabric.setup_module(network)
         self.classes_ = np.array(self.description["classes"])
         self.settings = {name: self.description[name] for name in ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius", "window_percentiles")}
@@ -221,7 +224,7 @@ class Predictor:
 
     def outputs(self,
         prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
-    ) -> dict[str, np.ndarray]:  # embeddings (N, D), probabilities (N, C), calibrated, sets bool (N, C), responsibilities (N, K), ood_score (N,), 1 is the limit
+    ) -> dict[str, np.ndarray]:  # embeddings (N, D), probabilities (N, C), calibrated, sets bool (N, C), responsibilities (N, K), ood_score (N,), 1 is the limit; NaN if the run saw too few groups to set one
         "Everything that the run says of slices; `ValueError` for slices of another size, or none."
         side = self.description["image_size"]
         if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
@@ -232,18 +235,23 @@ class Predictor:
         thresholds = np.zeros(len(self.classes_)) if self.record["thresholds"] is None else np.array(self.record["thresholds"])
         return {"embeddings": seen["embeddings"], "probabilities": probabilities / probabilities.sum(axis=1, keepdims=True),
                 "sets": seen["probabilities"] >= thresholds, "responsibilities": self.mixture.responsibilities(seen["embeddings"]),
-                "ood_score": strangeness(seen["statistics"], self.reference, self.reference["points"]) / (self.record["limit"] or np.inf)}
+                "ood_score": strangeness(seen["statistics"], self.reference, self.reference["points"]) / (self.record["limit"] or np.nan)}
 
     def table(self,
         prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`
     ) -> pd.DataFrame:  # class, prob_<class>, prediction_set, abstain, cluster, subtype, ood_score, in_distribution; one row per slice
         "What the run says of slices, in words; nothing that needs labels if it had none."
-        found = self.outputs(prepared)
+        return self.describe(self.outputs(prepared))
+
+    def describe(self,
+        found: dict[str, np.ndarray],  # from `outputs`
+    ) -> pd.DataFrame:  # as `table`
+        "Numbers in words."
         sure = self.record["thresholds"] is not None
-        clusters, familiar = found["responsibilities"].argmax(axis=1), found["ood_score"] <= 1
-        names = self.classes_[found["probabilities"].argmax(axis=1)] if self.named else np.full(len(prepared), "")
+        clusters, familiar = found["responsibilities"].argmax(axis=1), ~(found["ood_score"] > 1)
+        names = self.classes_[found["probabilities"].argmax(axis=1)] if self.named else np.full(len(clusters), "")
         shown = found["probabilities"] if self.named else np.full_like(found["probabilities"], np.nan)
-        sets = [";".join(self.classes_[held]) if sure and self.named else "" for held in found["sets"]]
+        sets = [";".join(self.classes_[held.astype(bool)]) if sure and self.named else "" for held in found["sets"]]
         return pd.DataFrame({"class": names, **{f"prob_{name}": shown[:, k] for k, name in enumerate(self.classes_)}, "prediction_set": sets,
                              "abstain": ~familiar | (sure & self.named & (found["sets"].sum(axis=1) != 1)), "cluster": clusters,
                              "subtype": np.array(self.subtypes)[clusters], "ood_score": found["ood_score"], "in_distribution": familiar})
@@ -267,6 +275,16 @@ class Predictor:
         "The most probable class."
         return self.classes_[self.predict_proba(slices).argmax(axis=1)]
 
+    def explain(self,
+        prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`
+        targets: Sequence[int],  # (N,), class whose evidence is wanted; of a run without labels, the cluster
+    ) -> np.ndarray:  # float32 (N, image_size, image_size), [0, 1]
+        "Where the evidence lies: class activation maps, in single precision."
+        from brainclust.explanation import cluster_cam, grad_cam  # torchcam is slow to import
+        x = standardise(scale_to_unit(prepared[:, None], self.fabric.device), self.description["mean"], self.description["std"])
+        network = self.network.module
+        return grad_cam(network, x, targets) if self.named else cluster_cam(network, self.mixture, x, targets)
+
     def similar(self,
         embeddings: np.ndarray,  # (N, D), from `transform`
         count: int = 5,
@@ -276,6 +294,21 @@ class Predictor:
         unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
         nearest = np.argsort(-unit(embeddings.astype(np.float32)) @ unit(known).T, axis=1, kind="stable")[:, :count]
         return self.reference["rows"][nearest]
+
+# %% ../nbs/16_prediction.ipynb #newb69f14
+HEALTHY = "notumor"  # the class in which there is nothing to outline
+
+
+def brain_and_tumour(
+    image: np.ndarray,  # uint8 (S, S), prepared
+    cam: np.ndarray,  # float (S, S), [0, 1], from `Predictor.explain`
+    wanted: bool = True,  # whether to look for a tumour; not in slices that are called healthy, or are no brains
+) -> tuple[np.ndarray, np.ndarray]:  # bool (S, S): brain, tumour, which may be empty
+    "The brain mask and the region that gathers the evidence."
+    from brainclust.segmentation import choose_region
+    from brainclust.skull_stripping import brain_probabilities, network_picture, probable_mask
+    brain = probable_mask(brain_probabilities(network_picture(image)[None])[0], image.shape) > 0
+    return brain, choose_region(image, brain, cam).mask if wanted and brain.any() else np.zeros_like(brain)
 
 # %% ../nbs/16_prediction.ipynb #pr160022
 PART = 500  # files that are worked on at once
@@ -298,6 +331,28 @@ def list_inputs(
     return list(dict.fromkeys(read)), left
 
 
+def write_maps(
+    predictor: Predictor,
+    prepared: np.ndarray,  # uint8 (N, image_size, image_size)
+    table: pd.DataFrame,  # N rows, from `Predictor.table`
+    facts: Sequence[dict],  # N, from `inspect_file`: path, volume, frame, width, height
+    folder: Path,  # gets <name>-<8 digits>_cam.png and <name>-<8 digits>_mask.png, of the size of the slices
+) -> pd.DataFrame:  # cam, mask: paths; mask is empty where no tumour is looked for
+    "Write map and outline of slices: grey values from 0 to 255, and 255 inside."
+    targets = [list(predictor.classes_).index(name) for name in table["class"]] if predictor.named else list(table["cluster"])
+    rows = []
+    for image, cam, said, fact in zip(prepared, predictor.explain(prepared, targets), table.to_dict("records"), facts):
+        origin, frame = fact.get("volume") or fact["path"], fact.get("frame", -1)
+        name = f"{Path(origin).name.split('.')[0]}{f'-{frame}' if frame >= 0 else ''}-{sha256(f'{origin}:{frame}'.encode()).hexdigest()[:8]}"
+        wanted = said["in_distribution"] and predictor.named and said["class"] != HEALTHY
+        pictures = {"cam": np.round(255 * cam).astype(np.uint8)} | ({"mask": brain_and_tumour(image, cam)[1]} if wanted else {})
+        for kind, picture in pictures.items():
+            large = restore_geometry(picture, fact["height"], fact["width"])
+            with whole_file(folder / f"{name}_{kind}.png") as temporary: Image.fromarray(large.astype(np.uint8) * (255 if kind == "mask" else 1)).save(temporary, format="png")
+        rows.append({kind: str(folder / f"{name}_{kind}.png") if kind in pictures else "" for kind in ("cam", "mask")})
+    return pd.DataFrame(rows)
+
+
 def predict_part(
     predictor: Predictor,
     files: Sequence[Path],
@@ -305,6 +360,7 @@ def predict_part(
     workers: int = 0,  # threads that prepare; 0: one per core
     cache_folder: Path | None = None,  # volumes are unpacked there; None: the default
     batch: int = 256,  # slices in memory at once
+    maps: Path | None = None,  # folder of maps and outlines; None: none are made
 ) -> tuple[pd.DataFrame, list[dict[str, str]], list[tuple[str, ...]]]:  # as `Predictor.table` with path, patient, plane, volume and frame; what could not be read; what is worth a warning
     "Read, prepare and judge the slices of some files."
     with quiet_libraries(): facts = list(pool.map(partial(inspect_file, cache_folder=cache_folder or default_cache_folder()), files))
@@ -317,7 +373,8 @@ def predict_part(
         prepared = np.stack(list(iterate_preprocessed([row["path"] for row in some], [row["sha256"] for row in some], predictor.settings, workers)))
         known = pd.DataFrame({"path": [row.get("volume") or row["path"] for row in some]})
         origin = pd.DataFrame({name: [row.get(name, missing) for row in some] for name, missing in (("patient", ""), ("plane", ""), ("frame", -1))})
-        tables.append(pd.concat([known, predictor.table(prepared), origin], axis=1))
+        said = predictor.table(prepared)
+        tables.append(pd.concat([known, said, origin, *([write_maps(predictor, prepared, said, some, maps)] if maps else [])], axis=1))
     return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()), unreadable, notes
 
 # %% ../nbs/16_prediction.ipynb #pr160023
@@ -328,19 +385,24 @@ def predict_files(
     workers: int = 0,  # threads; 0: one per core
     part: int = PART,  # files at once
     cache_folder: Path | None = None,
+    maps: Path | str | None = None,  # folder that gets activation maps and outlines, as in `write_maps`; the table names them
 ) -> tuple[int, int]:  # slices judged, files that could not be read
     "Judge every slice, part by part, and write one table; an interrupted call goes on."
     files, left = list_inputs(paths)
     out = Path(out).expanduser().absolute()
+    maps = maps and Path(maps).expanduser().absolute()
     stamp = lambda file: [str(file), file.stat().st_size, file.stat().st_mtime_ns]
-    asked = sha256(json.dumps([[file_digest(predictor.folder / "model.safetensors"), file_digest(predictor.folder / "prediction.json")], part, [stamp(f) for f in files]]).encode()).hexdigest()[:16]
+    asked = sha256(json.dumps([[file_digest(predictor.folder / "model.safetensors"), file_digest(predictor.folder / "prediction.json")], part, str(maps), [stamp(f) for f in files]]).encode()).hexdigest()[:16]
     parts, notes = out.with_name(f".{out.stem}-{asked}.parts"), []
+    for abandoned in out.parent.glob(f".{glob.escape(out.stem)}-*.parts"):  # of a call for the same table that was never repeated
+        if abandoned != parts: shutil.rmtree(abandoned)
     parts.mkdir(parents=True, exist_ok=True)
+    if maps: maps.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(files), desc="predicting", unit="file", mininterval=1) as bar, ThreadPoolExecutor(workers or None) as pool:
         for start in range(0, len(files), part):
             some, target = files[start:start + part], parts / f"{start:09d}.json"
             if not target.exists():
-                table, unreadable, said = predict_part(predictor, some, pool, workers, cache_folder)
+                table, unreadable, said = predict_part(predictor, some, pool, workers, cache_folder, maps=maps)
                 with whole_file(target.with_suffix(".csv")) as temporary: table.to_csv(temporary, index=False)
                 with whole_file(target) as temporary: temporary.write_text(json.dumps({"slices": len(table), "unreadable": unreadable, "notes": said}))
             bar.update(len(some))
@@ -391,15 +453,19 @@ def predict_command(
     parser.add_argument("run", help="run directory of the trained model")
     parser.add_argument("paths", nargs="+", help="files and folders: images, DICOM, NIfTI, .mat")
     parser.add_argument("--out", default="predictions.csv", help="table to be written")
+    parser.add_argument("--maps", metavar="FOLDER", help="also write an activation map and an outline of the tumour of every slice there, as PNG; some ten slices a second")
     parser.add_argument("--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args(arguments)
-    try: slices, unreadable = predict_files(Predictor(options.run, options.device), options.paths, options.out, options.workers)
+    try:
+        predictor = Predictor(options.run, options.device)
+        slices, unreadable = predict_files(predictor, options.paths, options.out, options.workers, maps=options.maps)
     except KeyboardInterrupt:
         print("\nbrainclust-predict: interrupted; the same command goes on.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         print(f"brainclust-predict: {error}", file=sys.stderr)
         return 2
+    if predictor.record["limit"] is None: print("The run saw too few patients to know what is strange: ood_score is empty, and no slice is marked.", file=sys.stderr)
     print(f"{slices} slices in {options.out}; {unreadable} files could not be read{f', see {Path(options.out).stem}_unreadable.csv' if unreadable else ''}. Not for diagnosis.")
     return 0

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CACHE_VERSION', 'window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square',
-           'preprocess_slice', 'cache_key', 'prepare_file', 'iterate_preprocessed', 'write_images', 'open_slice_cache',
-           'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram', 'dataset_mean_std', 'scale_to_unit',
-           'standardise', 'prepare_mask', 'prepare_masks']
+           'restore_geometry', 'preprocess_slice', 'cache_key', 'prepare_file', 'iterate_preprocessed', 'write_images',
+           'open_slice_cache', 'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram', 'dataset_mean_std',
+           'scale_to_unit', 'standardise', 'prepare_mask', 'prepare_masks']
 
 # %% ../nbs/05_preprocessing.ipynb #050003
 import json
@@ -82,6 +82,19 @@ def resize_square(
     if image.shape == (size, size): return image
     method = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_LINEAR
     return cv2.resize(image, (size, size), interpolation=method)
+
+# %% ../nbs/05_preprocessing.ipynb #newfc0179
+def restore_geometry(
+    picture: np.ndarray,  # (S, S), bool, uint8 or float, made from a prepared slice
+    height: int, width: int,  # pixels of the slice as it was read
+) -> np.ndarray:  # (height, width), same type
+    "Undo `pad_to_square` and `resize_square`, for masks and maps that shall lie on the original."
+    side = max(height, width)
+    values = picture.astype(np.float32) if picture.dtype == bool else picture
+    large = cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR)
+    top, left = (side - height) // 2, (side - width) // 2
+    cut = large[top:top + height, left:left + width]
+    return cut >= .5 if picture.dtype == bool else cut
 
 # %% ../nbs/05_preprocessing.ipynb #050016
 def preprocess_slice(

@@ -1,5 +1,7 @@
 """A finished run is asked about files of every kind, and about what is no brain."""
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from test_formats import good_files
 
 from brainclust.config import make_config
@@ -82,3 +85,29 @@ def test_a_changed_run_is_refused(trained, tmp_path):
     with pytest.raises(ValueError, match="prediction.json"): Predictor(copy, "cpu")
     (copy / "prediction.json").write_text((trained / "prediction.json").read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(ValueError, match="format 99"): Predictor(copy, "cpu")
+
+
+def test_maps_lie_on_the_slices(trained, slices, tmp_path):
+    wide = np.pad(slices[0].images[0, 0].numpy(), ((0, 0), (30, 50)))
+    (tmp_path / "scans").mkdir()
+    for name, pixels in (("wide.png", wide), ("photograph.png", np.random.default_rng(0).integers(0, 255, (90, 70), np.uint8))): Image.fromarray(pixels).save(tmp_path / "scans" / name)
+    assert predict_command([str(trained), str(tmp_path / "scans"), "--out", str(tmp_path / "out.csv"), "--maps", str(tmp_path / "maps"), "--device", "cpu"]) == 0
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(table) == [*COLUMNS, "cam", "mask"]
+    assert (table["mask"] != "").equals((table["class"] != "notumor") & (table.in_distribution.astype(str) == "True"))
+    for row in table.itertuples():
+        cam, size = np.array(Image.open(row.cam)), Image.open(row.path).size
+        assert cam.shape == size[::-1] and cam.max() > 0
+        if row.mask: assert set(np.unique(np.array(Image.open(row.mask)))) <= {0, 255} and Image.open(row.mask).size == size
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == {os.path.basename(name) for name in [*table.cam, *table["mask"]] if name}
+
+
+def test_a_run_of_few_patients_does_not_pretend_to_know_strangers(trained, tmp_path, capsys):
+    few = tmp_path / "run"
+    shutil.copytree(trained, few)
+    record = json.loads((few / "prediction.json").read_text())
+    (few / "prediction.json").write_text(json.dumps(record | {"limit": None}))
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path / "a.png")
+    assert predict_command([str(few), str(tmp_path / "a.png"), "--out", str(tmp_path / "out.csv"), "--device", "cpu"]) == 0
+    assert "too few patients" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "out.csv").ood_score.isna().all()

@@ -82,7 +82,7 @@ def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
 
 
 def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
-    for notebook in ("study_segmentation", "study_explanation", "study_companions", "study_subtypes", "study_skull_stripping"):
+    for notebook in ("study_segmentation", "study_explanation", "study_companions", "study_subtypes", "study_skull_stripping", "study_strangers"):
         assert report(notebook, tmp_path / "run", imagesize=64) == 2
         assert "Unknown setting imagesize; the settings are: " in capfd.readouterr().err
     assert not (tmp_path / "run").exists()

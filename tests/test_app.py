@@ -1,0 +1,362 @@
+"""The page in a real browser: what visitors do, what they must not be able to do, and what many of them do at once."""
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import TINY
+from PIL import Image
+from test_formats import good_files
+
+from brainclust.cleaning import group_keys, prepare_scans
+from brainclust.config import make_config
+from brainclust.encoders import make_network
+from brainclust.phantom import write_phantoms
+from brainclust.prediction import Predictor, save_reference
+from brainclust.preprocessing import build_slice_cache
+from brainclust.report import run_report
+from brainclust.training import TrainingData, make_fabric, save_model, train_jointly
+
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CALM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A small run with calibration and sets, a third of whose training slices are labelled."""
+    folder = tmp_path_factory.mktemp("page")
+    scans = prepare_scans(write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=.25, progress=False), label_fraction=.34, cache_folder=folder)[0]
+    config, out = make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"), folder / "run"
+    out.mkdir()
+    images = build_slice_cache(scans, folder / "cache", 64, "none")
+    train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
+    data = TrainingData(torch.from_numpy(np.array(images)), np.array(scans.label), np.array(scans.true_label), train, test, .2, .2, 4)
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    state = train_jointly(fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
+    save_model(out, state, data, config)
+    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [.3] * 4, mirror=config.mirror)
+    scans.to_parquet(out / "scans.parquet")
+    return out
+
+
+def place_of_fonts() -> Path:
+    """Where matplotlib keeps its list of fonts."""
+    import matplotlib
+    return Path(matplotlib.get_cachedir())
+
+
+class Server:
+    """The page of a run in a process of its own."""
+
+    def __init__(self, run: Path, place: Path, *data: str):
+        self.run, self.place, self.data = run, place, data
+        for name in ("here", "home", "temporary"): (place / name).mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "Server":
+        environment = os.environ | {"HOME": str(self.place / "home"), "TMPDIR": str(self.place / "temporary"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
+                                    "MPLCONFIGDIR": str(place_of_fonts())}  # a list of fonts, which matplotlib makes once for every user
+        program = "import sys; from brainclust.app import app_command; sys.exit(app_command(sys.argv[1:]))"
+        self.log = open(self.place / "log.txt", "a+")
+        self.process = subprocess.Popen([sys.executable, "-c", program, str(self.run), *self.data, "--device", "cpu"], cwd=self.place / "here", env=environment,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.process.stdout.readline()
+        assert "The page is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
+        self.address = re.search(r"http://\S+?(?=/ )", line)[0]
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(30) == 0
+        self.log.close()
+
+    def get(self, path: str, body: bytes | None = None, kind: str = "application/json") -> tuple[int, bytes]:
+        """Ask for an address as it stands."""
+        request = urllib.request.Request(self.address + path, body, {"content-type": kind} if body is not None else {})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer: return answer.status, answer.read()
+        except urllib.error.HTTPError as error: return error.code, error.read()
+
+    def upload(self, name: str, content: bytes) -> str:
+        """Send a file as the page does; returns what the server calls it."""
+        body = b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\"" + name.encode() + b"\"\r\ncontent-type: application/octet-stream\r\n\r\n" + content + b"\r\n--x--\r\n"
+        status, answer = self.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")
+        assert status == 200, answer
+        return json.loads(answer)[0]
+
+    def read(self, file: dict) -> str:
+        """Let a file be read; returns the HTML, or the error."""
+        status, answer = self.get("/gradio_api/call/read", json.dumps({"data": [file, "axial"]}).encode())
+        assert status == 200, answer
+        answer = self.get(f"/gradio_api/call/read/{json.loads(answer)['event_id']}")[1].decode()
+        event, content = re.findall(r"event: (complete|error)\ndata: (.*)", answer)[-1]
+        return json.loads(content)[0] if event == "complete" else f"error: {content}"
+
+    def send(self, name: str, content: bytes) -> str:
+        """Upload and read."""
+        return self.read({"path": self.upload(name, content), "meta": {"_type": "gradio.FileData"}, "orig_name": name})
+
+
+@pytest.fixture(scope="module")
+def server(run, tmp_path_factory):
+    with Server(run, tmp_path_factory.mktemp("place")) as running: yield running
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=CALM)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """A browser window on the page, which notes whatever leaves the machine or goes wrong."""
+
+    def __init__(self, browser, address: str, width: int = 1280):
+        self.context = browser.new_context(viewport={"width": width, "height": 900})
+        self.page, self.strays, self.errors = self.context.new_page(), [], []
+        self.page.on("request", lambda request: self.strays.append(request.url) if not request.url.startswith((address, "data:", "blob:")) else None)
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on("response", lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+        self.page.goto(address)
+        self.page.get_by_role("tab", name="Read a scan").wait_for()
+
+    def view(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def read(self, name: str, content: bytes) -> None:
+        """Drop a file, and wait for what the page says of it."""
+        clear = self.page.locator("#read-file button[aria-label*=lear], #read-file button[aria-label*=emove]")
+        if clear.count():
+            clear.first.click()
+            self.page.locator("#read-result").get_by_text("Nothing has been read yet").wait_for()
+        before = self.page.inner_html("#read-result")
+        self.page.set_input_files("#read-file input[type=file]", {"name": name, "mimeType": "application/octet-stream", "buffer": content})
+        self.page.wait_for_function("before => { const r = document.querySelector('#read-result'); return r.innerHTML !== before && r.querySelector('.bc-read, .bc-refusal'); }", arg=before, timeout=60_000)
+
+    def row(self) -> str:
+        return self.page.get_attribute("#label-slice [data-row]", "data-row")
+
+    def press(self, key: str) -> str:
+        """Press a key and wait for the next slice; returns the row that the key was about."""
+        row = self.row()
+        self.page.keyboard.press(key)
+        self.page.wait_for_function("row => { const next = document.querySelector('#label-slice [data-row]'); return !next || next.dataset.row !== row; }", arg=row)
+        return row
+
+    def leave(self) -> None:
+        """Close the window; everything must have stayed on this machine and gone well."""
+        self.context.close()
+        assert self.strays == [] and self.errors == []
+
+
+@needs_browser
+def test_a_scan_is_read(server, chromium, run, slices):
+    visitor, good, scans = Visitor(chromium, server.address), good_files(slices[0].images[:, 0].numpy()), pd.read_parquet(run / "scans.parquet")
+    path = Path(scans.path[scans.split == "test"].iloc[0])
+    expected = Predictor(run, "cpu").predict([np.array(Image.open(path))])[0]
+    visitor.read("phantom.png", path.read_bytes())
+    page = visitor.page
+    assert page.get_attribute("#read-result .bc-read", "data-class") == expected
+    assert page.locator("#read-result .bc-stack img").count() == 4 and page.locator("#read-result .bc-similar figure").count() == 5
+    assert "Not for diagnosis" in page.inner_text("body") and not page.locator("#read-slice").is_visible()
+    page.locator("#read-cam input[type=range]").fill("0")
+    page.wait_for_function("getComputedStyle(document.querySelector('#read-result .bc-cam')).opacity === '0'")
+    visitor.read("slice.dcm", good["g.dcm"])
+    assert page.get_attribute("#read-result .bc-read", "data-class") in TINY_CLASSES
+    visitor.read("volume.nii.gz", good["m.nii.gz"])
+    count = int(re.search(r"slice \d+ of (\d+)", page.inner_text("#read-result"))[1])
+    page.locator("#read-slice input[type=range]").fill("2")
+    page.get_by_text(f"slice 2 of {count}").wait_for()
+    visitor.leave()
+
+
+TINY_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
+
+
+@needs_browser
+def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tmp_path):
+    visitor, dicom = Visitor(chromium, server.address), good_files(slices[0].images[:, 0].numpy())["g.dcm"]
+    Image.new("L", (10_000, 10_000)).save(tmp_path / "huge.png")
+    for name, content, words in (("huge.png", (tmp_path / "huge.png").read_bytes(), "too large: 10000 x 10000"), ("text.png", b"no picture at all", "not an image"),
+                                 ("broken.dcm", dicom[:len(dicom) // 2], "truncated"), ("<img src=x onerror=alert(1)>.png", b"x", "not an image")):
+        visitor.read(name, content)
+        said = visitor.page.inner_text("#read-result .bc-refusal")
+        assert words in said.lower() and "cannot be read" in said and "\n\n" not in said.strip()
+    assert visitor.page.locator("#read-result img").count() == 0
+    visitor.leave()
+
+
+@needs_browser
+def test_groups_are_browsed(server, chromium, run):
+    visitor, slices = Visitor(chromium, server.address), len(pd.read_parquet(run / "scans.parquet"))
+    visitor.view("Browse the groups")
+    page = visitor.page
+    page.wait_for_selector("#browse-map [data-ready=true], [data-ready=true]")
+    assert f"{slices} slices" in page.inner_text(".bc-count").replace(",", "")
+    assert page.locator(".bc-card").count() == 4
+    box = page.locator(".bc-canvas canvas").bounding_box()
+    content = json.loads(server.get("/page/map.json")[1])
+    where = lambda i: (box["x"] + (content["x"][i] * .94 + .03) * box["width"], box["y"] + (content["y"][i] * .94 + .03) * box["width"])
+    page.mouse.move(*where(0))
+    page.wait_for_selector(".bc-tip:not([hidden]) img[src*='page/slice/']")
+    left, top, side = box["x"] + 2, box["y"] + 2, box["width"] - 4
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((left + side, top), (left + side, top + side), (left, top + side), (left, top + side / 2)): page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    page.get_by_text(f"{slices} slices chosen").wait_for()
+    with page.expect_download() as saved: page.get_by_role("button", name="Save the list").click()
+    assert len(pd.read_csv(saved.value.path())) == slices
+    page.locator(".bc-side select").select_option("1")
+    known = int((pd.read_parquet(run / "scans.parquet").label >= 0).sum() + (pd.read_parquet(run / "scans.parquet").split == "test").sum())
+    unlabelled = page.locator(".bc-legend button", has_text="unlabelled").inner_text()
+    assert int(re.search(r"\((\d+)\)", unlabelled)[1]) == slices - known
+    page.locator(".bc-legend button").first.click()
+    page.locator(".bc-chosen figure").first.wait_for()
+    visitor.leave()
+
+
+@needs_browser
+def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    truth, rows = pd.read_parquet(run / "scans.parquet"), []
+    place = tmp_path / "place"
+    server = Server(copy, place).__enter__()
+    visitor = Visitor(chromium, server.address)
+    visitor.view("Label next")
+    visitor.page.wait_for_selector("#label-slice [data-row]")
+    for _ in range(10): rows.append(visitor.press(str(int(truth.true_label[int(visitor.row())]) + 1)))
+    assert len(set(rows)) == 10 and not (truth.split[[int(row) for row in rows]] == "test").any()
+    visitor.press("u")
+    assert visitor.row() == rows[-1]
+    visitor.page.wait_for_selector("[data-done='9']")
+    visitor.leave()
+    server.process.kill()  # as if the power had failed
+    server.process.wait()
+    labels = pd.read_csv(copy / "labels.csv")
+    assert list(labels.sha256) == [truth.sha256[int(row)] for row in rows[:9]]
+    assert [TINY_CLASSES.index(label) for label in labels.label] == [truth.true_label[int(row)] for row in rows[:9]]
+    with Server(copy, place) as server:
+        visitor, other = Visitor(chromium, server.address), Visitor(chromium, server.address, 400)
+        for one in (visitor, other):
+            one.view("Label next")
+            one.page.wait_for_selector("[data-done='9']")
+            assert one.row() not in rows[:9]
+        assert visitor.row() != other.row(), "two people are shown one slice"
+        given = [one.press(key) for one, key in ((visitor, "1"), (other, "2"), (visitor, "1"), (other, "2"))]
+        visitor.page.keyboard.press("s")
+        visitor.leave(), other.leave()
+    labels = pd.read_csv(copy / "labels.csv").tail(4)
+    assert list(labels.sha256) == [truth.sha256[int(row)] for row in given] and list(labels.label) == ["glioma", "meningioma"] * 2 and labels.by.nunique() == 2
+    assert not (copy / "page" / "sent").exists()
+    for name in ("here", "home", "temporary"): assert [path for path in (place / name).rglob("*") if path.is_file()] == [], "something was written outside the run"
+
+
+def test_no_path_of_the_server_can_be_read(server, run, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the secret")
+    wanted = [str(secret), "/etc/passwd", str(run / "labels.csv"), str(run / "config.json"), "README.md", str(Path(sys.executable))]
+    climbs = ["../" * n + "etc/passwd" for n in (1, 4, 12)] + ["..%2f" * 8 + "etc%2fpasswd", "%2e%2e/" * 8 + "etc/passwd", "....//" * 6 + "etc/passwd", "%2fetc%2fpasswd", "..%5c..%5cetc%5cpasswd", "/etc/passwd%00.png"]
+    folders = ["/", "/file=", "/file/", "/gradio_api/file=", "/gradio_api/file/", "/gradio_api/proxy=", "/static/", "/assets/", "/svelte/", "/page/", "/page/slice/", "/page/original/", "/page/pair/0/",
+               "/gradio_api/custom_component/1/client/component/", "/gradio_api/stream/", "/gradio_api/call/", "/gradio_api/upload/", "/gradio_api/heartbeat"]
+    for folder in folders:
+        for path in [*wanted, *climbs, "-1.png", "999999999999.png", "0x1.png", "1e3.png", "nan.png"]:
+            if folder in ("/gradio_api/heartbeat",): folder_path = folder + "." + path
+            else: folder_path = folder + path
+            status, content = server.get(urllib.request.quote(folder_path, safe="/%=.:"))
+            assert b"root:" not in content and b"the secret" not in content and b"image_size" not in content, folder_path
+            assert status >= 400, (status, folder_path, content[:80])
+    for path in ("/docs", "/openapi.json", "/monitoring", "/gradio_api/vibe-code/", "/gradio_api/deep_link", "/gradio_api/runs", "/login"): assert server.get(path)[0] == 404, path
+    for method in ("/gradio_api/vibe-edit", "/gradio_api/process_recording", "/gradio_api/component_server", "/gradio_api/run-history/connect"): assert server.get(method, b"{}")[0] == 404, method
+    for path in wanted: assert server.read({"path": path, "meta": {"_type": "gradio.FileData"}}).startswith("error"), path
+
+
+def test_no_address_is_fetched_for_a_stranger(server):
+    asked = []
+
+    class Trap(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+    trap = http.server.HTTPServer(("127.0.0.1", 0), Trap)
+    threading.Thread(target=trap.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{trap.server_port}/a.png"
+    for file in ({"path": address}, {"path": address, "url": address}, {"path": "file:///etc/passwd"}, {"path": "a.png", "url": address}):
+        assert server.read(file | {"meta": {"_type": "gradio.FileData"}}).startswith("error"), file
+    server.get("/gradio_api/proxy=" + address), server.get("/gradio_api/file=" + address)
+    trap.shutdown()
+    assert asked == []
+
+
+def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
+    scans = pd.read_parquet(run / "scans.parquet").sample(50, random_state=0)
+    expected, seconds = Predictor(run, "cpu").table(Predictor(run, "cpu").prepare([np.array(Image.open(path)) for path in scans.path])), {}
+
+    def visit(number: int) -> str:
+        start = time.perf_counter()
+        said = server.send(f"visitor-{number}.png", Path(scans.path.iloc[number]).read_bytes())
+        seconds[number] = time.perf_counter() - start
+        return said
+    with ThreadPoolExecutor(50) as pool: answers = list(pool.map(visit, range(50)))
+    for number, (answer, row) in enumerate(zip(answers, expected.to_dict("records"))):
+        assert f"visitor-{number}.png" in answer and f'data-class="{row["class"]}"' in answer, number
+        assert f"{row['ood_score']:.2f} of the limit" in answer, number  # a number of its own
+    with capsys.disabled(): print(f"\n50 visitors at once: median {np.median(list(seconds.values())):.1f} s, 95 % within {np.quantile(list(seconds.values()), .95):.1f} s")
+
+
+@needs_browser
+def test_training_again_learns_from_the_labels(chromium, phantom_tree, tmp_path):
+    run = run_report({**TINY, "data": str(phantom_tree), "out": str(tmp_path / "run"), "preset": "demo", "label_fraction": .3}, html=False)
+    before, given = pd.read_parquet(run / "scans.parquet"), []
+    with Server(run, tmp_path / "place") as server:
+        visitor = Visitor(chromium, server.address)
+        visitor.view("Label next")
+        visitor.page.click("#label-retrain")
+        visitor.page.get_by_text("There is no new label yet").wait_for()
+        visitor.page.wait_for_selector("#label-slice [data-row]")
+        for _ in range(4): given.append(int(visitor.press(str(int(before.true_label[int(visitor.row())]) + 1))))
+        visitor.page.click("#label-retrain")
+        visitor.page.get_by_text("The training began, with 4 new labels").wait_for()
+        visitor.page.wait_for_selector("#label-training .bc-meter", timeout=30_000)
+        visitor.page.get_by_text("Trained again with 4 new labels").wait_for(timeout=180_000)
+        assert "no test slice" not in visitor.page.inner_text("#label-training") and visitor.page.locator("#label-training tr").count() == 3
+        visitor.page.reload()
+        visitor.page.get_by_text("training 1 from this page").wait_for()
+        visitor.leave()
+    after = pd.read_parquet(run / "retrained" / "001" / "scans.parquet")
+    assert (after.split == "test").sum() == (before.split == "test").sum() and set(after.sha256[after.split == "test"]) == set(before.sha256[before.split == "test"])
+    known = after.set_index("sha256").label
+    assert (known[before.sha256[given]].to_numpy() == before.true_label[given].to_numpy()).all()
+    assert (known >= 0).sum() == (before.label >= 0).sum() + 4
+    with Server(run, tmp_path / "place") as server: assert json.loads(server.get("/page/map.json")[1])["version"] == "001"
+
+
+def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
+    from brainclust.app import app_command
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
+    for arguments, words in (([str(tmp_path)], "holds no model.json"), ([str(run), str(tmp_path / "absent")], "There is no folder"), ([str(broken)], "names 'cyst'"),
+                             ([str(run), "--port", "99999999"], "give another --port")):
+        assert app_command([*arguments, "--device", "cpu"]) == 2
+        said = capsys.readouterr().err.strip().splitlines()
+        assert words in said[-1] and said[-1].startswith("brainclust-app: ")
