@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,31 @@ from .metrics import difference_interval
 from .report import last_lines
 
 # %% auto #0
-__all__ = ['LABEL_COLUMNS', 'LOOKING', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
-           'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training', 'read_progress',
-           'test_answers', 'compare_answers']
+__all__ = ['LABEL_COLUMNS', 'LOOKING', 'lock_handle', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force',
+           'Queue', 'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training',
+           'read_progress', 'test_answers', 'compare_answers']
 
 # %% ../nbs/32_annotation.ipynb #an320005
 LABEL_COLUMNS = ["path", "label", "sha256", "by", "time"]
+
+
+def lock_handle(
+    handle: IO,  # of a lock file; on Unix the lock ends with the last process that has it open
+    wait: bool = True,  # whether to wait for whoever has it
+) -> bool:  # whether it is ours now
+    "Lock a file for this handle."
+    try:
+        if os.name == "nt":
+            import msvcrt
+            handle.seek(0)
+            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if wait: raise
+        return False
+    return True
 
 
 @contextmanager
@@ -45,18 +64,8 @@ def locked(
     "Keep other threads and processes from changing a file while the block runs."
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file.with_name(f"{file.name}.lock"), "a+") as handle:
-        if os.name == "nt":
-            import msvcrt
-            handle.seek(0)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-            fcntl.flock(handle, fcntl.LOCK_EX)  # ends with the handle, and with the process
-        try: yield
-        finally:
-            if os.name == "nt":
-                handle.seek(0)
-                msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
+        lock_handle(handle)
+        yield  # closing the handle gives the lock back
 
 
 def read_labels(
@@ -209,30 +218,35 @@ def training_parameters(
 
 
 class Training:
-    "A training in a process of its own, and what it says."
+    "A training in a process of its own, and what it says; also one that an earlier page has started."
 
     def __init__(self,
-        out: Path,  # its run directory; beside it lie <out>-parameters.json and <out>.log
+        out: Path,  # its run directory; beside it lie <out>-parameters.json, <out>.log and <out>.lock
     ):
         self.out, self.process, self.stopped = out, None, False
-        self.log = out.with_name(f"{out.name}.log")
+        self.log, self.lock = out.with_name(f"{out.name}.log"), out.with_name(f"{out.name}.lock")
 
     def start(self, parameters: dict[str, Any]) -> None:
-        "Start, or go on."
-        self.stopped, file = False, self.out.with_name(f"{self.out.name}-parameters.json")
-        with whole_file(file) as temporary: temporary.write_text(json.dumps(parameters))
-        program = "import json, sys; from brainclust.report import run_report; run_report(json.load(open(sys.argv[1])), html=False)"
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", program, str(file)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        "Start, or go on; `ValueError` if it is running, whoever has started it."
+        file, program = self.out.with_name(f"{self.out.name}-parameters.json"), "import json, sys; from brainclust.report import run_report; run_report(json.load(open(sys.argv[1])), html=False)"
+        with open(self.lock, "a+") as handle:
+            if not lock_handle(handle, wait=False): raise ValueError(f"{self.out} is being trained already.")
+            with whole_file(file) as temporary: temporary.write_text(json.dumps(parameters))
+            self.stopped, kept = False, {"pass_fds": [handle.fileno()]} if os.name != "nt" else {}  # the process keeps the lock as long as it lives
+            with open(self.log, "wb") as log:
+                self.process = subprocess.Popen([sys.executable, "-c", program, str(file)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kept)
+            handle.truncate(0)
+            handle.write(str(self.process.pid))
 
     @property
-    def running(self) -> bool: return self.process is not None and self.process.poll() is None
+    def running(self) -> bool:
+        "Whether it is at work."
+        if self.process is not None: return self.process.poll() is None
+        if not self.lock.exists(): return False
+        with open(self.lock, "a+") as handle: return not lock_handle(handle, wait=False)
 
     @property
     def finished(self) -> bool: return (self.out / "run.json").exists() and not self.running
-
-    @property
-    def failed(self) -> bool: return self.process is not None and not self.running and not self.finished and not self.stopped
 
     def said(self) -> str:
         "The last line of its output, as a terminal shows it: mostly the newest progress bar, or the reason for an end."
@@ -245,13 +259,13 @@ class Training:
     def stop(self) -> None:
         "Stop it and all it has started; what it has learnt so far is kept."
         self.stopped = True
-        if not self.running: return
-        try: os.killpg(self.process.pid, signal.SIGTERM) if os.name != "nt" else self.process.terminate()
-        except ProcessLookupError: pass
-        try: self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL) if os.name != "nt" else self.process.kill()
-            self.process.wait()
+        for number, patience in ((signal.SIGTERM, 10), (getattr(signal, "SIGKILL", signal.SIGTERM), 10)):
+            if not self.running: return
+            try: os.killpg(int(self.lock.read_text()), number) if os.name != "nt" else self.process.terminate()
+            except (ProcessLookupError, ValueError, FileNotFoundError): return
+            for _ in range(10 * patience):
+                if not self.running: return
+                time.sleep(.1)
 
 # %% ../nbs/32_annotation.ipynb #an320020
 def read_progress(

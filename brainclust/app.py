@@ -66,12 +66,15 @@ class Workbench:
         self.answering, self.changing = threading.Lock(), threading.Lock()  # a predictor is asked one thing at a time; a run is exchanged once
         self.training: Training | None = None
         self.note = ""  # what became of the last training
+        begun = sorted(self.retrained.glob("[0-9][0-9][0-9]-labels.json"))
+        left = Training(self.retrained / begun[-1].name[:3]) if begun else None
+        if left and left.running: self.training = left  # the page was killed, its training was not
         self.take_up(newest_run(self.run))
 
     def take_up(self, folder: Path) -> None:
         "Let a run answer from now on."
         predictor = Predictor(folder, self.device)
-        with self.answering: collection = open_collection(predictor, self.kept, self.data, self.run, self.workers)
+        collection = open_collection(predictor, self.kept, self.data, self.run, self.workers)
         labels = labels_in_force(read_labels(self.label_file, predictor.classes_))
         queue = make_queue(collection, labels, predictor.named)
         scans = pd.read_parquet(folder / "scans.parquet", columns=["path", "label", "split"])
@@ -119,8 +122,9 @@ def begin_training(
             if bench.data: scans = pd.concat([scans, bench.collection.table[PLACES]]).drop_duplicates("sha256")
             write_training_folder(folder, scans.fillna({"patient": ""}), labels, bench.predictor.classes_)
             with whole_file(out.with_name(f"{out.name}-labels.json")) as temporary: temporary.write_text(json.dumps(labels))
-        bench.training, bench.note = Training(out), ""
-        bench.training.start(training_parameters(json.loads((bench.run / "config.json").read_text()), folder, out))
+        training = Training(out)
+        training.start(training_parameters(json.loads((bench.run / "config.json").read_text()), folder, out))
+        bench.training, bench.note = training, ""
         return "The training goes on." if begun else f"The training began, with {len(labels)} new labels."
 
 # %% ../nbs/34_app.ipynb #ap340008

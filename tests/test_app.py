@@ -360,3 +360,32 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
         assert app_command([*arguments, "--device", "cpu"]) == 2
         said = capsys.readouterr().err.strip().splitlines()
         assert words in said[-1] and said[-1].startswith("brainclust-app: ")
+
+
+def test_a_run_without_labels_knows_groups_only(run, tmp_path):
+    from brainclust.app import Workbench, cards_html, headline, label_html, map_content, next_row
+    unsupervised = tmp_path / "run"
+    shutil.copytree(run, unsupervised)
+    for name, change in (("model.json", {"cluster_classes": None}), ("prediction.json", {"thresholds": None, "temperature": None})):
+        (unsupervised / name).write_text(json.dumps(json.loads((unsupervised / name).read_text()) | change))
+    scans = pd.read_parquet(run / "scans.parquet")
+    scans.assign(label=-1, true_label=-1).to_parquet(unsupervised / "scans.parquet")
+    bench = Workbench(unsupervised, device="cpu")
+    said = bench.read(np.array(Image.open(scans.path[0])), "a.png")
+    assert "The run had no labels" in said and re.search(r"<h3>Group \d</h3>", said) and "bc-bar" not in said and 'data-class=""' in said
+    assert [choice["title"] for choice in map_content(bench)["choices"]] == ["label, where known", "group", "source", "plane"]
+    assert "without labels" in headline(bench) and "the run says" not in cards_html(bench)
+    assert f'data-row="{next_row(bench, "me")}"' in label_html(bench, next_row(bench, "me"), hint=True)
+
+
+def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
+    from brainclust.app import Workbench, answer_slice, map_content, next_row
+    pile, copy = write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7, progress=False), tmp_path / "run"
+    (pile / "labels.csv").unlink()
+    (pile / "broken.png").write_bytes(b"nothing")
+    shutil.copytree(run, copy)
+    bench = Workbench(copy, pile, device="cpu")
+    assert len(bench.collection) == 24 and set(bench.collection.table.label) == {-1} and len(map_content(bench)["x"]) == 24
+    answer_slice(bench, str(next_row(bench, "me")), "me", "glioma")
+    assert len(bench.labels()) == 1 and set(pd.read_csv(copy / "labels.csv").path) <= set(bench.collection.table.path)
+    assert not (pile / "labels.csv").exists()
