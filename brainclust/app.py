@@ -35,9 +35,9 @@ from .reading import MAXIMUM_UPLOAD, NOT_FOR_DIAGNOSIS, OpenedScan, look, open_s
 if TYPE_CHECKING: import gradio
 
 # %% auto #0
-__all__ = ['OPEN_PATHS', 'OPEN_FOLDERS', 'POLICY', 'MAP_SCRIPT', 'KEY_SCRIPT', 'STYLE', 'MAP_HTML', 'LISTED', 'newest_run',
-           'Workbench', 'next_training', 'begin_training', 'meter', 'moved_html', 'advance', 'is_open', 'Gate',
-           'png_response', 'map_colours', 'map_content', 'page_routes', 'card_html', 'cards_html', 'pairs_html',
+__all__ = ['OPEN_PATHS', 'OPEN_FOLDERS', 'POLICY', 'MAP_SCRIPT', 'KEY_SCRIPT', 'STYLE', 'TAB_STYLE', 'MAP_HTML', 'LISTED',
+           'newest_run', 'Workbench', 'next_training', 'begin_training', 'meter', 'moved_html', 'advance', 'is_open',
+           'Gate', 'png_response', 'map_colours', 'map_content', 'page_routes', 'card_html', 'cards_html', 'pairs_html',
            'suspects_html', 'label_html', 'goal_html', 'labelled_rows', 'next_row', 'answer_slice', 'undo',
            'import_gradio', 'files_only', 'read_view', 'browse_view', 'label_view', 'training_view', 'headline',
            'build_page', 'start_server', 'launch', 'check_port', 'app_command']
@@ -464,8 +464,9 @@ STYLE += """
 #read-file a {pointer-events: none}
 .bc-moved table {border-collapse: collapse; font-size: .9em} .bc-moved td, .bc-moved th {padding: .2em .7em; text-align: left; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent)}
 .bc-moved {overflow-x: auto}
-@media (max-width: 560px) {.gradio-container {padding: 8px !important} .tab-container button {padding: 0 7px !important; font-size: .88em !important} .bc-says h3 {font-size: 1.25em}}
+@media (max-width: 560px) {.gradio-container {padding: 8px !important} .bc-says h3 {font-size: 1.25em}}
 """
+TAB_STYLE = "@media (max-width: 560px) {.tab-container button {padding: 0 7px !important; font-size: .88em !important}}"
 
 # %% ../nbs/34_app.ipynb #ap340026
 MAP_HTML = """<div class="bc-map"><div class="bc-canvas"><canvas aria-label="Map of the slices"></canvas><div class="bc-tip" hidden><img alt=""><span></span></div>
@@ -766,11 +767,11 @@ def start_server(
     from starlette.middleware import Middleware
     gradio = import_gradio(bench.kept / "sent")
     page = build_page(gradio, bench)
-    # The style is in the head, and not Gradio's own, because tabs are counted before that one has come.
+    # The style of the tabs is in the head, because they are counted before Gradio's own has come.
     fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # the default ones would be fetched
     page.queue(max_size=200).launch(
         server_name=host, server_port=port, inline=inline, prevent_thread_lock=True, quiet=True, share=False, ssr_mode=False, pwa=False, mcp_server=False, run_history=False, enable_monitoring=False,
-        footer_links=[], max_file_size=MAXIMUM_UPLOAD, allowed_paths=[], theme=gradio.themes.Base(**fonts), head=f"<style>{STYLE}</style><script>{MAP_SCRIPT}{KEY_SCRIPT}</script>", state_session_capacity=100,
+        footer_links=[], max_file_size=MAXIMUM_UPLOAD, allowed_paths=[], theme=gradio.themes.Base(**fonts), css=STYLE, head=f"<style>{TAB_STYLE}</style><script>{MAP_SCRIPT}{KEY_SCRIPT}</script>", state_session_capacity=100,
         height=900, app_kwargs={"routes": page_routes(bench), "middleware": [Middleware(Gate)], "docs_url": None, "redoc_url": None, "openapi_url": None})
     return page
 

@@ -21,6 +21,7 @@ from .config import whole_file
 from .plots import tsne_frames
 from .prediction import Predictor
 from .preprocessing import build_slice_cache
+from .quality import measure_quality
 from .training import file_digest
 
 # %% auto #0
@@ -39,6 +40,7 @@ def slices_of_run(
     missing = [path for path in scans["path"] if not Path(path).exists()]
     if missing: raise ValueError(f"{len(missing)} of the {len(scans)} slices of {run} are no longer there, {missing[0]} for one: bring them back, or name another folder of scans.")
     scans["label"] = scans["true_label"].where(scans["split"] == "test", scans["label"])
+    if "estimated_plane" in scans: scans["plane"] = scans["plane"].where(scans["plane"] != "", scans["estimated_plane"])
     pairs = run / "tables" / "pairs.csv"
     return scans.reindex(columns=PLACES), pd.read_csv(pairs) if pairs.exists() else pd.DataFrame(columns=["path_a", "path_b", "kind", "orientation"])
 
@@ -51,7 +53,8 @@ def slices_of_folder(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # as `slices_of_run`
     "The slices of a new folder, cleaned; raises what `prepare_scans` raises."
     prepared = prepare_scans(folder, tuple(predictor.classes_), label_fraction=1., workers=workers, cache_folder=cache_folder)
-    scans = prepared[0].assign(split="train", label=prepared[0]["true_label"])
+    quality = measure_quality(prepared[0]["path"], workers)  # says the plane, where the file does not
+    scans = prepared[0].assign(split="train", label=prepared[0]["true_label"], plane=prepared[0]["plane"].where(prepared[0]["plane"] != "", quality["estimated_plane"]))
     return scans.reindex(columns=PLACES), prepared[3]
 
 # %% ../nbs/31_collection.ipynb #cl310007
