@@ -453,7 +453,7 @@ def predict_command(
     parser.add_argument("run", help="run directory of the trained model")
     parser.add_argument("paths", nargs="+", help="files and folders: images, DICOM, NIfTI, .mat")
     parser.add_argument("--out", default="predictions.csv", help="table to be written")
-    parser.add_argument("--maps", metavar="FOLDER", help="also write an activation map and an outline of the tumour of every slice there, as PNG; some ten slices a second")
+    parser.add_argument("--maps", metavar="FOLDER", help="also write an activation map and an outline of the tumour of every slice there, as PNG; several slices a second")
     parser.add_argument("--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args(arguments)
