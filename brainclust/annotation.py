@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +26,7 @@ import pandas as pd
 
 from .cleaning import group_keys
 from .collection import Collection
-from .config import whole_file
+from .config import Config, whole_file
 from .labelling import slices_to_label
 from .metrics import difference_interval
 from .report import last_lines
@@ -67,7 +69,7 @@ def locked(
         lock_handle(handle)
         yield  # closing the handle gives the lock back
 
-
+# %% ../nbs/32_annotation.ipynb #newa09101
 def read_labels(
     file: Path,
     class_names: Sequence[str],  # what may be in the column label
@@ -210,13 +212,11 @@ def training_parameters(
     data: Path, out: Path,
 ) -> dict[str, Any]:  # settings by name
     "The settings of a run that learns from all labels of another folder."
-    from brainclust.config import Config
-    import dataclasses
-    known = {field.name for field in dataclasses.fields(Config)}
+    known = {field.name for field in fields(Config)}
     kept = {name: value for name, value in config.items() if name in known and value is not None}
     return kept | {"data": str(data), "out": str(out), "label_fraction": 1., "labels_per_class": 0, "resume": (out / "config.json").exists()}
 
-
+# %% ../nbs/32_annotation.ipynb #new20de56
 class Training:
     "A training in a process of its own, and what it says; also one that an earlier page has started."
 
@@ -246,7 +246,9 @@ class Training:
         with open(self.lock, "a+") as handle: return not lock_handle(handle, wait=False)
 
     @property
-    def finished(self) -> bool: return (self.out / "run.json").exists() and not self.running
+    def finished(self) -> bool:
+        "Whether its run is complete."
+        return (self.out / "run.json").exists() and not self.running
 
     def said(self) -> str:
         "The last line of its output, as a terminal shows it: mostly the newest progress bar, or the reason for an end."
@@ -272,7 +274,6 @@ def read_progress(
     line: str,  # of a tqdm bar: "joint training 3/28:  12%|█▏  | 10/80 [00:10<01:10, ...]"
 ) -> tuple[str, float | None, str]:  # what, share done in [0, 1] or None, time left such as "01:10" or ""
     "Take a progress bar apart."
-    import re
     found = re.match(r"(.*?):?\s+(\d+)%\|.*?\|[^\[]*\[[\d:]+<([\d:?]+)", line)
     if not found: return line[:200], None, ""
     return found[1], int(found[2]) / 100, "" if "?" in found[3] else found[3]

@@ -50,7 +50,7 @@ def newest_run(
     ended = sorted(folder for folder in (run / "retrained").glob("[0-9][0-9][0-9]") if (folder / "run.json").exists() and (folder / "prediction.json").exists())
     return ended[-1] if ended else run
 
-
+# %% ../nbs/34_app.ipynb #newa70f0c
 class Workbench:
     "A run, a collection and its labels, for all visitors of a page."
 
@@ -149,7 +149,7 @@ def moved_html(
     return (f'<div class="bc-moved"><p><b>Trained again with {labels} new labels: {last.before:.1%} before, {last.after:.1%} after.</b> The new run {words}; it answers from now on.</p>'
             f'<table><tr><th>test slices</th><th>number</th><th>before</th><th>after</th><th>gain in points, 95 % interval</th></tr>{rows}</table></div>')
 
-
+# %% ../nbs/34_app.ipynb #new44fd77
 def advance(
     bench: Workbench,
 ) -> tuple[str, bool]:  # HTML, and whether there is more to come
@@ -163,8 +163,11 @@ def advance(
         if bench.training is not training: return bench.note, False
         if training.finished:
             before, labels = bench.predictor.folder, len(json.loads(training.out.with_name(f"{training.out.name}-labels.json").read_text()))
-            bench.take_up(training.out)
-            bench.note = moved_html(before, training.out, labels)
+            try:
+                bench.take_up(training.out)
+                bench.note = moved_html(before, training.out, labels)
+            except (ValueError, OSError) as error:  # such as slices that were moved meanwhile
+                bench.note = f'<p role="alert">The new run cannot be taken up: {html.escape(str(error))}</p>'
         elif training.stopped: bench.note = "<p>The training was stopped. The button goes on with it.</p>"
         else: bench.note = f'<p role="alert">The training failed: {html.escape(training.said())} Its output is in {html.escape(training.log.name)} beside the runs.</p>'
         bench.training = None
@@ -235,7 +238,7 @@ def map_colours(
                         "values": [places.get(name, len(names) - 1) for name in values]})
     return columns
 
-
+# %% ../nbs/34_app.ipynb #newdb0a75
 def map_content(
     bench: Workbench,
 ) -> dict[str, Any]:  # version, slices, rows, x, y, words and choices of the slices on the map
@@ -756,7 +759,7 @@ def build_page(gradio: Any, bench: Workbench) -> Any:  # gradio.Blocks
             with gradio.Tab("Label next", id="label", elem_id="tab-label"): label_view(gradio, bench, page)
     return page
 
-
+# %% ../nbs/34_app.ipynb #newfddd9e
 def start_server(
     bench: Workbench,
     host: str = "127.0.0.1",  # this machine alone; "0.0.0.0": whoever reaches it
@@ -775,7 +778,7 @@ def start_server(
         height=900, app_kwargs={"routes": page_routes(bench), "middleware": [Middleware(Gate)], "docs_url": None, "redoc_url": None, "openapi_url": None})
     return page
 
-
+# %% ../nbs/34_app.ipynb #new9751ad
 def launch(
     run: Path | str,  # a run that has ended
     data: Path | str | None = None,  # a folder of scans; None: the slices of the run
@@ -794,7 +797,7 @@ def check_port(host: str, port: int | None) -> None:
         try: trial.bind((host, port))
         except (OSError, OverflowError) as error: raise ValueError(f"The page cannot be served at {host}, port {port} ({error}): give another --port, or none.") from None
 
-
+# %% ../nbs/34_app.ipynb #newc53367
 def app_command(
     arguments: list[str] | None = None,  # default: the process's own
 ) -> int:  # exit status: 0; 2 when run, data or options cannot be used

@@ -144,7 +144,7 @@ def strangeness(
     along, rest = divide_statistics(statistics, described)
     return np.sqrt(neighbour_distance(along, points) ** 2 / points.shape[1] + rest ** 2)
 
-
+# %% ../nbs/16_prediction.ipynb #newad0ced
 def strangeness_limit(
     statistics: np.ndarray,  # (n, F), of training slices
     groups: np.ndarray,  # (n,)
@@ -330,7 +330,7 @@ def list_inputs(
     if not read: raise ValueError(f"There is nothing to read: {left[0]['path']}: {left[0]['reason']}." if left else "There is nothing to read: give files, or folders that hold images.")
     return list(dict.fromkeys(read)), left
 
-
+# %% ../nbs/16_prediction.ipynb #new108455
 def write_maps(
     predictor: Predictor,
     prepared: np.ndarray,  # uint8 (N, image_size, image_size)
@@ -352,7 +352,7 @@ def write_maps(
         rows.append({kind: str(folder / f"{name}_{kind}.png") if kind in pictures else "" for kind in ("cam", "mask")})
     return pd.DataFrame(rows)
 
-
+# %% ../nbs/16_prediction.ipynb #newbae343
 def predict_part(
     predictor: Predictor,
     files: Sequence[Path],

@@ -55,7 +55,7 @@ def check_volume(path: Path) -> None:
         voxels = float(frame_count(dataset)) * int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
     if voxels > MAXIMUM_VOXELS: raise UnreadableSlice(f"too large: {voxels:,.0f} voxels, the page shows at most {MAXIMUM_VOXELS:,}; brainclust-predict reads it")
 
-
+# %% ../nbs/33_reading.ipynb #new58865c
 def open_scan(
     path: Path,  # a file that was sent
     plane: str = "axial",  # in which a NIfTI volume is cut
@@ -96,7 +96,7 @@ def shrink(
     if scale >= 1: return image
     return cv2.resize(image, (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))), interpolation=cv2.INTER_AREA)
 
-
+# %% ../nbs/33_reading.ipynb #new7e6dc9
 def look(
     predictor: Predictor,
     image: np.ndarray,  # uint8 (H, W), as it was read

@@ -29,6 +29,7 @@ from brainclust.encoders import make_network
 from brainclust.phantom import write_phantoms
 from brainclust.prediction import Predictor, save_reference
 from brainclust.preprocessing import build_slice_cache
+from brainclust.reading import MAXIMUM_UPLOAD
 from brainclust.report import run_report
 from brainclust.training import TrainingData, make_fabric, save_model, train_jointly
 
@@ -390,3 +391,9 @@ def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
     answer_slice(bench, str(next_row(bench, "me")), "me", "glioma")
     assert len(bench.labels()) == 1 and set(pd.read_csv(copy / "labels.csv").path) <= set(bench.collection.table.path)
     assert not (pile / "labels.csv").exists()
+
+
+def test_uploads_are_bounded(server, run):
+    body = b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\"big.nii\"\r\n\r\n" + bytes(MAXIMUM_UPLOAD + 2**20) + b"\r\n--x--\r\n"
+    assert server.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")[0] == 413
+    assert not [path for path in (run / "page" / "sent").rglob("*big*")]
