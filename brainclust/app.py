@@ -467,9 +467,9 @@ STYLE += """
 #read-file a {pointer-events: none}
 .bc-moved table {border-collapse: collapse; font-size: .9em} .bc-moved td, .bc-moved th {padding: .2em .7em; text-align: left; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent)}
 .bc-moved {overflow-x: auto}
-@media (max-width: 560px) {.gradio-container {padding: 8px !important} .bc-says h3 {font-size: 1.25em}}
+@media (max-width: 560px) {.bc-says h3 {font-size: 1.25em}}
 """
-TAB_STYLE = "@media (max-width: 560px) {.tab-container button {padding: 0 7px !important; font-size: .88em !important}}"
+TAB_STYLE = "@media (max-width: 560px) {.gradio-container {padding: 8px !important} .tab-container button {padding: 0 4px !important; font-size: 13px !important; letter-spacing: -.2px}}"
 
 # %% ../nbs/34_app.ipynb #ap340026
 MAP_HTML = """<div class="bc-map"><div class="bc-canvas"><canvas aria-label="Map of the slices"></canvas><div class="bc-tip" hidden><img alt=""><span></span></div>
