@@ -23,6 +23,23 @@ def run_papermill(target: Path, **parameters) -> subprocess.CompletedProcess:
     return subprocess.run(papermill_command(target, **parameters), cwd=target.parent, capture_output=True, text=True)
 
 
+def pytest_addoption(parser) -> None:
+    """The long tests: `pytest --nightly -m nightly tests`."""
+    parser.addoption("--nightly", action="store_true", help="run the tests marked nightly, which take hours, too")
+
+
+def pytest_configure(config) -> None:
+    """Name the mark."""
+    config.addinivalue_line("markers", "nightly: takes too long for every change")
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Leave out what is for the night, unless it was asked for."""
+    if config.getoption("--nightly"): return
+    for item in items:
+        if item.get_closest_marker("nightly"): item.add_marker(pytest.mark.skip(reason="for the night: --nightly"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory) -> None:
     """Give the tests a cache of their own, and processes that do not fight for the cores."""
