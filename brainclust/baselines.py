@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from scipy.special import entr
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
@@ -41,7 +42,7 @@ __all__ = ['COMPANIONS', 'COMPANION_CLAIMS', 'PART_STYLES', 'PROBES', 'MODEL_SET
 # %% ../nbs/15_baselines.ipynb #150003
 from .config import derived_seed
 from .encoders import ClusteringNetwork, ConvolutionBlock
-from .metrics import accuracy_interval
+from .metrics import accuracy_interval, as_ids, as_points, same_slices
 from .phantom import (PLANE_AXES, PLANES, Atlas, bias_field, draw_patient, load_atlas, paint_patient, scan_signal,
                                 slice_points, to_atlas)
 from .plots import house_style, new_figure
@@ -129,7 +130,10 @@ def group_folds(
     seed: int = 0,
 ) -> StratifiedGroupKFold:
     "A division by groups, stratified by class; `ValueError` when a class has a single group."
-    fewest = pd.Series(groups).groupby(np.asarray(labels)).nunique()
+    labels = as_ids(labels, "labels", 0)
+    same_slices(labels=labels, groups=groups)
+    if not len(labels): raise ValueError("No labelled slice can be divided into folds: label some.")
+    fewest = pd.Series(np.asarray(groups)).groupby(labels).nunique()
     if fewest.min() < 2:
         raise ValueError(f"Class {fewest.idxmin()} has {fewest.min()} group of labelled slices and cannot be divided: label more patients.")
     return StratifiedGroupKFold(int(min(folds, fewest.min())), shuffle=True, random_state=seed)
@@ -213,6 +217,8 @@ def train_supervised(
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
 ) -> TrainingState:  # history: loss and accuracy of train, validation and test, learning_rate
     "Train a classifier on labelled slices; resumable, and the last epoch is the one to report."
+    if not len(fit) or (data.labels[fit] < 0).any():
+        raise ValueError(f"{name}: {len(fit)} slices to learn from, {(data.labels[fit] < 0).sum()} of them without a label; give labelled slices only.")
     optimizer = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     wrapped, optimizer = fabric.setup(network, optimizer)
     state = TrainingState(network, optimizer)
@@ -263,6 +269,7 @@ def f1_interval(
     seed: int = 0,
 ) -> tuple[float, float, float]:  # F1, lower and upper end of the 95 % interval; NaN where the class does not occur
     "F1 of one class with its 95 % bootstrap interval over groups."
+    same_slices(truth=truth, predictions=predictions, groups=groups)
     if not len(truth): return (float("nan"),) * 3
     ids = np.unique(np.asarray(groups), return_inverse=True)[1]
     true, predicted = np.asarray(truth) == label, np.asarray(predictions) == label
@@ -349,6 +356,8 @@ def fit_probe(
 ) -> GridSearchCV:  # fitted; predicts embeddings
     "Standardise the embeddings, choose the classifier's one setting by groups, and fit it on all of them."
     classifier, grid = PROBES[kind]
+    same_slices(embeddings=as_points(embeddings), labels=labels)
+    if len(set(labels)) < 2: raise ValueError(f"The {kind} needs labelled slices of two classes, and has {len(set(labels))}: label others too.")
     cv = group_folds(labels, groups, folds, seed)
     smallest = min(len(fit) for fit, _ in cv.split(embeddings, labels, groups))
     grid = {f"classifier__{name}": [v for v in values if name != "n_neighbors" or v <= smallest] for name, values in grid.items()}
@@ -421,7 +430,7 @@ def confidence_weights(
     log_probabilities: np.ndarray,  # (N, C)
 ) -> np.ndarray:  # (N,) in [0, 1]; 0 for a uniform answer, 1 for a certain one
     "One minus the entropy, as a share of the largest entropy."
-    entropy = -(np.exp(log_probabilities) * log_probabilities).sum(axis=1)
+    entropy = entr(np.exp(log_probabilities)).sum(axis=1)  # nothing for a class that is impossible
     return np.clip(1 - entropy / np.log(log_probabilities.shape[1]), 0, 1)
 
 

@@ -22,7 +22,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from .metrics import contingency
+from .metrics import as_ids, as_points, contingency, same_slices
 
 # %% ../nbs/09_clustering.ipynb #090008
 def log_joint(
@@ -89,7 +89,7 @@ def as_clustered(
     unit_length: bool,  # whether each is brought to length 1; 0 stays 0
 ) -> np.ndarray:  # float64 (N, D): sums over thousands of slices, repeatable to the last digit
     "Embeddings as the mixture sees them."
-    x = np.asarray(embeddings, dtype=np.float64)
+    x = np.asarray(as_points(embeddings), dtype=np.float64)
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) if unit_length else x
 
 
@@ -108,6 +108,7 @@ class Mixture:
         embeddings: np.ndarray,  # (N, D)
     ) -> np.ndarray:  # (N, K), float32, rows sum to 1
         "Return how much of each slice belongs to each component."
+        embeddings = as_points(embeddings, len(self.centre))  # a single column would fit any centre
         x = (as_clustered(embeddings, bool(self.unit_length)) - self.centre) @ self.components.T
         return e_step(x, self.weights, self.reduced_means, self.variances)[0].astype(np.float32)
 
@@ -171,7 +172,13 @@ def fit_mixture(
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, such as a stopwatch's
     device: torch.device | str = "cpu",  # a GPU takes the principal components off the processor
 ) -> Mixture:
-    "Principal components, then K-Means, then a mixture started from its centres, all of `FITTED` slices where there are more; `ValueError` for fewer slices than K."
+    "Principal components, then K-Means, then a mixture started from its centres, all of `FITTED` slices where there are more; `ValueError` for fewer slices than K, or after a training that diverged."
+    if n_clusters < 1 or dimensions < 1 or not 0 <= variance_floor < np.inf:
+        raise ValueError(f"n_clusters={n_clusters}, dimensions={dimensions}, variance_floor={variance_floor}: must be at least 1, 1 and 0.")
+    embeddings = as_points(embeddings)
+    if anchors is not None:
+        anchors = as_ids(anchors, "anchors", -1, n_clusters)
+        same_slices(embeddings=embeddings, anchors=anchors)
     if len(embeddings) < n_clusters:
         raise ValueError(f"{len(embeddings)} slices cannot form n_clusters={n_clusters} clusters; lower n_clusters.")
     if len(embeddings) > FITTED:
@@ -206,7 +213,7 @@ def effective_rank(
     device: torch.device | str = "cpu",  # a GPU takes the product
 ) -> float:  # from 1, or 0 for equal embeddings, to min(N, D)
     "Exponential of the entropy of the normalised singular values of the centred embeddings."
-    x = np.asarray(embeddings, dtype=np.float64)
+    x = np.asarray(as_points(embeddings), dtype=np.float64)
     values = np.sqrt(np.clip(np.linalg.eigvalsh(covariance(x, device) if len(x) > 1 else np.zeros((1, 1))), 0, None))
     if values.sum() <= 1e-12: return 0.
     shares = values / values.sum()

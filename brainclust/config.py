@@ -25,6 +25,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
 from importlib import metadata, resources
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 from uuid import uuid4
@@ -119,8 +120,10 @@ def _coerce(name: str, value: Any, annotation: Any) -> Any:
         if get_origin(option) is tuple and isinstance(value, (list, tuple)):
             return tuple(_coerce(name, item, get_args(option)[0]) for item in value)
         if option is float and not isinstance(value, bool):
-            try: return float(value)
-            except (TypeError, ValueError): continue
+            try: number = float(value)
+            except (TypeError, ValueError, OverflowError): continue
+            if isfinite(number): return number
+            raise ValueError(f"{name}={value!r}: must be a finite number.")
         if option is bool and str(value).lower() in ("true", "false"): return str(value).lower() == "true"
         if option in (int, str) and type(value) is option: return value
     wanted = " or ".join(getattr(option, "__name__", str(option)) for option in options)
@@ -153,7 +156,7 @@ RANGES = {  # name: (test, words)
     "test_fraction": (lambda v: 0 < v < 1, "above 0 and below 1"),
     "n_clusters": (lambda v: v >= 2, "at least 2"),
     "learning_rate": (lambda v: 0 < v < float("inf"), "a finite number above 0"),
-    "classes": (lambda v: len(set(v)) == len(v) >= 2, "at least two different names"),
+    "classes": (lambda v: len(set(v)) == len(v) >= 2 and all(v), "at least two different names, none of them empty"),
     "window_percentiles": (lambda v: v is None or len(v) == 2 and 0 <= v[0] < v[1] <= 100,
                            "two percentiles, low below high, from 0 to 100"),
 }
@@ -162,7 +165,7 @@ RANGES = {  # name: (test, words)
 def validate(values: dict[str, Any]) -> Config:
     "Return the `Config` of checked `values`; raises `ValueError` with one sentence on the first that does not fit."
     known = {field.name: field.type for field in fields(Config)}
-    unknown = sorted(set(values) - set(known))
+    unknown = sorted(map(str, set(values) - set(known)))
     if unknown:
         raise ValueError(f"Unknown setting {', '.join(unknown)}; the settings are: {', '.join(sorted(known))}.")
     values = {name: _coerce(name, value, known[name]) for name, value in values.items()}
@@ -251,14 +254,15 @@ def make_config(
     **parameters: Any,  # settings by name; None means the preset's value
 ) -> Config:  # frozen and checked
     "Build the `Config` of a preset with some settings changed; raises `ValueError` with one sentence."
-    if preset not in PRESETS:
+    if preset not in list(PRESETS):
         raise ValueError(f"preset={preset!r}: choose one of {', '.join(PRESETS)}.")
     if isinstance(overrides, str):
-        overrides = yaml.safe_load(overrides) or {}
+        try: overrides = yaml.safe_load(overrides) or {}
+        except (yaml.YAMLError, TypeError, ValueError): pass  # stays text, which is refused
     if not isinstance(overrides, dict | None):
         raise ValueError(f"overrides={overrides!r}: expected a mapping such as {{epochs: 3}}.")
     given = {name: value for name, value in parameters.items() if value is not None}
-    twice = sorted(set(given) & set(overrides or {}))
+    twice = sorted({*given, "preset"} & set(overrides or {}))
     if twice:
         raise ValueError(f"{', '.join(twice)}: given both as a parameter and in overrides; give it once.")
     changes = {**(overrides or {}), **given}

@@ -23,7 +23,7 @@ from .cleaning import add_groups, clean_scan_table, duplicate_pairs, group_keys,
 from .config import CLASSES, whole_folder
 from .data import read_scan_table
 from .encoders import ClusteringNetwork
-from .metrics import accuracy_interval
+from .metrics import accuracy_interval, as_points
 from .phantom import (DRAWING, PLANES, Patient, Phantoms, draw_contrast, draw_patient, holds_phantoms, load_atlas,
                                 patient_table, phantom_slice, write_files)
 from .training import TrainingData, embed_slices, split_batches, to_unit_range
@@ -162,6 +162,7 @@ def covariance(
     share: float = 0.,  # of the mean variance, added to the diagonal so that it can be inverted
 ) -> np.ndarray:  # (D, D)
     "Covariance of embeddings."
+    if len(as_points(x)) < 2: raise ValueError(f"{len(x)} slices have no covariance: give two or more.")
     matrix = np.atleast_2d(np.cov(np.asarray(x, float), rowvar=False))
     return matrix + share * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
 
@@ -171,12 +172,14 @@ def coral_loss(
     target: np.ndarray,  # (M, D)
 ) -> float:  # at least 0
     "Squared Frobenius distance of the covariances, divided by 4 D²."
+    as_points(target, np.shape(source)[1])
     return float(np.square(covariance(source) - covariance(target)).sum() / (4 * source.shape[1] ** 2))
 
 
 def matrix_power(matrix: np.ndarray, exponent: float) -> np.ndarray:
     "Power of a symmetric matrix with positive eigenvalues."
     values, vectors = np.linalg.eigh(matrix)
+    if values[0] <= 0: raise ValueError("Embeddings that are all alike cannot be aligned: some direction has no variance.")
     return vectors * values ** exponent @ vectors.T
 
 

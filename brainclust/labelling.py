@@ -17,13 +17,15 @@ from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
 from threadpoolctl import threadpool_limits
 
 from .clustering import as_clustered
+from .metrics import as_probabilities, same_slices
 
 # %% ../nbs/26_labelling.ipynb #lab0005
 def indecision(
     probabilities: np.ndarray,  # (N, C), rows sum to 1, at least two classes
 ) -> np.ndarray:  # (N,), from 0, certain, to 1, torn between two classes
     "One minus the margin between the two most probable classes."
-    ordered = np.sort(probabilities, axis=1)
+    ordered = np.sort(as_probabilities(probabilities)[0], axis=1)
+    if ordered.shape[1] < 2: raise ValueError("Between fewer than two classes there is nothing to decide.")
     return 1 - (ordered[:, -1] - ordered[:, -2])
 
 # %% ../nbs/26_labelling.ipynb #lab0008
@@ -88,6 +90,7 @@ def slices_to_label(
 ) -> pd.DataFrame:  # index (row of the slice), kind ("most central"/"most uncertain"), indecision, stands_for (slices nearest to it)
     "The slices to label next, the first to be labelled first."
     if count < 1: raise ValueError(f"count={count}: ask for at least one slice.")
+    same_slices(embeddings=embeddings, probabilities=probabilities, labelled=labelled, groups=groups)
     directions = as_clustered(np.asarray(embeddings, dtype=float), True)
     points = PCA(min(dimensions, *directions.shape), random_state=seed).fit_transform(directions)
     doubt, taken = indecision(probabilities), np.array(labelled, dtype=bool)

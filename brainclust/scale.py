@@ -168,7 +168,8 @@ def cut_parts(
     n_slices: int,  # of the collection
     size: int,  # slices of a part, 1 or more
 ) -> list[slice]:
-    "Which rows of the scan table belong to each part."
+    "Which rows of the scan table belong to each part; `ValueError` for parts without a slice."
+    if size < 1: raise ValueError(f"part={size}: a part has 1 slice or more.")
     return [slice(start, min(start + size, n_slices)) for start in range(0, n_slices, size)]
 
 # %% ../nbs/27_scale.ipynb #sc270015
@@ -265,6 +266,7 @@ def join_parts(
             rows = load_arrays(file)[name]
             whole[start:start + len(rows)] = rows
             start += len(rows)
+        if start < count: raise ValueError(f"The parts of {target.name} hold {start} of {count} slices: delete the folder {files[0].parent} and embed again.")
         whole.flush()
         del whole
     return np.load(target, mmap_mode="r")

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from .clustering import e_step, fit_diagonal_mixture, start_k_means
 from .config import derived_seed
-from .metrics import contingency
+from .metrics import as_points, contingency, same_slices
 from .plots import SCREEN_DPI, PlotFigure, house_style, new_figure
 
 # %% ../nbs/22_subtypes.ipynb #220005
@@ -44,7 +44,9 @@ def reduce_embeddings(
     dimensions: int = 16,  # fewer if there are fewer slices or dimensions
 ) -> np.ndarray:  # (N, d) float64, centred on the training part
     "Principal components of the training part, applied to all slices."
-    x = np.asarray(embeddings, dtype=np.float64)
+    x = np.asarray(as_points(embeddings), dtype=np.float64)
+    same_slices(embeddings=x, train=train)
+    if not train.any(): raise ValueError("No slice is in the training part, which decides the components.")
     return PCA(min(dimensions, int(train.sum()), x.shape[1]), svd_solver="full").fit(x[train]).transform(x)
 
 # %% ../nbs/22_subtypes.ipynb #220007
@@ -59,7 +61,7 @@ def fit_components(
     iterations: int = 30,  # of EM at most: on structureless data it would wander on, and there are hundreds of fits
 ) -> Components:
     "Fit a mixture of `k` diagonal Gaussians; raises ValueError for fewer slices than components."
-    if len(x) < k: raise ValueError(f"{len(x)} slices cannot form {k} sub-clusters; ask for fewer.")
+    if not 1 <= k <= len(as_points(x)): raise ValueError(f"{len(x)} slices cannot form {k} sub-clusters; ask for {'fewer' if k > 1 else 'at least one'}.")
     start = np.eye(k)[start_k_means(x, k, None, seed).labels_]
     return fit_diagonal_mixture(x, start, floor * x.var(axis=0).mean() + np.finfo(float).tiny ** .5, iterations=iterations)
 
@@ -194,6 +196,7 @@ def measure_criteria(
     name: str = "this class",  # in the error
 ) -> pd.DataFrame:  # k, bic, gap, gap_error, silhouette, silhouette_bound, stability, stability_bound
     "Everything by which a number of sub-clusters can be chosen; raises ValueError for a class too small to ask."
+    same_slices(embeddings=as_points(x), groups=groups)
     if len(x) < 5 * largest:
         raise ValueError(f"{name} has {len(x)} training slices, too few for up to {largest} sub-clusters; "
                          f"lower the largest number to {len(x) // 5}, or leave the class out.")
@@ -529,7 +532,9 @@ def without_property(
     train: np.ndarray,  # bool (N,), the slices that decide the means
 ) -> np.ndarray:  # (N, D), the mean of the training part kept
     "Embeddings in which the slices of every value have the same mean."
-    x, ids = np.array(embeddings, dtype=np.float64), as_categories(values)
+    x, ids = np.array(as_points(embeddings), dtype=np.float64), as_categories(values)
+    same_slices(embeddings=x, values=ids, train=train)
+    if not train.any(): raise ValueError("No slice is in the training part, which decides the means.")
     overall = x[train].mean(axis=0)
     for value in np.unique(ids[train]):
         of = ids == value

@@ -34,7 +34,7 @@ from .config import CLASSES, Config, Stopwatch, derived_seed, whole_file
 from .encoders import ClusteringNetwork, make_network
 from .losses import (align_answers, class_factors, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
                                reconstruction_loss)
-from .metrics import class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores
+from .metrics import as_ids, class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores
 
 if TYPE_CHECKING: from lightning_fabric import Fabric  # loading it takes longer than loading PyTorch
 
@@ -43,12 +43,12 @@ __all__ = ['TERMS', 'MODEL_FORMAT', 'TrainingData', 'take_slices', 'to_unit_rang
            'share_weight', 'mean_of_processes', 'from_leader', 'gather_rows', 'SumOverProcesses', 'SharedBatchNorm',
            'share_batch_norms', 'keep_freed_memory', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches',
            'split_batches', 'learning_rate', 'Recorder', 'TrainingState', 'state_tensors', 'file_digest',
-           'save_checkpoint', 'load_checkpoint', 'run_epochs', 'average_pull', 'update_average', 'start_training',
-           'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'augmented', 'view',
-           'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device', 'joint_step', 'joint_epoch',
-           'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'cluster_and_measure',
-           'load_outputs', 'load_all_outputs', 'train_jointly', 'train_labelled_only', 'tensorboard_writer',
-           'save_model', 'load_model']
+           'save_checkpoint', 'load_checkpoint', 'refuse_divergence', 'run_epochs', 'average_pull', 'update_average',
+           'start_training', 'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights',
+           'augmented', 'view', 'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device',
+           'joint_step', 'joint_epoch', 'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters',
+           'save_outputs', 'cluster_and_measure', 'load_outputs', 'load_all_outputs', 'train_jointly',
+           'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110005
 @dataclass(frozen=True)
@@ -63,6 +63,14 @@ class TrainingData:
     std: float  # likewise, above 0
     n_classes: int
     validation: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # rows set apart, whose labels teach nothing
+
+    def __post_init__(self):
+        "`ValueError` for what would train to something else without a word."
+        if self.images.dtype != torch.uint8 or self.images.dim() != 4 or self.images.shape[1] != 1:
+            raise ValueError(f"Slices: expected uint8 (N, 1, H, W), got {self.images.dtype} of shape {tuple(self.images.shape)}.")
+        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+            raise ValueError(f"mean={self.mean}, std={self.std}: equal slices cannot be standardised; check the scans.")
+        for name in ("labels", "truth"): as_ids(getattr(self, name), name, -1, self.n_classes)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -426,6 +434,21 @@ def load_checkpoint(
     state.tensors = groups["tensors"]
     return True
 
+# %% ../nbs/11_training.ipynb #newa1d9d1
+TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction")  # of the joint objective
+
+
+def refuse_divergence(
+    name: str,  # of the training
+    row: dict[str, Any],  # of its history
+    network: torch.nn.Module,
+) -> None:
+    "`ValueError` in one sentence when a loss or a weight is no longer a number: such an epoch is not saved."
+    lost = [f"{column} is {row[column]}" for column in (*TERMS, "loss", "train_loss") if not math.isfinite(row.get(column, 0.))]
+    sound = torch.stack([value.isfinite().all() for value in network.state_dict().values()]).all()  # one question to the device
+    if lost or not sound:
+        raise ValueError(f"{name}, epoch {row['epoch']}: {', '.join(lost) or 'weights are not finite'}: the training has diverged; lower learning_rate.")
+
 # %% ../nbs/11_training.ipynb #110026
 def run_epochs(
     state: TrainingState,  # changed in place
@@ -437,7 +460,7 @@ def run_epochs(
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,  # told each finished row, such as a TensorBoard writer
     leads: bool = True,  # whether this process shows the bar and writes; of several that train together one does
 ) -> TrainingState:
-    "Run the epochs that are still missing, with a checkpoint after each, which is written while the next one runs."
+    "Run the epochs that are still missing, with a checkpoint after each, which is written while the next one runs; `ValueError` if one diverges."
     load_checkpoint(state, folder)
     slices, written = [slices] * epochs if isinstance(slices, int) else slices, None
     with (ThreadPoolExecutor(1) as writer,  # whatever ends the block, the last checkpoint is written first
@@ -446,6 +469,7 @@ def run_epochs(
             bar.set_description(f"{name} {epoch}/{epochs}")
             start = time.perf_counter()
             row = {"epoch": epoch, **run_epoch(epoch, bar)}
+            refuse_divergence(name, row, state.network)
             state.epoch = epoch
             state.history.append(row)
             parts = state.watch.read()
@@ -569,9 +593,6 @@ def batch_losses(
     return losses
 
 # %% ../nbs/11_training.ipynb #110034
-TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction")  # of the joint objective
-
-
 def loss_weights(config: Config, epoch: int) -> dict[str, float]:
     "Weight of each term in an epoch (from 1)."
     growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
@@ -876,7 +897,8 @@ def train_labelled_only(
     folder: Path,  # of the checkpoint and the test outputs of each epoch
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
 ) -> TrainingState:  # history columns: epoch, loss, cross_entropy, learning_rate, test_accuracy
-    "Train on the labelled slices with the joint training's budget of steps."
+    "Train on the labelled slices with the joint training's budget of steps; `ValueError` if there are none."
+    if not len(data.labelled): raise ValueError("No slice is labelled: there is nothing for the labelled-only baseline to learn from.")
     config = replace(config, restart=False)  # there is no answer that a second generation could be given
     state, wrapped, measured = start_training(fabric, network, config)
     steps = count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size, config.unlabelled_batch_size)

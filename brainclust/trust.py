@@ -19,7 +19,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from .metrics import accuracy_interval, calibration_error, calibration_error_by_chance
+from .metrics import accuracy_interval, as_ids, as_probabilities, calibration_error, calibration_error_by_chance, same_slices
 from .plots import house_style, new_figure
 
 # %% ../nbs/25_trust.ipynb #250005
@@ -28,7 +28,8 @@ def scale_temperature(
     temperature: float,  # above 0; above 1 makes them less sure
 ) -> np.ndarray:  # (N, C), rows sum to 1
     "Divide the log-probabilities by a temperature and normalise again."
-    return softmax(np.log(np.maximum(probabilities, 1e-12)) / temperature, axis=1)
+    if not 0 < temperature < np.inf: raise ValueError(f"temperature={temperature}: must be a finite number above 0.")
+    return softmax(np.log(np.maximum(as_probabilities(probabilities)[0], 1e-12)) / temperature, axis=1)
 
 
 def fit_temperature(
@@ -37,6 +38,7 @@ def fit_temperature(
 ) -> float:  # from 0.05 to 20
     "The temperature that makes the labels most likely; `ValueError` without a slice."
     if not len(labels): raise ValueError("A temperature needs labelled slices that took no part in training; set some apart with validation_fraction.")
+    probabilities, labels = as_probabilities(probabilities, labels)
     logits, rows = np.log(np.maximum(probabilities, 1e-12)), np.arange(len(labels))
     loss = lambda log_temperature: -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
     return float(np.exp(minimize_scalar(loss, bounds=np.log((.05, 20)), method="bounded").x))
@@ -48,6 +50,7 @@ def reliability(
     bins: int = 10,  # of equal width between 0 and 1
 ) -> pd.DataFrame:  # one row per bin that holds a slice: n, confidence, accuracy, low, high
     "Mean confidence and accuracy per bin of confidence."
+    probabilities, labels = as_probabilities(probabilities, labels)
     confidence, right = np.max(probabilities, axis=1), np.argmax(probabilities, axis=1) == labels
     table = (pd.DataFrame({"bin": np.minimum((confidence * bins).astype(int), bins - 1), "confidence": confidence, "right": right})
              .groupby("bin").agg(n=("right", "size"), confidence=("confidence", "mean"), hits=("right", "sum")).reset_index(drop=True))
@@ -94,6 +97,7 @@ class StatedProbabilities(ClassifierMixin, BaseEstimator):
 
 def least_slices(coverage: float) -> int:
     "How many validation slices of a class the coverage needs: the least n with ceil((n + 1) coverage) <= n."
+    if not 0 < coverage < 1: raise ValueError(f"coverage={coverage}: must be above 0 and below 1.")
     return int(np.ceil(round(coverage / (1 - coverage), 9)))
 
 # %% ../nbs/25_trust.ipynb #250015
@@ -104,6 +108,7 @@ def prediction_sets(
     coverage: float = .95,  # (0, 1), wanted within every class
 ) -> np.ndarray:  # bool (N, C), whether the class is in the slice's set; a set may be empty
     "Class-conditional split conformal sets."
+    (validation, labels), (probabilities, _) = as_probabilities(validation, labels), as_probabilities(probabilities)
     n_classes = probabilities.shape[1]
     sets, enough = np.ones(probabilities.shape, bool), np.bincount(labels, minlength=n_classes) >= least_slices(coverage)
     for label in np.flatnonzero(enough):
@@ -122,6 +127,7 @@ def set_thresholds(
     coverage: float = .95,  # (0, 1), wanted within every class
 ) -> np.ndarray:  # (C,); 0, which every probability reaches, where a class has too few validation slices
     "The least probability with which each class enters the sets of `prediction_sets`."
+    validation, labels = as_probabilities(validation, labels)
     thresholds = np.zeros(validation.shape[1])
     for label in range(validation.shape[1]):
         said = np.sort(validation[labels == label, label])[::-1]
@@ -137,6 +143,8 @@ def coverage_table(
     draws: int = 1000,  # of the bootstrap
 ) -> pd.DataFrame:  # class_name, slices, coverage, low, high, mean_size, single, empty; last row: all slices
     "How often the sets hold the truth, and how large they are, per class and over all slices."
+    same_slices(sets=sets, labels=labels)
+    labels = as_ids(labels, "labels", 0, sets.shape[1])
     held, sizes, rows = sets[np.arange(len(labels)), labels], sets.sum(axis=1), []
     for name, chosen in [*((n, labels == i) for i, n in enumerate(class_names)), ("all", np.ones(len(labels), bool))]:
         interval = accuracy_interval(held[chosen], None if groups is None else np.asarray(groups)[chosen], draws)
@@ -151,6 +159,7 @@ def abstention_curve(
     labels: np.ndarray,  # (N,), true ids
 ) -> pd.DataFrame:  # coverage (0, 1], confidence (the least of those kept), accuracy; one row per different confidence
     "Accuracy among the most confident slices, for every share of slices that is answered."
+    probabilities, labels = as_probabilities(probabilities, labels)
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence, kind="stable")
     right, kept = (np.argmax(probabilities, axis=1) == labels)[order], np.arange(1, len(labels) + 1)
