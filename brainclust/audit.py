@@ -38,7 +38,7 @@ from PIL import Image
 
 from .cleaning import OPPOSITE, duplicate_groups, duplicate_pairs, measure_slices
 from .config import CLASSES, default_cache_folder
-from .data import (MASK_FOLDERS, UNLABELLED_NAMES, find_named_files, first_known, inspect_file, is_readable_name,
+from .data import (MASK_FOLDERS, UNLABELLED_NAMES, find_named_files, first_known, inspect_file, is_readable_name, open_picture,
                              join_facts, list_scan_files, map_threads, note_sentences, quiet_libraries, read_csv_rows,
                              read_slice, refusal, split_of, squash_name)
 
@@ -304,7 +304,7 @@ def picture_data(
     "A small JPEG of an image for a page, in colour when it is stored in colour."
     image = Image.fromarray(read_slice(path))
     if mode in ("RGB", "P", "CMYK", "YCbCr"):
-        with contextlib.suppress(OSError), Image.open(path) as stored: image = stored.convert("RGB")  # DICOM is not Pillow's
+        with contextlib.suppress(OSError), open_picture(path) as stored: image = stored.convert("RGB")  # DICOM is not Pillow's
     image.thumbnail((size, size))
     with io.BytesIO() as file:
         image.save(file, "JPEG", quality=80)

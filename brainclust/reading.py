@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from .collection import plain
-from .data import (UnreadableSlice, VolumeFile, decode_multiframe, decode_nifti, decode_slice, file_suffix, frame_count, parse_dicom,
+from .data import (UnreadableSlice, VolumeFile, decode_multiframe, decode_nifti, decode_slice, file_suffix, frame_count, nifti_header, parse_dicom,
                              quiet_libraries, read_file, read_slice, reasons_for_failures)
 from .plots import class_palette
 from .prediction import HEALTHY, Predictor, brain_and_tumour
@@ -48,8 +48,7 @@ class OpenedScan:
 def check_volume(path: Path) -> None:
     "Raise `UnreadableSlice` for a volume that is too large to be shown to one visitor of many."
     if file_suffix(path) in (".nii", ".nii.gz"):
-        import nibabel
-        voxels = np.prod(nibabel.load(path).shape, dtype=float)
+        voxels = np.prod(nifti_header(path).get_data_shape(), dtype=float)
     else:
         dataset = parse_dicom(path.read_bytes())
         voxels = float(frame_count(dataset)) * int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
