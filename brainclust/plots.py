@@ -31,6 +31,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as Polyline
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from PIL import Image
 from scipy.linalg import orthogonal_procrustes
@@ -44,7 +45,7 @@ CLASS_COLOURS = {"glioma": "#D55E00", "meningioma": "#0072B2", "notumor": "#9999
 SPARE_COLOURS = ["#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442"]  # Okabe-Ito colours that no class owns
 UNKNOWN_COLOUR = "#DDDDDD"  # light, so that points without a label stay in the background
 UNKNOWN_NAMES = ("", "unknown", "unlabelled")
-SERIES_COLOURS = ["#000000", "#E69F00", "#56B4E9", "#CC79A7"]  # for curves that stand for no class
+SERIES_COLOURS = ["#000000", "#E69F00", "#56B4E9", "#CC79A7", "#777777"]  # for curves that stand for no class
 
 # %% ../nbs/12_plots.ipynb #120007
 def _shade(
@@ -56,16 +57,15 @@ def _shade(
 
 
 def class_palette(
-    class_names: Sequence[str],  # at most 21 different names; "", "unknown" and "unlabelled" are light grey
+    class_names: Sequence[str],  # past 21 different ones colours are hard to tell apart; "", "unknown" and "unlabelled" are light grey
 ) -> dict[str, str]:  # name to "#RRGGBB", in the given order
-    "One colour for each name: fixed for the known classes, the rest of the Okabe-Ito set for others. Raises ValueError past 21."
+    "One colour for each name: fixed for the known classes, the rest of the Okabe-Ito set for others, then hues."
     fixed = {**CLASS_COLOURS, **{name: UNKNOWN_COLOUR for name in UNKNOWN_NAMES}}
     spare = SPARE_COLOURS + [colour for name, colour in CLASS_COLOURS.items() if name not in class_names]
     shaded = [colour for colour in [*SPARE_COLOURS, *CLASS_COLOURS.values()] if colour != "#000000"]
     spare += [_shade(colour, factor) for factor in (0.65, 0.4) for colour in shaded]
     others = [name for name in dict.fromkeys(class_names) if name not in fixed]
-    if len(others) > 21:
-        raise ValueError(f"{len(others)} names need a colour but only 21 can be told apart: merge the rare ones first.")
+    spare += [colour.upper() for colour in sns.husl_palette(max(0, len(others) - len(spare)), s=0.8, l=0.55).as_hex()]
     colours = {**fixed, **dict(zip(others, spare))}
     return {name: colours[name] for name in class_names}
 
@@ -94,12 +94,14 @@ class PlotFigure(Figure):
 def house_style(
     function: Callable,  # a plotting function
 ) -> Callable:  # the same function, run with the shared style and matplotlib's defaults
-    "Run a function in the shared style, restore the caller's matplotlib settings after it, and fix the layout of a figure it returns."
+    "Run a function in the shared style, restore the caller's matplotlib settings after it, and fix the layout of a figure it returns, in which a dollar starts no formula."
     @wraps(function)
     def styled(*arguments, **options):
         "Draw in the style of the house."
         with matplotlib.style.context(STYLE, after_reset=True):
             result = function(*arguments, **options)
+            if isinstance(result, Figure):  # what is written so far are names and numbers; powers of ten on an axis are written later
+                for text in result.findobj(Text): text.set_parse_math("$" not in text.get_text())
             if isinstance(result, Figure) and result.get_layout_engine() is not None:
                 result.get_layout_engine().execute(result)
                 result.set_layout_engine("none")
@@ -149,7 +151,7 @@ def _check_table(
     if missing:
         raise ValueError(f"The table lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'no columns'}.")
     if not len(table):
-        raise ValueError(f"The table with the columns {', '.join(columns)} has no rows: there is nothing to draw.")
+        raise ValueError(f"The table with the columns {', '.join(columns[:3])} … has no rows: there is nothing to draw.")
 
 # %% ../nbs/12_plots.ipynb #120026
 def _wrapped(
@@ -308,9 +310,9 @@ def _as_picture(
     array: np.ndarray,  # (H, W), (1, H, W), (3, H, W) or (H, W, 3), any dtype
 ) -> np.ndarray:  # (H, W), or (H, W, 3) in [0, 1]
     "Bring an array into the form imshow takes. Raises ValueError for other shapes."
-    picture = np.squeeze(np.asarray(array))
-    if picture.ndim == 3 and picture.shape[0] == 3:
-        picture = np.moveaxis(picture, 0, -1)
+    picture = np.asarray(array)
+    if picture.ndim == 3 and picture.shape[0] in (1, 3):
+        picture = picture[0] if len(picture) == 1 else np.moveaxis(picture, 0, -1)
     if picture.ndim == 3 and picture.shape[-1] == 3:
         low, high = float(picture.min()), float(picture.max())
         return (picture.astype(float) - low) / max(high - low, 1e-12)
@@ -464,10 +466,12 @@ def tsne_frames(
     seed: int = 0,  # random state
     perplexity: float = 30.0,  # number of neighbours that count, clipped to (N - 1) / 3
 ) -> dict[int, np.ndarray]:  # epoch to (N, 2) float32, centred, in ascending epochs
-    "t-SNE coordinates of each epoch, every frame started from the one before it. Raises ValueError if the number of slices changes."
+    "t-SNE coordinates of each epoch, every frame started from the one before it. Raises ValueError if the number of slices changes, or for what is not finite."
     sizes = {len(embedding) for embedding in embeddings_by_epoch.values()}
     if len(sizes) != 1 or min(sizes) < 4:
         raise ValueError(f"t-SNE frames need the same slices in every epoch, at least 4; got {sorted(sizes)} slices.")
+    if not all(np.ndim(embedding) == 2 and np.shape(embedding)[1] > 1 and np.isfinite(embedding).all() for embedding in embeddings_by_epoch.values()):
+        raise ValueError("t-SNE frames need embeddings (N, d) of finite numbers, d at least 2.")
     frames, before, neighbours = {}, None, min(perplexity, (min(sizes) - 1) / 3)
     for epoch, embedding in sorted(embeddings_by_epoch.items()):
         first = before is None
@@ -571,7 +575,7 @@ LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled", "clus
 @house_style
 def plot_losses(
     history: pd.DataFrame,  # one row per epoch: epoch, and any of the terms' columns; NaN where not measured
-    terms: Mapping[str, str] = LOSS_TERMS,  # column to legend text, at most 4
+    terms: Mapping[str, str] = LOSS_TERMS,  # column to legend text, at most 5
 ) -> Figure:
     "The training loss and its terms per epoch (Figure 5.1). Raises ValueError when the history holds none of the terms."
     shown = [column for column in terms if column in history.columns]
@@ -581,9 +585,9 @@ def plot_losses(
     logarithmic = positive.size > 0 and positive.max() > 100 * positive.min()
     hidden = values <= 0 if logarithmic else np.zeros(values.shape, bool)
     figure, axes = new_figure(6, 3); axis = axes[0, 0]
-    for i, (column, colour, style) in enumerate(zip(shown, SERIES_COLOURS, ("-", "--", "-.", ":"))):
+    for i, (column, colour, style) in enumerate(zip(shown, SERIES_COLOURS, ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))))):
         epochs, curve = _finite_series(history.assign(**{column: np.where(hidden[:, i], np.nan, values[:, i])}), column)
-        axis.plot(epochs, curve, style, color=colour, label=terms[column], marker="o", markersize=3)
+        axis.plot(epochs, curve, linestyle=style, color=colour, label=terms[column], marker="o", markersize=3)
     axis.set(ylabel="loss", yscale="log" if logarithmic else "linear")
     _epoch_axis(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
@@ -666,6 +670,9 @@ def _draw_confusion(
     "Draw one confusion matrix with counts and row percent. Raises ValueError for another shape."
     if counts.shape != (len(class_names), len(class_names)):
         raise ValueError(f"The matrix '{title}' has shape {counts.shape} but there are {len(class_names)} class names.")
+    if not np.array_equal(counts, np.nan_to_num(counts).astype(int)):
+        raise ValueError(f"The matrix '{title}' holds numbers that are no counts.")
+    counts = counts.astype(int)
     percent = _row_percent(counts)
     cells = np.array([[f"{n:,}\n" + ("–" if np.isnan(p) else f"{p:.1f} %") for n, p in zip(*row)] for row in zip(counts, percent)])
     sns.heatmap(np.nan_to_num(percent), annot=cells, fmt="", vmin=0, vmax=100, cmap="Blues", cbar=False, square=True, linewidths=0.5, ax=axis, annot_kws={"fontsize": 8})
@@ -684,6 +691,8 @@ def plot_confusion(
     class_names: Sequence[str],  # C names
 ) -> Figure:
     "Confusion matrices side by side, counts and row percent in each cell (Figure 5.3). Raises ValueError for another shape."
+    if not len(matrices) or not len(class_names):
+        raise ValueError("plot_confusion needs at least one matrix and one class name: there is nothing to draw.")
     size = len(class_names)
     side = max(1.8, (0.6 if size > 6 else 0.76) * size)  # inches: a cell holds its two lines of text
     columns = max(1, min(len(matrices), int(14 / side)))  # wider than about 14 inches nobody reads it on a screen
@@ -692,7 +701,7 @@ def plot_confusion(
     for axis in axes.flat[len(matrices):]:
         axis.set_axis_off()
     for axis, (title, counts) in zip(axes.flat, matrices.items()):
-        _draw_confusion(axis, np.asarray(counts, int), class_names, title)
+        _draw_confusion(axis, np.asarray(counts), class_names, title)
     for axis in axes[:, 0]:
         axis.set_ylabel("true class")
     figure.colorbar(axes[0, 0].collections[0], ax=axes, label="percent of the true class", shrink=0.7)
@@ -998,7 +1007,7 @@ def plot_responsibilities(
 ) -> Figure:
     "Histogram of the largest responsibility, one panel per cluster. Raises ValueError if rows do not sum to 1."
     gamma = np.asarray(gamma, float)
-    if gamma.ndim != 2 or not np.allclose(gamma.sum(axis=1), 1, atol=1e-3):
+    if gamma.ndim != 2 or not gamma.shape[1] or not np.allclose(gamma.sum(axis=1), 1, atol=1e-3):
         raise ValueError(f"Responsibilities of shape {gamma.shape} must be (N, K) with rows that sum to 1.")
     n_clusters = gamma.shape[1]
     names = [f"cluster {k}" for k in range(n_clusters)] if cluster_names is None else list(cluster_names)
@@ -1110,7 +1119,7 @@ def plot_windowing(
         histogram.minorticks_off()
     for i, (name, (_, low, high)) in enumerate(windowed.items()):
         for bound in (low, high):
-            axes[1, 0].axvline(bound, color=SERIES_COLOURS[i % 4], linestyle="--", linewidth=1)
+            axes[1, 0].axvline(bound, color=SERIES_COLOURS[i % 5], linestyle="--", linewidth=1)
     axes[1, 0].set_ylabel("pixels")
     return figure
 
@@ -1124,6 +1133,8 @@ def _draw_quality(
     for name, colour in palette.items():
         of = quality[(quality["class_name"] == name) & quality["sharpness"].gt(0) & quality["signal_to_noise"].gt(0)]
         axis.scatter(of["signal_to_noise"], of["sharpness"], s=8, color=colour, alpha=0.6, linewidths=0, label=name or "unknown", rasterized=True)
+    if not (quality["sharpness"].gt(0) & quality["signal_to_noise"].gt(0)).any():
+        axis.set(xlim=(1, 10), ylim=(1, 10))  # a logarithmic axis without a point has no limits of its own
     axis.set(xscale="log", yscale="log", xlabel="signal-to-noise ratio", ylabel="sharpness")
     for line in (axis.xaxis, axis.yaxis):
         line.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
@@ -1140,10 +1151,13 @@ def _number_points(
     "Ring the odd ones and number each at the nearest place that is free of other numbers."
     turns = np.arange(2, 10) * np.pi / 4  # upwards first
     places = [(r * np.cos(a), r * np.sin(a)) for r in (11, 22, 33, 44) for a in turns]
+    points = np.column_stack([x, y])
+    drawn = np.isfinite(points).all(axis=1)
+    if not drawn.any(): return
     spans = np.ptp(np.log([axis.get_xlim(), axis.get_ylim()]), axis=1)
     taken = []
-    for i, point in enumerate(np.column_stack([x, y])):
-        if not np.isfinite(point).all(): continue
+    for i, point in enumerate(points):
+        if not drawn[i]: continue
         axis.plot(*point, "o", markersize=7, markerfacecolor="none", markeredgecolor="black", markeredgewidth=1)
         own = np.log(point) / spans * size
         free = [place for place in places if all(np.abs(own + place - other).max() > 14 for other in taken)]
