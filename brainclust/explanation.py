@@ -31,7 +31,7 @@ from tqdm import tqdm
 from .clustering import Mixture
 from .encoders import ClusteringNetwork
 from .metrics import accuracy_interval
-from .plots import class_palette, house_style, new_figure
+from .plots import class_palette, house_style, new_figure, show_outline
 
 # %% ../nbs/13_explanation.ipynb #130005
 def log_odds(
@@ -154,7 +154,7 @@ def check_cam_request(
         if value not in known: raise ValueError(f"{name}={value!r}: choose one of {', '.join(known)}.")
     if x.ndim != 4 or x.shape[2] != x.shape[3]: raise ValueError(f"Slices are (B, 1, H, H), got {tuple(x.shape)}.")
     if len(targets) != len(x): raise ValueError(f"{len(x)} slices need as many targets, got {len(targets)}.")
-    wrong = [int(t) for t in targets if not 0 <= int(t) < n_outputs]
+    wrong = [t for t in targets if t not in range(n_outputs)]
     if wrong: raise ValueError(f"Target {wrong[0]} does not exist: they are 0 to {n_outputs - 1}.")
 
 # %% ../nbs/13_explanation.ipynb #130019
@@ -232,8 +232,10 @@ def cam_scores(
     cams: np.ndarray,  # (N, H, W), at least 0
     masks: np.ndarray,  # bool (N, H, W)
 ) -> pd.DataFrame:  # pointing_game, energy_in_mask, best_iou: [0, 1], NaN for an empty mask; one row per slice
-    "Score maps against masks; raises `ValueError` when their shapes differ."
-    if np.shape(cams) != np.shape(masks): raise ValueError(f"Maps {np.shape(cams)} and masks {np.shape(masks)} differ in shape.")
+    "Score maps against masks; raises `ValueError` when their shapes differ, or for maps that are not finite."
+    cams, masks = np.asarray(cams), np.asarray(masks)
+    if cams.shape != masks.shape: raise ValueError(f"Maps {cams.shape} and masks {masks.shape} differ in shape.")
+    if masks.dtype != bool or not (np.isfinite(cams) & (cams >= 0)).all(): raise ValueError(f"Maps are finite and at least 0, masks bool; got {cams.dtype} and {masks.dtype}.")
     return pd.DataFrame([score_cam(cam, mask) for cam, mask in zip(cams, masks)], columns=list(CAM_SCORES))
 
 # %% ../nbs/13_explanation.ipynb #130038
@@ -380,7 +382,7 @@ def blurred(
 ) -> Tensor:  # (B, 1, H, H)
     "Gaussian blur on the CPU by OpenCV, the border repeated."
     smooth = [cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for image in x[:, 0].cpu().float().numpy()]
-    return torch.from_numpy(np.stack(smooth))[:, None].to(x.device)
+    return torch.from_numpy(np.array(smooth, dtype=np.float32).reshape(x.shape)).to(x.device)
 
 
 def occlude(
@@ -437,8 +439,11 @@ def overlay(
     cam: np.ndarray,  # (H, W), [0, 1]
     strength: float = .75,  # opacity where the map is 1
 ) -> np.ndarray:  # float (H, W, 3), [0, 1]
-    "The slice with the map in colour on top."
+    "The slice with the map in colour on top; raises `ValueError` for a map of another shape."
     from matplotlib import colormaps
+    image, cam = np.asarray(image), np.asarray(cam)
+    if image.dtype != np.uint8 or image.ndim != 2 or cam.shape != image.shape or not np.isfinite(cam).all():
+        raise ValueError(f"A map is laid over a grey uint8 slice (H, W) of its own shape and is finite, got {image.dtype} {image.shape} and {cam.dtype} {cam.shape}.")
     opacity = strength * np.clip(cam, 0, 1)[..., None]
     return (1 - opacity) * (image[..., None] / 255.) + opacity * colormaps["inferno"](.25 + .75 * np.clip(cam, 0, 1))[..., :3]
 
@@ -448,7 +453,7 @@ def show_overlay(
 ) -> None:
     "One slice in a grid: the map over it, the outline of the mask, and a line of text above."
     axis.imshow(image if cam is None else overlay(image, cam), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    if mask is not None and mask.any() and not mask.all(): axis.contour(mask, levels=[.5], colors=["#56B4E9"], linewidths=1)
+    if mask is not None: show_outline(axis, mask, "#56B4E9", 1)
     axis.set(xticks=[], yticks=[])
     axis.set_title(title, fontsize=8, color=colour)
     axis.spines[:].set_visible(False)
@@ -533,7 +538,7 @@ def plot_layers(
     "Scores by layer, from fine to coarse, a colour per method and number of views."
     figure, axes = new_figure(7.2, .9 + .26 * table.layer.nunique(), 1, 2, sharey=True)
     order = {layer: place for place, layer in enumerate(table.layer.drop_duplicates())}
-    colours = dict(zip(table.groupby(["method", "views"], sort=False).groups, ("#999999", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7")))
+    colours = dict(zip(table.groupby(["method", "views"], sort=False).groups, ("#999999", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#F0E442")))
     for axis, score, title in zip(axes[0], ("pointing_game", "best_iou"), ("pointing game", "best IoU")):
         for (method, views), part in table.groupby(["method", "views"], sort=False):
             label = method if views == "one" else f"{method}, {views}"

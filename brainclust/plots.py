@@ -6,7 +6,7 @@
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
            'FIGURE_METADATA', 'WORKFLOW_BOXES', 'WORKFLOW_ARROWS', 'BOX_WIDTH', 'BOX_HEIGHT', 'WORKFLOW_NUMBERS',
            'LOSS_TERMS', 'ACCURACY_COLUMNS', 'CLAIM_MARKERS', 'class_palette', 'PlotFigure', 'house_style',
-           'new_figure', 'save_figure', 'plot_class_distribution', 'plot_skull_stripping_detail',
+           'new_figure', 'save_figure', 'plot_class_distribution', 'show_outline', 'plot_skull_stripping_detail',
            'plot_skull_stripping', 'plot_tensor_preparation', 'plot_workflow', 'tsne_frames', 'plot_tsne_frames',
            'plot_losses', 'plot_accuracy', 'plot_confusion', 'plot_method_comparison', 'plot_pseudo_labels',
            'gallery_selection', 'plot_gallery', 'plot_claims', 'seconds_of_parts', 'plot_seconds',
@@ -253,14 +253,16 @@ def plot_class_distribution(
     return figure
 
 # %% ../nbs/12_plots.ipynb #120042
-def _show_outline(
+def show_outline(
     axis: Axes,  # already shows the slice
     mask: np.ndarray,  # (H, W) bool
+    colour: str = "#E69F00",
+    width: float = 1.2,  # points
 ) -> None:
-    "Draw the border of a mask; a mask that is empty or full has none."
+    "Draw the border of a mask; a mask that is empty or full has none, nor has one of a single row or column."
     mask = np.asarray(mask, bool)
-    if mask.any() and not mask.all():
-        axis.contour(mask, levels=[0.5], colors=["#E69F00"], linewidths=1.2)
+    if mask.any() and not mask.all() and min(mask.shape) > 1:
+        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=width)
 
 # %% ../nbs/12_plots.ipynb #120043
 @house_style
@@ -274,7 +276,7 @@ def plot_skull_stripping_detail(
     figure, axes = new_figure(8.5, 2.9, 1, 3, width_ratios=[1, 1, 1.2])
     before, after, histogram = axes[0]
     _show_slice(before, image, f"{title}\nbefore".strip(), vmin=0, vmax=255)
-    _show_outline(before, mask)
+    show_outline(before, mask)
     _show_slice(after, stripped, f"after\n{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     for values, label, colour in ((image, "before", "#777777"), (stripped, "after", "#E69F00")):
         histogram.hist(np.ravel(values), bins=64, range=(0, 255), histtype="step", color=colour, label=label, linewidth=1.5)
@@ -301,7 +303,7 @@ def plot_skull_stripping(
     for i, (image, after, mask, title) in enumerate(zip(images, stripped, masks, titles, strict=True)):
         row, column = 2 * (i // columns), i % columns
         _show_slice(axes[row, column], image, title, vmin=0, vmax=255)
-        _show_outline(axes[row, column], mask)
+        show_outline(axes[row, column], mask)
         _show_slice(axes[row + 1, column], after, f"{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     return figure
 

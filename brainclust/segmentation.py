@@ -22,10 +22,10 @@ if TYPE_CHECKING: from lightning_fabric import Fabric  # loading it takes longer
 
 # %% auto #0
 __all__ = ['METRICS', 'CANDIDATE_WEIGHTS', 'TUMOUR_VIEWS', 'VIEW_SCALES', 'EXPERT', 'FOUND', 'iou', 'mask_edge', 'hausdorff_95',
-           'score_masks', 'score_intervals', 'level_counts', 'rank_levels', 'disc', 'kmeans_steps', 'bright_sheets',
-           'regions', 'box_around', 'bridge_gaps', 'smooth_slice', 'propose_regions', 'roundness', 'SliceMaps',
-           'slice_maps', 'describe_region', 'with_squares', 'fit_candidate_weights', 'candidate_scores', 'Choice',
-           'choose_region', 'skip_features', 'TumourUNet', 'make_unet', 'segmentation_loss', 'augment_pair',
+           'score_masks', 'score_intervals', 'level_counts', 'rank_levels', 'disc', 'check_slice', 'kmeans_steps',
+           'bright_sheets', 'regions', 'box_around', 'bridge_gaps', 'smooth_slice', 'propose_regions', 'roundness',
+           'SliceMaps', 'slice_maps', 'describe_region', 'with_squares', 'fit_candidate_weights', 'candidate_scores',
+           'Choice', 'choose_region', 'skip_features', 'TumourUNet', 'make_unet', 'segmentation_loss', 'augment_pair',
            'MaskedSlices', 'UNetSettings', 'segmentation_epoch', 'train_unet', 'resized', 'mean_of_views',
            'tumour_probabilities', 'choose_masks', 'likely_mask', 'draw_outlines', 'plot_outlines', 'plot_kmeans_steps',
            'plot_choice', 'plot_scores', 'plot_mask_counts']
@@ -44,7 +44,7 @@ from .augmentation import Augmentation, Draws, change_intensity, sampling_grid
 from .config import derived_seed
 from .encoders import ClusteringNetwork, ResNetEncoder, make_network
 from .metrics import accuracy_interval
-from .plots import class_palette, house_style, new_figure
+from .plots import SERIES_COLOURS, class_palette, house_style, new_figure, show_outline
 from .preprocessing import window_percentile
 from .skull_stripping import dice, fill_holes
 from .training import TrainingState, cycle_batches, learning_rate, run_epochs, set_rate, take_step
@@ -89,6 +89,7 @@ def score_masks(
     spacing: float = 1.,  # length of a pixel's side; 1 gives pixels
 ) -> pd.DataFrame:  # dice, iou, hd95 and whether each of the two masks is empty; one row per slice
     "Score every slice; raises `ValueError` when there are not as many predictions as truths of one size."
+    if masks.dtype != bool or truths.dtype != bool: raise ValueError(f"masks are bool, got {masks.dtype} and {truths.dtype}: compare with a threshold first")
     if masks.shape != truths.shape:
         raise ValueError(f"predictions are {masks.shape} and truths {truths.shape}: score masks of the same slices at one size")
     rows = [(dice(m, t), iou(m, t), hausdorff_95(m, t, spacing), not m.any(), not t.any()) for m, t in zip(masks, truths)]
@@ -145,12 +146,23 @@ def disc(
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
 
 # %% ../nbs/14_segmentation.ipynb #140027
+def check_slice(
+    image: np.ndarray,  # uint8 (H, W)
+    brain: np.ndarray,  # bool (H, W)
+) -> None:
+    "Raise `ValueError` for what is no slice with its brain mask."
+    image, brain = np.asarray(image), np.asarray(brain)
+    if image.dtype != np.uint8 or image.ndim != 2 or not image.size or brain.dtype != bool or brain.shape != image.shape:
+        raise ValueError(f"segmentation needs a grey uint8 slice (H, W) and a bool mask of its shape, got {image.dtype} {image.shape} and {brain.dtype} {brain.shape}")
+
+
 def kmeans_steps(
     image: np.ndarray,  # uint8 (H, W)
     brain: np.ndarray,  # bool (H, W), from `skull_strip_2d`
     radius: int = 2,  # pixels of erosion and dilation: 1 of the companion's 128-pixel pictures
 ) -> dict[str, np.ndarray]:  # by name: windowed uint8, then bright, eroded, dilated, each bool (H, W)
     "Every step of the companion's segmentation; the last one is its result, empty for an empty brain mask."
+    check_slice(image, brain)
     windowed = window_percentile(np.where(brain, image, np.uint8(0)))
     bright = np.zeros(image.shape, np.uint8)
     if brain.any(): bright = ((rank_levels(level_counts(windowed, brain), 2) == 1)[windowed] & brain).astype(np.uint8)
@@ -211,6 +223,7 @@ def smooth_slice(
     brain: np.ndarray,  # bool (H, W)
 ) -> np.ndarray:  # uint8 (H, W)
     "Window a slice to its brain and even out its noise."
+    check_slice(image, brain)
     return cv2.GaussianBlur(window_percentile(np.where(brain, image, np.uint8(0))), (0, 0), len(image) / 200)
 
 # %% ../nbs/14_segmentation.ipynb #140036
@@ -257,7 +270,9 @@ def slice_maps(
     brain: np.ndarray,  # bool (H, W), not empty
     cam: np.ndarray,  # float (H, W), at least 0, a class activation map
 ) -> SliceMaps:
-    "Prepare the maps of a slice; a map without evidence counts as uniform."
+    "Prepare the maps of a slice; a map without evidence counts as uniform. Raises `ValueError` for a map of another shape, or one that is no evidence."
+    cam = np.asarray(cam)
+    if cam.shape != brain.shape or not (np.isfinite(cam) & (cam >= 0)).all(): raise ValueError(f"a map of evidence has the slice's shape {brain.shape} and is finite and at least 0, got {cam.dtype} {cam.shape}")
     inside = smooth[brain].astype(float)
     levels = np.where(brain, (smooth - inside.mean()) / max(inside.std(), 1.), 0)
     padded = cv2.copyMakeBorder(brain.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
@@ -302,7 +317,7 @@ def fit_candidate_weights(
     groups = pd.Series(slices).groupby(slices)
     centred = table - table.groupby(slices).transform("mean")
     gain = pd.Series(dices) - pd.Series(dices).groupby(slices).transform("mean")
-    scale = centred.std()
+    scale = centred.std().replace(0, 1).fillna(1)  # what is the same for all candidates weighs nothing
     model = Ridge(strength, fit_intercept=False).fit(centred / scale, gain, sample_weight=1 / groups.transform("size"))
     return dict(zip(table.columns, model.coef_ / scale))
 
@@ -569,7 +584,8 @@ def likely_mask(
     probability: np.ndarray,  # (H, W) in [0, 1]
     sure: float = 0.,  # the largest probability must reach this, or the mask is empty; 0: every slice shows a tumour
 ) -> np.ndarray:  # bool (H, W)
-    "The mask with the largest expected Dice, twice the expected overlap over the expected sum of areas."
+    "The mask with the largest expected Dice, twice the expected overlap over the expected sum of areas; raises `ValueError` for probabilities that are not finite."
+    if not probability.size or not np.isfinite(probability).all(): raise ValueError(f"a mask is made from finite probabilities (H, W), got {probability.dtype} {probability.shape}")
     if not probability.max() >= max(sure, np.finfo(np.float32).tiny): return np.zeros(probability.shape, bool)
     falling = np.sort(probability, axis=None)[::-1].astype(float)
     overlap = falling.cumsum()
@@ -590,21 +606,22 @@ def draw_outlines(
     "Draw a slice with the expert's outline and the method's."
     axis.imshow(image, cmap="gray", vmin=0, vmax=255)
     for region, colour in ((truth, EXPERT), (mask, FOUND)):
-        if region is not None and region.any(): axis.contour(region, [.5], colors=colour, linewidths=1)
+        if region is not None: show_outline(axis, region, colour, 1)
     axis.set_title(title, fontsize=8)
     axis.set_axis_off()
 
 # %% ../nbs/14_segmentation.ipynb #140090
 @house_style
 def plot_outlines(
-    images: np.ndarray,  # uint8 (N, H, W), at least one
+    images: np.ndarray,  # uint8 (N, H, W)
     truths: np.ndarray,  # bool (N, H, W)
     masks: np.ndarray,  # bool (N, H, W)
     titles: Sequence[str],  # N
     columns: int = 6,
 ) -> Figure:
     "One panel per slice, for comparisons of methods and for galleries of failures."
-    columns, rows = min(columns, len(images)), -(-len(images) // columns)
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
     figure, axes = new_figure(1.35 * columns, 1.5 * rows, rows, columns)
     for axis in axes.flat[len(images):]: axis.set_axis_off()
     for axis, *panel in zip(axes.flat, images, truths, masks, titles): draw_outlines(axis, *panel)
@@ -634,17 +651,17 @@ def plot_kmeans_steps(
 def plot_choice(
     image: np.ndarray,  # uint8 (H, W)
     cam: np.ndarray,  # float (H, W)
-    candidates: np.ndarray,  # bool (C, H, W), at least one
-    chosen: int,  # which of them
+    candidates: np.ndarray,  # bool (C, H, W)
+    chosen: int,  # which of them; -1 if there is none
     truth: np.ndarray,  # bool (H, W)
 ) -> Figure:
     "All candidates, the map that helps to choose, and the choice."
     figure, axes = new_figure(5.4, 1.75, 1, 4)
     for axis, title in zip(axes[0], ("slice, expert", f"{len(candidates)} candidates", "evidence", "chosen")):
         draw_outlines(axis, image, truth if title != "evidence" else None, title=title)
-    for candidate in candidates: axes[0, 1].contour(candidate, [.5], colors="#56B4E9", linewidths=.4)
+    for candidate in candidates: show_outline(axes[0, 1], candidate, "#56B4E9", .4)
     axes[0, 2].imshow(cam, cmap="inferno", alpha=.7)
-    axes[0, 3].contour(candidates[chosen], [.5], colors=FOUND, linewidths=1)
+    if chosen >= 0: show_outline(axes[0, 3], candidates[chosen], FOUND, 1)
     return figure
 
 # %% ../nbs/14_segmentation.ipynb #140095
@@ -674,7 +691,7 @@ def plot_mask_counts(
 ) -> Figure:
     "Dice of the U-Net over the number of masks it learnt from, for each beginning of its encoder."
     figure, axes = new_figure(4.6, 2.8)
-    for (name, part), colour, style in zip(curve.groupby("encoder", sort=False), ("#000000", "#E69F00"), ("o-", "s--")):
+    for (name, part), colour, style in zip(curve.groupby("encoder", sort=False), SERIES_COLOURS, ("o-", "s--", "D-.", "^:", "v-")):
         part = part.sort_values("masks")
         axes[0, 0].errorbar(part["masks"], part["mean"], [part["mean"] - part["low"], part["high"] - part["mean"]],
                             fmt=style, color=colour, label=name, capsize=2, markersize=4)

@@ -2,9 +2,10 @@
 import html
 import inspect
 import warnings
-from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from matplotlib.figure import Figure
 from rubbish import LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points, seeds, sentence, shares, survives, untidy
 
 from brainclust import annotation, app, card, explanation, export, plots, prediction, reading, report, segmentation
+from brainclust.clustering import fit_mixture
+from brainclust.encoders import make_network
+from brainclust.training import make_fabric
 
 FEW = settings(max_examples=max(3, settings.default.max_examples // 5))  # of what draws or asks a network
 NAMES = ["glioma", "meningioma", "notumor", "pituitary", r"$\frac{$", "costs $5 or $7", "<img src=x onerror=alert(1)>", 'said "no"', "=1+1", "глиома", "_hidden", "a_b",
@@ -322,3 +326,367 @@ def test_figures_are_saved_whole_or_not_at_all(tmp_path):
     assert plots.PlotFigure._repr_png_(figure)[:4] == b"\x89PNG"
     for name in ("figure", "figure.jpeg", "figure.PNG "): refused(plots.save_figure, figure, tmp_path / name)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+# --- explanation ------------------------------------------------------------------------------------------------------
+
+@cache
+def network(classes: int = 3):
+    """An untrained network of 32 pixels, and a mixture of its embeddings."""
+    made = make_network("autoencoder", classes, 32, seed=0).eval()
+    with torch.no_grad(): embeddings = made(torch.randn(24, 1, 32, 32, generator=torch.Generator().manual_seed(0)))[0].numpy()
+    return made, fit_mixture(embeddings, 4)
+
+
+@st.composite
+def mask_pairs(draw, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Two stacks of bool masks (N, H, W) of one shape: empty, full, equal, disjoint, of one pixel, or noise."""
+    n, height, width = n if n is not None else draw(st.integers(0, 4)), draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    rng = generator(draw(seeds()))
+    masks, truths = (rng.random((n, height, width)) < rng.choice([0, .1, .6, 1], (n, 1, 1)) for _ in range(2))
+    kind = draw(st.sampled_from(["any", "equal", "disjoint"]))
+    truths = masks.copy() if kind == "equal" else ~masks if kind == "disjoint" else truths
+    return tuple(untidy(part, draw(st.sampled_from(LAYOUTS))) for part in (masks, truths))
+
+
+@given(points(least=1, most=6, dimensions=5))
+def test_log_odds(scores):
+    odds = explanation.log_odds(torch.from_numpy(scores.astype(np.float64)))
+    p = torch.from_numpy(scores.astype(np.float64)).softmax(dim=1)
+    inside = (p > 1e-9) & (p < 1 - 1e-9)
+    assert torch.allclose(odds[inside], (p / (1 - p)).log()[inside], atol=1e-6, rtol=1e-5)
+    assert not odds.isnan().any()
+
+
+@given(points(least=1, most=6, dimensions=6), st.integers(0, 7), st.booleans())
+def test_turns_are_undone(x, turns, mirrored):
+    square = torch.from_numpy(np.array(x))[:, None, :, None].expand(-1, 1, x.shape[1], x.shape[1])
+    assert torch.equal(explanation.turn_back(explanation.turn(square, turns, mirrored), turns, mirrored), square)
+
+
+@given(mask_pairs(), seeds())
+def test_scores_of_maps(pair, seed):
+    masks, other = pair
+    for cams in (generator(seed).random(masks.shape), np.zeros(masks.shape), np.ones(masks.shape, np.float32), masks.astype(float)):
+        table = explanation.cam_scores(untidy(cams, "fortran"), masks)
+        assert list(table) == list(explanation.CAM_SCORES) and len(table) == len(masks)
+        assert (table.isna().any(axis=1) == ~masks.any(axis=(1, 2))).all() and table.astype(float).stack().dropna().between(0, 1 + 1e-9).all()
+        pd.testing.assert_frame_equal(table, explanation.cam_scores(cams, masks))
+    table = explanation.cam_scores(masks.astype(float), masks)
+    assert (table[masks.any(axis=(1, 2))] == 1).all(axis=None)  # a mask is its own best map
+    for mask, cam in zip(masks, other.astype(float)):
+        if mask.any(): assert explanation.score_cam(cam, mask)[2] == explanation.best_iou(cam if cam.any() else np.ones(cam.shape), mask) > 0
+    compared = answer(explanation.compare_maps, {"a_cam": other.astype(float), NAMES[4]: np.ones(masks.shape)}, masks, np.arange(len(masks)) // 2, 20, refuses=(ValueError,))
+    if compared is None: assert not masks.any()
+    else:
+        assert (compared.slices == masks.any(axis=(1, 2)).sum()).all()
+        for score in explanation.CAM_SCORES: assert (compared[f"{score}_low"] <= compared[score] + 1e-9).all() and (compared[f"{score}_high"] >= compared[score] - 1e-9).all()
+        flat = explanation.map_results(compared)
+        assert len(flat) == 2 * len(explanation.CAM_SCORES) and flat["a_cam_best_iou"] == compared.best_iou[0]
+        assert explanation.map_results(compared, intervals=True)["a_cam_best_iou"] == [compared.best_iou_low[0], compared.best_iou_high[0]]
+        drawn(explanation.plot_map_scores, compared)
+
+
+@given(mask_pairs(n=2))
+def test_scores_of_what_is_no_map(pair):
+    masks = pair[0]
+    for cams in (np.full(masks.shape, np.nan), np.full(masks.shape, np.inf), -np.ones(masks.shape), np.ones((2, 99, 99)), np.ones(masks.shape)[:1]): refused(explanation.cam_scores, cams, masks)
+    refused(explanation.cam_scores, np.ones(masks.shape), masks.astype(np.uint8) * 255)
+
+
+@given(mask_pairs(n=3), seeds())
+def test_maps_without_a_network(pair, seed):
+    masks = pair[0]
+    images = generator(seed).integers(0, 256, masks.shape, dtype=np.uint8)
+    for name, maps in explanation.prior_maps(images, masks).items():
+        assert maps.shape == masks.shape and maps.dtype == np.float32 and (maps >= 0).all() and (maps <= 1 + 1e-6).all(), name
+    assert (explanation.centre_prior(masks) == explanation.centre_prior(untidy(masks, "reversed"))).all()
+    scaled = explanation.scale_to_maximum(torch.from_numpy(masks.astype(np.float32) * 3))
+    assert torch.equal(scaled, torch.from_numpy(masks.astype(np.float32)))
+
+
+@FEW
+@given(st.integers(0, 3), seeds(), st.sampled_from(list(explanation.METHODS)), st.sampled_from(list(explanation.VIEWS)), st.sampled_from(["noise", "constant", "equal"]))
+def test_maps_of_a_network(n, seed, method, views, kind):
+    made, mixture = network()
+    rng = generator(seed)
+    x = torch.from_numpy(rng.normal(size=(n, 1, 32, 32)).astype(np.float32) * (kind == "noise") + (kind == "constant"))
+    for function, who, targets in ((explanation.grad_cam, (made,), rng.integers(0, 3, n)), (explanation.cluster_cam, (made, mixture), rng.integers(0, 4, n))):
+        maps = function(*who, x, targets, method=method, views=views)
+        assert maps.shape == (n, 32, 32) and maps.dtype == np.float32 and (maps >= 0).all() and (maps <= 1).all()
+        assert (function(*who, x.transpose(2, 3).contiguous().transpose(2, 3), list(targets), method=method, views=views) == maps).all()
+    covered = explanation.occlusion_maps(explanation.HeadScores(made), x, [0] * n, patch=16)
+    assert covered.shape == (n, 32, 32) and (covered >= 0).all() and (covered <= 1).all()
+    if n:
+        table = explanation.compare_layers(made, x, [0] * n, np.ones((n, 32, 32), bool), explanation.layer_ladder(made)[-1:], list(explanation.METHODS), list(explanation.VIEWS)[:2])
+        assert len(table) == 6 and (table.slices == n).all()
+        drawn(explanation.plot_layers, table)
+
+
+@given(seeds())
+def test_map_requests_that_cannot_be_met(seed):
+    made, mixture = network()
+    x = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
+    for targets in ([0], [0, 3], [0, -1], [0, .5], [np.nan, 0], [0, 1, 2], ["glioma", 0]): refused(explanation.grad_cam, made, x, targets)
+    for wrong in (x[0], x[..., :16], x[:, 0]): refused(explanation.cluster_cam, made, mixture, wrong, [0] * len(wrong))
+    refused(explanation.check_cam_request, made, x, [0, 0], ["absent"], "layercam", "one", 3)
+    for options in ({"method": "x"}, {"views": "x"}, {"layer": "x"}, {"layer": ["head", "x"]}): refused(explanation.grad_cam, made, x, [0, 0], **options)
+    refused(explanation.default_layers, SimpleNamespace(encoder=torch.nn.Linear(1, 1)))
+    refused(explanation.occlusion_maps, explanation.HeadScores(made), x, [0, 0], 33)
+
+
+@FEW
+@given(st.integers(1, 2), seeds())
+def test_randomised_networks(n, seed):
+    made, _ = network()
+    x = torch.randn(n, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
+    check, maps = explanation.randomisation_check(made, x, [0] * n, seed, views="one")
+    assert list(check) == ["randomised", "rank_correlation", "structural_similarity"] and check["randomised"].tolist() == list(maps) == ["nothing", *(name for name, _ in explanation.weight_stages(made))]
+    assert check["structural_similarity"][0] == pytest.approx(1) and check["rank_correlation"].dropna().between(-1 - 1e-9, 1 + 1e-9).all()
+    same = explanation.randomise(made, [], seed)
+    assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), same.state_dict().values()))
+    drawn(explanation.plot_randomisation, check, np.zeros((32, 32), np.uint8), np.zeros((32, 32), bool), {stage: cams[0] for stage, cams in maps.items()})
+
+
+@given(st.integers(1, 3), st.integers(7, 12), seeds())
+def test_likeness_of_maps(n, side, seed):
+    a, b = generator(seed).random((2, n, side, side))
+    assert explanation.rank_correlation(a, a) == pytest.approx(1) and explanation.rank_correlation(a, -a) == pytest.approx(-1)
+    assert explanation.rank_correlation(a, b) == pytest.approx(explanation.rank_correlation(b, a))
+    assert np.isnan(explanation.rank_correlation(a, np.ones_like(a))).all()
+    assert explanation.structural_similarities(a, a) == pytest.approx(1) and (explanation.structural_similarities(a, b) <= 1).all()
+    survives(explanation.structural_similarities, a[:, :2], b[:, :2])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), seeds())
+def test_squares_cover_a_slice(side, patch, stride, seed):
+    if patch > side: return
+    positions = explanation.square_positions(side, patch, stride)
+    assert len(set(positions)) == len(positions) and all(0 <= place <= side - patch for corner in positions for place in corner)
+    falls = generator(seed).normal(size=len(positions))
+    spread = explanation.spread_falls(falls, positions, patch, side)
+    assert spread.shape == (side, side) and (spread >= 0).all() and spread.max() <= max(falls.max(), 0) + 1e-9
+    image = torch.zeros(1, side, side)
+    covered = explanation.occlude(image, image + 1, positions[:50], patch)
+    assert (covered.sum(dim=(1, 2, 3)) == patch ** 2).all() and image.sum() == 0
+    assert torch.allclose(explanation.blurred(image[None] + 3, 2.), image[None] + 3)
+
+
+@given(pictures(), st.sampled_from(["zeros", "ones", "noise"]), seeds())
+def test_a_map_over_a_slice(image, kind, seed):
+    cam = {"zeros": np.zeros(image.shape), "ones": np.ones(image.shape), "noise": generator(seed).random(image.shape)}[kind]
+    colours = explanation.overlay(image, cam)
+    assert colours.shape == (*image.shape, 3) and (colours >= 0).all() and (colours <= 1).all()
+    if kind == "zeros": assert (colours == image[..., None] / 255.).all()
+    assert (explanation.overlay(untidy(image, "reversed"), untidy(cam, "strided")) == colours).all()
+    for wrong in (cam[None], np.zeros((99, 99)), cam[..., None], np.full(image.shape, np.nan), np.zeros(())): refused(explanation.overlay, image, wrong)
+    drawn(explanation.plot_maps, image[None], {r"$\frac{$": cam[None], "<b>": cam[None]}, (cam > .5)[None], [NAMES[4]])
+
+
+@given(no_pictures(), st.booleans())
+def test_a_map_over_no_slice(image, fitting):
+    shape = np.shape(image) if fitting and not isinstance(image, str) else (8, 8)
+    if getattr(image, "size", 1): refused(explanation.overlay, image, np.zeros(shape))
+    _, axes = plots.new_figure(1, 1)
+    survives(explanation.show_overlay, axes[0, 0], image, np.zeros(shape), None)
+
+
+@given(st.integers(1, 30), st.sampled_from(SIZES), seeds(), st.integers(0, 4))
+def test_cases_for_a_gallery(n, classes, seed, each):
+    rng = generator(seed)
+    truth, predicted = rng.integers(-1, classes, n), rng.integers(0, classes, n)
+    cases = explanation.gallery_cases(truth, predicted, each)
+    assert list(cases) == ["row", "truth", "right"] and cases["row"].is_unique and (cases["truth"] >= 0).all()
+    rows = cases["row"].to_numpy(int)
+    assert (truth[rows] == cases["truth"]).all() and ((predicted[rows] == truth[rows]) == cases["right"]).all()
+    assert not len(cases) or cases.groupby(["truth", "right"]).size().max() <= each
+
+
+@FEW
+@given(st.integers(1, 6), st.sampled_from((1, 3)), seeds())
+def test_gallery_of_maps(n, classes, seed):
+    rng, names = generator(seed), class_names(classes)
+    truth, predicted, images = rng.integers(0, classes, n), rng.integers(0, classes, n), rng.integers(0, 256, (n, 6, 6), dtype=np.uint8)
+    cases, masks = explanation.gallery_cases(truth, predicted, 2), rng.random((n, 6, 6)) > rng.choice([0, .5, 1])
+    figure = drawn(explanation.plot_cam_gallery, images, rng.random((n, 6, 6)), masks, cases, predicted, rng.random(n), names)
+    assert sum(len(axis.images) for axis in figure.axes) == len(cases)
+    refused(explanation.plot_cam_gallery, images, images / 255, masks, cases[:0], predicted, rng.random(n), names)
+
+
+# --- segmentation -----------------------------------------------------------------------------------------------------
+
+@given(mask_pairs())
+def test_scores_of_masks(pair):
+    masks, truths = pair
+    table = segmentation.score_masks(masks, truths).astype(float)
+    assert list(table) == [*segmentation.METRICS, "empty_prediction", "empty_truth"] and len(table) == len(masks)
+    assert table[["dice", "iou"]].stack().between(0, 1).all() and (table.hd95 >= 0).all() and (table.hd95 <= np.hypot(*masks.shape[1:])).all()
+    other = segmentation.score_masks(truths, masks).astype(float)
+    for metric in segmentation.METRICS: assert (table[metric] == other[metric]).all()
+    assert np.allclose(table.dice, 2 * table.iou / (1 + table.iou))
+    same = segmentation.score_masks(masks, masks)
+    assert (same[["dice", "iou"]] == 1).all(axis=None) and (same.hd95 == 0).all()
+    for mask, truth in zip(masks, truths):
+        assert segmentation.iou(mask, truth) == segmentation.iou(untidy(mask, "strided"), truth)
+        assert segmentation.hausdorff_95(mask, truth, 2.) == pytest.approx(2 * segmentation.hausdorff_95(mask, truth))
+        edge = segmentation.mask_edge(mask)
+        assert edge.dtype == bool and not (edge & ~mask).any() and edge.any() == mask.any()
+    for wrong in (truths.astype(np.uint8) * 255, truths.astype(float), truths[None], np.zeros((9, 33, 33), bool)): refused(segmentation.score_masks, masks, wrong)
+
+
+@given(st.integers(1, 20), st.sampled_from((1, 3)), seeds(), st.booleans())
+def test_intervals_of_scores(n, classes, seed, holes):
+    rng = generator(seed)
+    table = pd.DataFrame({"class_name": rng.choice(class_names(classes), n), "patient": rng.choice(["p", "q", ""], n), **{metric: rng.random(n) for metric in segmentation.METRICS}})
+    if holes: table.loc[rng.random(n) < .6, "hd95"] = np.nan
+    found = segmentation.score_intervals(table, draws=20)
+    assert list(found) == ["class_name", "metric", "mean", "low", "high", "slices"]
+    known = found[found.slices > 0]
+    assert (known.low <= known["mean"] + 1e-9).all() and (known.high >= known["mean"] - 1e-9).all()
+    for metric in segmentation.METRICS:
+        rows = found[found.metric == metric].set_index("class_name")
+        assert rows.slices["all"] == rows.slices.drop("all").sum() == table[metric].notna().sum()
+        assert rows["mean"]["all"] == pytest.approx(table[metric].mean(), nan_ok=True)
+    both = pd.concat([found.assign(method=name) for name in (r"$\frac{$", "U-Net")])
+    drawn(segmentation.plot_scores, both.dropna())
+
+
+@st.composite
+def brains(draw) -> tuple[np.ndarray, np.ndarray]:
+    """A slice and its brain mask, which may be empty, full, or a disc."""
+    image = draw(pictures(largest=48))
+    y, x = np.mgrid[:image.shape[0], :image.shape[1]]
+    disc = (x - image.shape[1] / 2) ** 2 + (y - image.shape[0] / 2) ** 2 < min(image.shape) ** 2 / 5
+    return image, {"disc": disc, "full": np.ones(image.shape, bool), "empty": np.zeros(image.shape, bool), "bright": image > 0}[draw(st.sampled_from(["disc", "full", "empty", "bright"]))]
+
+
+@given(brains(), st.sampled_from(["kmeans", "gmm"]), st.integers(2, 5))
+def test_levels_of_a_slice(pair, method, clusters):
+    image, brain = pair
+    counts = segmentation.level_counts(image, brain)
+    assert counts.shape == (256,) and counts.sum() == brain.sum()
+    if not brain.any(): return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a mixture that has not converged
+        ranks = segmentation.rank_levels(counts, clusters, method)
+    assert ranks.shape == (256,) and ranks.min() >= 0 and ranks.max() < clusters
+    if method == "kmeans": assert (np.diff(ranks) >= 0).all()
+    refused(segmentation.rank_levels, counts, clusters, "moons")
+
+
+@given(brains(), st.integers(0, 3))
+def test_the_companions_segmentation(pair, radius):
+    image, brain = pair
+    steps = segmentation.kmeans_steps(image, brain, radius)
+    assert list(steps) == ["windowed", "bright", "eroded", "dilated"] and all(step.shape == image.shape for step in steps.values())
+    assert steps["windowed"].dtype == np.uint8 and all(steps[name].dtype == bool for name in ("bright", "eroded", "dilated"))
+    assert not (steps["bright"] & ~brain).any() and not (steps["eroded"] & ~steps["bright"]).any()
+    for how in LAYOUTS:
+        for name, step in segmentation.kmeans_steps(untidy(image, how), untidy(brain, how), radius).items(): assert (step == steps[name]).all()
+
+
+@FEW
+@given(brains(), seeds())
+def test_regions_of_a_slice(pair, seed):
+    image, brain = pair
+    cam = generator(seed).random(image.shape)
+    choice = segmentation.choose_region(image, brain, cam)
+    assert choice.mask.dtype == bool and choice.mask.shape == image.shape and -1 <= choice.chosen < len(choice.candidates)
+    assert (choice.chosen < 0) == (len(choice.candidates) == 0)
+    again = segmentation.choose_region(untidy(image, "strided"), untidy(brain, "fortran"), untidy(cam, "reversed"))
+    assert (again.mask == choice.mask).all()
+    if len(choice.candidates):
+        assert len({candidate.tobytes() for candidate in choice.candidates}) == len(choice.candidates) and all(candidate.any() for candidate in choice.candidates)
+        assert np.isfinite(choice.numbers.to_numpy()).all() and len(choice.numbers) == len(choice.candidates)
+        assert choice.chosen == choice.numbers["score"].argmax()
+        weights = segmentation.fit_candidate_weights(choice.numbers.drop(columns="score"), generator(seed).random(len(choice.candidates)), np.zeros(len(choice.candidates), int))
+        assert np.isfinite(list(weights.values())).all()
+        assert segmentation.candidate_scores(choice.numbers, weights).shape == (len(choice.candidates),)
+    drawn(segmentation.plot_choice, image, cam, choice.candidates, choice.chosen, choice.mask)
+    drawn(segmentation.plot_kmeans_steps, image, segmentation.kmeans_steps(image, brain), brain)
+    drawn(segmentation.plot_outlines, [image] * 3, [brain] * 3, [choice.mask] * 3, NAMES[4:7])
+
+
+def test_regions_of_a_tumour():
+    y, x = np.mgrid[:64, :64]
+    brain, tumour = (x - 32) ** 2 + (y - 32) ** 2 < 700, (x - 22) ** 2 + (y - 36) ** 2 < 40
+    image = (brain * 90 + tumour * 110).astype(np.uint8)
+    choice = segmentation.choose_region(image, brain, tumour + .1)
+    assert segmentation.score_masks(choice.mask[None], tumour[None]).dice[0] > .8
+    assert (segmentation.choose_region(image, brain, np.zeros(image.shape)).mask & brain).any()  # no evidence counts as uniform
+    drawn(segmentation.plot_choice, image, tumour * 1., choice.candidates, choice.chosen, tumour)
+    for cam in (np.ones((9, 9)), np.full(image.shape, np.nan), -np.ones(image.shape), tumour[..., None] * 1.): refused(segmentation.choose_region, image, brain, cam)
+
+
+@given(no_pictures())
+def test_segmentation_of_no_slice(image):
+    brain = np.ones(np.shape(image) if not isinstance(image, str) else (3, 3), bool)
+    for mask in (brain, np.ones((5, 5), bool)):
+        refused(segmentation.kmeans_steps, image, mask)
+        refused(segmentation.smooth_slice, image, mask)
+        refused(segmentation.choose_region, image, mask, np.ones(mask.shape))
+    good = np.zeros((5, 5), np.uint8)
+    for mask in (brain.astype(np.uint8) * 255, np.ones((5, 4), bool), None, [[True]]): refused(segmentation.check_slice, good, mask)
+
+
+@given(mask_pairs(n=1), st.integers(0, 4))
+def test_shapes_of_regions(pair, radius):
+    mask = pair[0][0]
+    kernel = segmentation.disc(radius)
+    assert kernel.shape == (2 * radius + 1,) * 2 and kernel.dtype == np.uint8 and (kernel == kernel[::-1, ::-1]).all()
+    for region in segmentation.regions(mask.astype(np.uint8), max(radius, 1), (1, mask.size)):
+        assert region.dtype == bool and 1 <= region.sum() <= mask.size and 0 < segmentation.roundness(region.astype(np.uint8)) <= 1
+        box = segmentation.box_around(region, radius)
+        assert region[box].sum() == region.sum()
+        whole = segmentation.bridge_gaps(region, radius)
+        assert whole.dtype == bool and not (region & ~whole).any()
+
+
+@given(mask_pairs(n=1), seeds(), st.sampled_from([0., .5, 1.1]))
+def test_likely_masks(pair, seed, sure):
+    mask, rng = pair[0][0], generator(seed)
+    found = segmentation.likely_mask(mask.astype(np.float32), sure)
+    assert found.dtype == bool and (found == (mask if mask.any() and sure <= 1 else np.zeros_like(mask))).all()
+    probability = rng.random(mask.shape)
+    assert (segmentation.likely_mask(untidy(probability, "reversed"), sure) == segmentation.likely_mask(probability, sure)).all()
+    for wrong in (probability * np.nan, probability + np.inf, probability[:0]): refused(segmentation.likely_mask, wrong)
+
+
+@given(st.integers(1, 30), st.sampled_from([.01, .5, 1.]), seeds())
+def test_choices_of_masks(n, fraction, seed):
+    patients = generator(seed).choice(["p", "q", "r", ""], n)
+    rows = np.flatnonzero(generator(seed).random(n) < .7)
+    chosen = segmentation.choose_masks(rows, patients, fraction, seed)
+    assert set(chosen) <= set(rows) and (len(chosen) > 0) == (len(rows) > 0) and (np.diff(chosen) > 0).all()
+    assert set(chosen) <= set(segmentation.choose_masks(rows, patients, 1., seed)) == set(rows)
+    assert not set(patients[chosen]) & set(patients[np.setdiff1d(rows, chosen)])
+    for wrong in (0, -1, 1.5, np.nan): refused(segmentation.choose_masks, rows, patients, wrong)
+
+
+@cache
+def unet(): return segmentation.make_unet("autoencoder", network()[0]).eval()
+
+
+@FEW
+@given(st.integers(1, 2), st.sampled_from([32, 64]), seeds(), st.sampled_from(["noise", "constant"]))
+def test_a_network_that_outlines(n, side, seed, kind):
+    images = torch.from_numpy(generator(seed).integers(0, 256, (n, 1, side, side), dtype=np.uint8)) if kind == "noise" else torch.full((n, 1, side, side), 7, dtype=torch.uint8)
+    data = segmentation.MaskedSlices(images, images > 128, .3, .2)
+    for rows in (np.arange(n), np.arange(0)):
+        found = segmentation.tumour_probabilities(make_fabric(torch.device("cpu"), "32-true"), unet(), data, rows)
+        assert found.shape == (len(rows), side, side) and found.dtype == np.float32 and (found >= 0).all() and (found <= 1 + 1e-6).all()
+    x, masks = data.batch(np.arange(n), torch.device("cpu"))
+    assert [feature.shape[2] for feature in segmentation.skip_features(unet().encoder, x)] == [side // 2 ** k for k in range(1, 6)]
+    moved, moved_masks = segmentation.augment_pair(segmentation.TUMOUR_VIEWS, x, masks, 32, torch.Generator().manual_seed(seed))
+    assert moved.shape == moved_masks.shape == (n, 1, 32, 32) and moved.min() >= 0 and moved.max() <= 1 and set(moved_masks.unique().tolist()) <= {0., 1.}
+    logits = (masks - .5) * 200
+    assert segmentation.segmentation_loss(logits, masks) < 1e-3 < .5 < segmentation.segmentation_loss(-logits, masks)
+    assert segmentation.resized(x, 16).shape == (n, 1, 16, 16) and segmentation.resized(x, side) is x
+    assert segmentation.mean_of_views(unet(), x).shape == x.shape
+
+
+def test_curves_over_masks():
+    table = pd.DataFrame([(name, n, .5, .4, .6) for name in NAMES[4:8] for n in (1, 10, 100)], columns=["encoder", "masks", "mean", "low", "high"])
+    figure = drawn(segmentation.plot_mask_counts, table, {NAMES[4]: .3, "K-Means": .2})
+    for name in NAMES[4:8]: assert name in texts(figure)
+    drawn(segmentation.plot_outlines, [], [], [], [])
