@@ -5,7 +5,6 @@
 # %% ../nbs/32_annotation.ipynb #an320002
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,44 +18,25 @@ from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .cleaning import group_keys
 from .collection import Collection
-from .config import Config, whole_file
+from .config import Config, load_json, load_table, lock_handle, save_json, whole_file
 from .labelling import slices_to_label
 from .metrics import difference_interval
-from .report import last_lines
+from .report import last_lines, run_table
 
 # %% auto #0
-__all__ = ['LABEL_COLUMNS', 'LOOKING', 'lock_handle', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force',
-           'Queue', 'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training',
-           'read_progress', 'test_answers', 'compare_answers']
+__all__ = ['LABEL_COLUMNS', 'LOOKING', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
+           'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training', 'read_progress',
+           'test_answers', 'compare_answers']
 
 # %% ../nbs/32_annotation.ipynb #an320005
 LABEL_COLUMNS = ["path", "label", "sha256", "by", "time"]
-
-
-def lock_handle(
-    handle: IO,  # of a lock file; on Unix the lock ends with the last process that has it open
-    wait: bool = True,  # whether to wait for whoever has it
-) -> bool:  # whether it is ours now
-    "Lock a file for this handle."
-    try:
-        if os.name == "nt":
-            import msvcrt
-            handle.seek(0)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        if wait: raise
-        return False
-    return True
 
 
 @contextmanager
@@ -228,10 +208,10 @@ class Training:
 
     def start(self, parameters: dict[str, Any]) -> None:
         "Start, or go on; `ValueError` if it is running, whoever has started it."
-        file, program = self.out.with_name(f"{self.out.name}-parameters.json"), "import json, sys; from brainclust.report import run_report; run_report(json.load(open(sys.argv[1])), html=False)"
+        file, program = self.out.with_name(f"{self.out.name}-parameters.json"), "import sys; from brainclust.config import load_json; from brainclust.report import run_report; run_report(load_json(sys.argv[1]), html=False)"
         with open(self.lock, "a+") as handle:
             if not lock_handle(handle, wait=False): raise ValueError(f"{self.out} is being trained already.")
-            with whole_file(file) as temporary: temporary.write_text(json.dumps(parameters))
+            save_json(file, parameters)
             self.stopped, kept = False, {"pass_fds": [handle.fileno()]} if os.name != "nt" else {}  # the process keeps the lock as long as it lives
             with open(self.log, "wb") as log:
                 self.process = subprocess.Popen([sys.executable, "-c", program, str(file)], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **kept)
@@ -283,8 +263,8 @@ def test_answers(
     run: Path,  # a run that has ended
 ) -> pd.DataFrame:  # index sha256; right (bool), group, clean; no row without a known truth, none at all without labels
     "What a run's head made of its test slices."
-    answers = pd.read_csv(run / "tables" / "test_predictions.csv", keep_default_na=False)
-    scans = pd.read_parquet(run / "scans.parquet", columns=["path", "sha256", "split"])
+    answers = pd.read_csv(run_table(run, "test_predictions"), keep_default_na=False)
+    scans = load_table(run / "scans.parquet", "run it again", ["path", "sha256", "split"])
     contents = scans[scans["split"] == "test"].set_index("path")["sha256"]
     answers = answers[(answers["y_true"] != "") & (answers["y_pred"] != "")]
     return pd.DataFrame({"right": (answers["y_true"] == answers["y_pred"]).to_numpy(), "group": answers["group"].to_numpy(),

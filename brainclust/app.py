@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import html
 import io
-import json
 import os
 import shutil
 import signal
@@ -26,11 +25,12 @@ from PIL import Image
 from .annotation import (Queue, Training, compare_answers, give_label, labels_in_force, make_queue, read_labels, read_progress, take_back, test_answers,
                                    training_parameters, write_training_folder)
 from .collection import PLACES, Collection, cluster_card, cluster_names, open_collection, plain, slices_of_run
-from .config import whole_file
+from .config import load_json, load_table, save_json
 from .data import VOLUME_SUFFIXES, UnreadableSlice, file_suffix, read_slice
 from .plots import class_palette
 from .prediction import Predictor
 from .reading import MAXIMUM_UPLOAD, NOT_FOR_DIAGNOSIS, OpenedScan, look, open_scan, reading_html, refusal_html, shrink
+from .report import run_table
 
 if TYPE_CHECKING: import gradio
 
@@ -77,7 +77,7 @@ class Workbench:
         collection = open_collection(predictor, self.kept, self.data, self.run, self.workers)
         labels = labels_in_force(read_labels(self.label_file, predictor.classes_))
         queue = make_queue(collection, labels, predictor.named)
-        scans = pd.read_parquet(folder / "scans.parquet", columns=["path", "label", "split"])
+        scans = load_table(folder / "scans.parquet", "run it again", ["path", "label", "split"])
         self.predictor, self.collection, self.queue, self.scans = predictor, collection, queue, scans
 
     @property
@@ -103,7 +103,7 @@ def next_training(
     begun = sorted(retrained.glob("[0-9][0-9][0-9]-labels.json"))
     if begun:
         out = retrained / begun[-1].name[:3]
-        if not (out / "run.json").exists() and json.loads(begun[-1].read_text()) == labels: return out, True
+        if not (out / "run.json").exists() and load_json(begun[-1])["labels"] == labels: return out, True
     return retrained / f"{len(begun) + 1:03d}", False
 
 
@@ -121,9 +121,9 @@ def begin_training(
             scans = slices_of_run(bench.run)[0]
             if bench.data: scans = pd.concat([scans, bench.collection.table[PLACES]]).drop_duplicates("sha256")
             write_training_folder(folder, scans.fillna({"patient": ""}), labels, bench.predictor.classes_)
-            with whole_file(out.with_name(f"{out.name}-labels.json")) as temporary: temporary.write_text(json.dumps(labels))
+            save_json(out.with_name(f"{out.name}-labels.json"), {"labels": labels})
         training = Training(out)
-        training.start(training_parameters(json.loads((bench.run / "config.json").read_text()), folder, out))
+        training.start(training_parameters(load_json(bench.run / "config.json", "train again"), folder, out))
         bench.training, bench.note = training, ""
         return "The training goes on." if begun else f"The training began, with {len(labels)} new labels."
 
@@ -162,7 +162,7 @@ def advance(
     with bench.changing:
         if bench.training is not training: return bench.note, False
         if training.finished:
-            before, labels = bench.predictor.folder, len(json.loads(training.out.with_name(f"{training.out.name}-labels.json").read_text()))
+            before, labels = bench.predictor.folder, len(load_json(training.out.with_name(f"{training.out.name}-labels.json"))["labels"])
             try:
                 bench.take_up(training.out)
                 bench.note = moved_html(before, training.out, labels)
@@ -513,7 +513,7 @@ def suspects_html(bench: Workbench) -> str:
     "Labels that the other slices contradict, as the run listed them."
     file = bench.run / "tables" / "label_suspects.csv"
     if bench.data or not file.exists(): return "<p>No list of suspicious labels was made for these slices.</p>"
-    suspects = pd.read_csv(file)
+    suspects = pd.read_csv(run_table(bench.run, "label_suspects"))
     suspects, rows = suspects[suspects["suspect"].astype(bool)], {path: row for row, path in enumerate(bench.collection.table["path"])}
     open_ones = [row for row in suspects.itertuples() if row.path in rows and bench.collection.table["label"].iloc[rows[row.path]] >= 0]  # hidden labels stay hidden
     shown = "".join(f'<div class="bc-pair"><img src="page/slice/{rows[row.path]}.png?v={bench.version}" loading="lazy" alt=""><br>{html.escape(Path(row.path).name)}: labelled {html.escape(plain(row.given))}, '

@@ -40,7 +40,7 @@ __all__ = ['COMPANIONS', 'COMPANION_CLAIMS', 'PART_STYLES', 'PROBES', 'MODEL_SET
            'plot_scores', 'tidy_scores', 'plot_attention']
 
 # %% ../nbs/15_baselines.ipynb #150003
-from .config import derived_seed
+from .config import derived_seed, load_table
 from .encoders import ClusteringNetwork, ConvolutionBlock
 from .metrics import accuracy_interval, as_ids, as_points, same_slices
 from .phantom import (PLANE_AXES, PLANES, Atlas, bias_field, draw_patient, load_atlas, paint_patient, scan_signal,
@@ -402,7 +402,7 @@ def load_trained(
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder} holds no model.safetensors: give the directory of a finished run.")
     columns = ["sha256", "split", "label"]
-    trained = pd.read_parquet(folder / "scans.parquet")[columns].replace({"split": {"validation": "train"}})  # its labels were known too
+    trained = load_table(folder / "scans.parquet", "run it again")[columns].replace({"split": {"validation": "train"}})  # its labels were known too
     if not trained.equals(scans[columns].reset_index(drop=True)):
         raise ValueError(f"{folder} was trained on other slices, another split or other labels: give the same data, label_fraction and seed.")
     network, _, description = load_model(folder)

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from .comparison import METHODS, PARTS, read_run
-from .config import whole_file
+from .config import load_json, load_table, save_json, save_table, whole_file
 from .metrics import accuracy_interval
+from .report import run_table, written_files
 
 # %% ../nbs/29_card.ipynb #cd290005
 DIVISIONS = {"class": "y_true", "plane": "shown_plane", "source": "source"}  # what is reported: column of the joined table
@@ -28,8 +29,8 @@ def judged_slices(
     folder: Path,  # a finished run
 ) -> pd.DataFrame:  # tables/test_predictions.csv where the truth is known, with source and shown_plane (from the file, else estimated, else "unsure")
     "The test slices of a run with what is known about them."
-    predictions = pd.read_csv(folder / "tables" / "test_predictions.csv", keep_default_na=False)
-    scans = pd.read_parquet(folder / "scans.parquet").drop_duplicates("path").set_index("path")
+    predictions = pd.read_csv(run_table(folder, "test_predictions"), keep_default_na=False)
+    scans = load_table(folder / "scans.parquet", "run it again").drop_duplicates("path").set_index("path")
     estimated = scans["estimated_plane"] if "estimated_plane" in scans else pd.Series("", scans.index)
     planes = scans["plane"].where(scans["plane"] != "", estimated).replace("", "unsure")
     table = predictions[predictions.y_true != ""]
@@ -91,7 +92,7 @@ def trust_section(
     "How far probabilities and sets can be believed."
     error = record["results"].get("calibration_error")
     said = [] if error is None else [f"The expected calibration error of the head's probabilities, as the network says them, is {error:.3f} on the test part."]
-    known = json.loads((folder / "prediction.json").read_text()) if (folder / "prediction.json").exists() else {}
+    known = load_json(folder / "prediction.json", "train again") if (folder / "prediction.json").exists() else {}
     if known.get("temperature") is None: return said + ["No labelled slices were set apart, so probabilities are not calibrated and there are no prediction sets."]
     return said + [f"Predictions divide the logits by {known['temperature']:.2f}, and their sets shall hold the truth in {known['coverage']:.0%} of the slices of every class; both were fitted on labelled training slices that taught nothing."]
 

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from .cleaning import group_keys, prepare_scans
-from .config import whole_file
+from .config import file_digest, is_sealed, load_arrays, load_table, save_tensors
 from .plots import tsne_frames
 from .prediction import Predictor
 from .preprocessing import build_slice_cache
 from .quality import measure_quality
-from .training import file_digest
+from .report import run_table
 
 # %% auto #0
 __all__ = ['PLACES', 'MAP_SLICES', 'PLAIN', 'slices_of_run', 'slices_of_folder', 'judge', 'content_key', 'map_slices',
@@ -36,13 +35,13 @@ def slices_of_run(
     run: Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # rows as in PLACES, whose label is -1 where the run did not know it; pairs of copies: path_a, path_b, kind, orientation
     "The slices of a run; raises one sentence if files are no longer there."
-    scans = pd.read_parquet(run / "scans.parquet")
+    scans = load_table(run / "scans.parquet", "run it again")
     missing = [path for path in scans["path"] if not Path(path).exists()]
     if missing: raise ValueError(f"{len(missing)} of the {len(scans)} slices of {run} are no longer there, {missing[0]} for one: bring them back, or name another folder of scans.")
     scans["label"] = scans["true_label"].where(scans["split"] == "test", scans["label"])
     if "estimated_plane" in scans: scans["plane"] = scans["plane"].where(scans["plane"] != "", scans["estimated_plane"])
-    pairs = run / "tables" / "pairs.csv"
-    return scans.reindex(columns=PLACES), pd.read_csv(pairs) if pairs.exists() else pd.DataFrame(columns=["path_a", "path_b", "kind", "orientation"])
+    found = (run / "tables" / "pairs.csv").exists()
+    return scans.reindex(columns=PLACES), pd.read_csv(run_table(run, "pairs")) if found else pd.DataFrame(columns=["path_a", "path_b", "kind", "orientation"])
 
 
 def slices_of_folder(
@@ -124,10 +123,10 @@ def open_collection(
     scans = scans.reset_index(drop=True)
     images = build_slice_cache(scans, kept / "slices", **predictor.settings, workers=workers)
     file = kept / f"judged-{content_key(predictor, scans['sha256'])}.safetensors"
-    if not file.exists():
+    if not is_sealed(file):
         outputs = judge(predictor, images)
-        with whole_file(file) as temporary: save_file({**outputs, "places": map_slices(outputs["embeddings"])}, temporary)
-    outputs = load_file(file)
+        save_tensors(file, {**outputs, "places": map_slices(outputs["embeddings"])})
+    outputs = load_arrays(file)
     places = outputs.pop("places")
     return Collection(pd.concat([scans.fillna({"plane": "", "source": "", "patient": "", "frame": -1}), describe(predictor, outputs)], axis=1).assign(x=places[:, 0], y=places[:, 1]),
                       images, outputs, pairs)

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .config import whole_file
+from .config import load_json, load_table, save_json, save_table, whole_file
 from .plots import plot_method_comparison, save_figure
-from .report import UNIMPORTANT
+from .report import UNIMPORTANT, run_table, written_files
 
 # %% ../nbs/28_comparison.ipynb #cm280005
 def read_run(
@@ -31,11 +31,9 @@ def read_run(
     folder = Path(folder).expanduser()
     missing = next((name for name in ("run.json", "tables/methods.csv", "scans.parquet") if not (folder / name).exists()), None)
     if missing: raise ValueError(f"{folder} holds no {missing}: give directories of runs of the notebook train that have ended.")
-    try:
-        scans = pd.read_parquet(folder / "scans.parquet", columns=["sha256", "split"])
-        tested = sha256("".join(sorted(scans.sha256[scans.split == "test"])).encode()).hexdigest()
-        return json.loads((folder / "run.json").read_text()), pd.read_csv(folder / "tables" / "methods.csv").set_index("method"), tested
-    except ValueError: raise ValueError(f"{folder} holds files that cannot be read; run it again.") from None
+    scans = load_table(folder / "scans.parquet", "run it again", ["sha256", "split"])
+    tested = sha256("".join(sorted(scans.sha256[scans.split == "test"])).encode()).hexdigest()
+    return load_json(folder / "run.json", "run it again"), pd.read_csv(run_table(folder, "methods")).set_index("method"), tested
 
 
 def run_names(

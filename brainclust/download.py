@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from .config import whole_file, whole_folder
+from .config import folder_digest, whole_file, whole_folder
 
 # %% ../nbs/21_download.ipynb #210005
 @dataclass(frozen=True)
@@ -342,7 +342,7 @@ def write_record(
     if expected and slices != expected: notes.append(f"The collection has {expected:,} slices; {slices:,} are here.")
     others = Counter(PurePosixPath(n).parent.as_posix() for n in left_out)
     record = describe_collection(name) | {
-        "fetched": date.today().isoformat(), "slices": slices, "left_out": dict(others), "notes": notes, "source": source,
+        "fetched": date.today().isoformat(), "slices": slices, "left_out": dict(others), "notes": notes, "source": source, "digest": folder_digest(folder),
         "archives": [{"name": a.name, "bytes": a.stat().st_size, "md5": file_md5(a)} for a in archives]}
     with whole_file(folder / RECORD) as temporary: temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
@@ -355,7 +355,9 @@ def check_target(
     "Whether a folder holds this collection; raises one sentence when it holds anything else."
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())): return False
     record = collection_record(folder) if folder.is_dir() else None
-    if record and record["name"] == name: return True
+    if record and record["name"] == name:
+        if record.get("digest") == folder_digest(folder, RECORD): return True
+        raise ValueError(f"{folder} is not as the collection '{name}' was fetched, files are changed, missing or new: remove the folder and fetch it again.")
     raise ValueError(f"{folder} exists and does not hold the collection '{name}'; choose another folder.")
 
 def by_hand(

@@ -23,11 +23,10 @@ from torch import Tensor, nn
 
 from . import __version__
 from .clustering import Mixture
-from .config import whole_file
+from .config import file_digest, whole_file
 from .phantom import make_phantoms
 from .prediction import Predictor
 from .preprocessing import preprocess_slice
-from .training import file_digest
 
 # %% auto #0
 __all__ = ['OUTPUTS', 'EXPORT_FORMAT', 'METADATA', 'TOLERANCE', 'import_extra', 'QuarterMaximum', 'exportable', 'calibrated',

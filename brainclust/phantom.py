@@ -31,7 +31,7 @@ from joblib.externals.loky import get_reusable_executor
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 from tqdm import tqdm
 
-from .config import CLASSES
+from .config import CLASSES, folder_digest, is_sealed, save_json, whole_folder
 
 # %% ../nbs/02_phantom.ipynb #020006
 PLANES = ("axial", "coronal", "sagittal")
@@ -829,10 +829,12 @@ def holds_phantoms(
     folder: Path,
     settings: dict,  # asked for
 ) -> bool:
-    "Whether the folder holds exactly these phantoms; raises FileExistsError when it holds something else."
+    "Whether the folder holds exactly these phantoms, undamaged; raises FileExistsError when it holds something else."
     if not folder.exists() or not any(folder.iterdir()): return False
     file = folder / "settings.json"
-    if file.exists() and json.loads(file.read_text()) == settings: return True
+    try: known = json.loads(file.read_text())
+    except (OSError, ValueError): known = {}
+    if known and settings.items() <= known.items(): return is_sealed(file) and known["digest"] == folder_digest(folder, file.name)
     raise FileExistsError(f"write_phantoms: {folder} already holds other files; choose another folder or remove it.")
 
 # %% ../nbs/02_phantom.ipynb #020094
@@ -852,11 +854,11 @@ def write_files(
     labels = pd.DataFrame(dict(path="images/" + table["name"], label=table["class_name"], patient=table["patient"],
                                split=table["split"], plane=table["plane"]))
     labels.to_csv(folder / "labels.csv", index=False)
-    (folder / "settings.json").write_text(json.dumps(settings))
+    save_json(folder / "settings.json", {**settings, "digest": folder_digest(folder)})
 
 # %% ../nbs/02_phantom.ipynb #020095
 def write_phantoms(
-    folder: str | Path,  # made here; one that already holds these phantoms is returned at once
+    folder: str | Path,  # made here; one that already holds these phantoms is returned at once, a damaged one drawn again
     patients_per_class: int = 50,
     slices_per_patient: int = 6,
     image_size: int = 128,  # pixels per side
@@ -871,13 +873,6 @@ def write_phantoms(
                    seed=seed, test_fraction=test_fraction)
     settings = drawing | dict(drawing=DRAWING)
     if holds_phantoms(folder, settings): return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder, lambda place: holds_phantoms(place, settings)) as building:
         write_files(make_phantoms(**drawing, workers=workers, progress=progress), building, settings)
-        building.chmod(0o755)  # mkdtemp makes it private
-        try: os.replace(building, folder)
-        except OSError:  # another process finished first: its folder is as good
-            if not holds_phantoms(folder, settings): raise
-    finally: shutil.rmtree(building, ignore_errors=True)
     return folder

@@ -22,15 +22,15 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .config import choose_device, choose_precision, default_cache_folder, whole_file
+from .config import (choose_device, choose_precision, default_cache_folder, file_digest, is_sealed, load_arrays, load_json, save_json, save_tensors,
+                               whole_file)
 from .data import inspect_file, list_scan_files, note_sentences, quiet_libraries, refusal
 from .encoders import ClusteringNetwork
 from .preprocessing import iterate_preprocessed, preprocess_slice, restore_geometry, scale_to_unit, standardise
-from .training import TrainingData, file_digest, load_model, make_fabric, to_unit_range
+from .training import TrainingData, load_model, make_fabric, to_unit_range
 
 if TYPE_CHECKING: from lightning_fabric import Fabric
 
@@ -183,8 +183,8 @@ def save_reference(
     record = {"format": PREDICTION_FORMAT, "temperature": temperature, "thresholds": None if thresholds is None else [float(t) for t in thresholds],
               "coverage": coverage, "limit": strangeness_limit(seen["statistics"], np.asarray(groups)[rows], seed=seed), "slices": len(rows)}
     kept = {"points": divide_statistics(seen["statistics"], described)[0].astype(np.float32), "rows": rows.astype(np.int64), "embeddings": seen["embeddings"].astype(np.float16)}
-    with whole_file(folder / "prediction.safetensors") as temporary: save_file({**described, **kept}, temporary)
-    with whole_file(folder / "prediction.json") as temporary: temporary.write_text(json.dumps(record, indent=1))
+    save_tensors(folder / "prediction.safetensors", described | kept)
+    save_json(folder / "prediction.json", record)
     return record
 
 # %% ../nbs/16_prediction.ipynb #pr160016
@@ -201,7 +201,7 @@ class Predictor:
         for name in ("model.json", "prediction.json"):
             if not (self.folder / name).exists(): raise ValueError(f"{self.folder} holds no {name}: give the directory of a run that has ended; one of an earlier version must be trained again.")
         network, self.mixture, self.description = load_model(self.folder)
-        self.record, self.reference = json.loads((self.folder / "prediction.json").read_text()), load_file(self.folder / "prediction.safetensors")
+        self.record, self.reference = load_json(self.folder / "prediction.json", "train again"), load_arrays(self.folder / "prediction.safetensors", "train again")
         if self.record["format"] != PREDICTION_FORMAT:
             raise ValueError(f"{self.folder / 'prediction.json'} has format {self.record['format']}, this version reads {PREDICTION_FORMAT}: train again.")
         chosen = choose_device(device)
@@ -401,12 +401,12 @@ def predict_files(
     with tqdm(total=len(files), desc="predicting", unit="file", mininterval=1) as bar, ThreadPoolExecutor(workers or None) as pool:
         for start in range(0, len(files), part):
             some, target = files[start:start + part], parts / f"{start:09d}.json"
-            if not target.exists():
+            if not is_sealed(target) or file_digest(target.with_suffix(".csv")) != load_json(target)["sha256"]:
                 table, unreadable, said = predict_part(predictor, some, pool, workers, cache_folder, maps=maps)
                 with whole_file(target.with_suffix(".csv")) as temporary: table.to_csv(temporary, index=False)
-                with whole_file(target) as temporary: temporary.write_text(json.dumps({"slices": len(table), "unreadable": unreadable, "notes": said}))
+                save_json(target, {"slices": len(table), "unreadable": unreadable, "notes": said, "sha256": file_digest(target.with_suffix(".csv"))})
             bar.update(len(some))
-    records = [(file, json.loads(file.read_text())) for file in sorted(parts.glob("*.json"))]
+    records = [(file, load_json(file)) for file in sorted(parts.glob("*.json"))]
     tables = [file.with_suffix(".csv") for file, record in records if record["slices"]]
     unreadable = left + [row for _, record in records for row in record["unreadable"]]
     for sentence in note_sentences([note for _, record in records for note in record["notes"]]): print(sentence, file=sys.stderr)

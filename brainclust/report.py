@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['UNIMPORTANT', 'SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METHOD_NAMES', 'study_settings', 'config_record',
-           'check_resume', 'Run', 'without_nan', 'add_table', 'list_artefact', 'add_figure', 'finish', 'describe_data',
-           'check_same_data', 'prediction_table', 'score_method', 'compare_methods', 'best_matching', 'summarise',
-           'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods', 'notebook_path', 'last_lines', 'tidy_outputs',
-           'check_names', 'free_folder', 'run_report', 'parse_parameters', 'report_command']
+           'check_resume', 'Run', 'without_nan', 'add_table', 'list_artefact', 'add_figure', 'finish', 'written_files',
+           'run_table', 'describe_data', 'check_same_data', 'prediction_table', 'score_method', 'compare_methods',
+           'best_matching', 'summarise', 'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods', 'notebook_path',
+           'last_lines', 'tidy_outputs', 'check_names', 'free_folder', 'tidy_file', 'run_report', 'parse_parameters',
+           'report_command']
 
 # %% ../nbs/18_report.ipynb #180002
 import argparse
@@ -30,7 +31,8 @@ import yaml
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
-from .config import Config, make_config, peak_memory, versions, whole_file
+from .config import (Config, check_not_held, explained, file_digest, hold_folder, load_json, load_table, make_config, peak_memory, release_folder,
+                               remove_leftovers, save_json, save_table, versions, whole_file)
 from .metrics import (accuracy_interval, calibration_error, class_table, contingency,
                                 difference_interval)
 from .plots import save_figure
@@ -60,13 +62,14 @@ def config_record(config: Config, **more: Any) -> dict[str, Any]:
 def check_resume(config: Config, folder: Path, study: dict[str, Any] | None = None) -> None:
     "Raise `ValueError` with one sentence unless `folder` is free, or holds the beginning of this very run."
     record = folder / "config.json"
+    check_not_held(folder)
     if not record.exists():
-        if folder.exists() and any(path.suffix not in {".ipynb", ".log"} and path.name != ".papermill" for path in folder.iterdir()):
+        if folder.exists() and any(path.suffix not in {".ipynb", ".log", ".lock"} and not path.name.startswith((".papermill", ".config-")) for path in folder.iterdir()):
             raise ValueError(f"{folder} exists and is not a run directory; choose another out.")
         return
     if not config.resume:
         raise ValueError(f"{folder} already holds a run; pass resume=True to go on with it, or choose another out.")
-    before, now = json.loads(record.read_text()), config_record(config, **(study or {}))
+    before, now = load_json(record, "choose another out"), config_record(config, **(study or {}))
     changed = sorted(name for name, value in now.items() if name not in UNIMPORTANT and before.get(name) != value
                      and not (name in ("device", "precision") and value == "auto"))
     if changed:
@@ -78,7 +81,7 @@ class Run:
     "A run directory: where files go, which of them are figures and tables, and how long each stage took."
 
     def __init__(self, config: Config, study: dict[str, Any] | None = None):
-        """Open `config.out`; raises `ValueError` when that folder holds another run.
+        """Open `config.out`; raises `ValueError` when that folder holds another run, or another process writes there.
 
         `study` is the second result of `study_settings`. The default folder is `runs/<time>-<preset or study>` in the
         directory of the caller."""
@@ -86,24 +89,28 @@ class Run:
         default = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{self.study.get('study', config.preset)}"
         self.folder = Path(config.out or default).expanduser().absolute()
         check_resume(config, self.folder, self.study)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try: self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error: raise explained(error, self.folder) from error
+        hold_folder(self.folder)
+        check_resume(config, self.folder, self.study)  # another process may have begun and ended since
+        remove_leftovers(self.folder)
         self.config, self.seconds, self.artefacts, self.notes = config, {}, {}, []
         self.started, self.staged = time.perf_counter(), 0.
 
     def resolve(self, device: str, precision: str) -> str:
         "Write `config.json` with what 'auto' became, and return the precision, that of the first start when resumed."
         path = self.folder / "config.json"
-        if path.exists() and self.config.precision == "auto": precision = json.loads(path.read_text())["precision"]
+        if path.exists() and self.config.precision == "auto": precision = load_json(path)["precision"]
         self.write_json("config.json", config_record(self.config, **self.study, device=device, precision=precision))
         return precision
 
     def write_json(self, name: str, content: Any) -> None:
         "Write JSON; NaN becomes null, because JSON has no NaN."
-        with whole_file(self.folder / name) as temporary: temporary.write_text(json.dumps(without_nan(content), indent=1))
+        save_json(self.folder / name, without_nan(content))
 
     def write_parquet(self, name: str, table: pd.DataFrame) -> None:
         "Write a table as parquet."
-        with whole_file(self.folder / name) as temporary: table.to_parquet(temporary)
+        save_table(self.folder / name, table)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -172,16 +179,36 @@ def finish(
     data: dict[str, Any],  # counts, hash and removed slices, from `describe_data`
     results: dict[str, Any],  # headline numbers, from `summarise`
 ) -> dict[str, Any]:  # the content of run.json
-    "Write `tables/artefacts.csv` and `run.json`; raises `FileNotFoundError` if an artefact is not there."
+    "Write `tables/artefacts.csv` and `run.json`, and give the folder back; raises `FileNotFoundError` if an artefact is not there."
     manifest = pd.DataFrame(run.artefacts.values(), columns=["paper", "title", "file", "numbers"])
     for name in {*manifest.file, *manifest.numbers}:
         if not (run.folder / name).exists(): raise FileNotFoundError(f"{name} is in the manifest but not in {run.folder}.")
     with whole_file(run.folder / "tables" / "artefacts.csv") as temporary: manifest.to_csv(temporary, index=False)
-    config = json.loads((run.folder / "config.json").read_text())
+    config = load_json(run.folder / "config.json")
     record = {"config": config, "versions": versions(), "device": config["device"], "precision": config["precision"],
-              "seed": config["seed"], "seconds": run.seconds, "peak_memory": peak_memory(config["device"]), "data": data, "results": results, "notes": run.notes}
+              "seed": config["seed"], "seconds": run.seconds, "peak_memory": peak_memory(config["device"]), "data": data, "results": results, "notes": run.notes,
+              "files": written_files(run.folder)}
     run.write_json("run.json", record)
+    release_folder(run.folder)
     return record
+
+
+def written_files(folder: Path) -> dict[str, str]:  # name in the folder: SHA-256
+    "The tables and figures of a run directory."
+    files = sorted(file for part in ("figures", "tables") for file in (folder / part).glob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
+
+
+def run_table(
+    folder: Path,  # of a run that has ended
+    name: str,  # such as "methods"
+) -> Path:  # of the CSV file
+    "Find a table of a run; `ValueError` in one sentence if it is missing, or not as the run wrote it."
+    file = folder / "tables" / f"{name}.csv"
+    written = load_json(folder / "run.json", "give the directory of a run that has ended")["files"].get(f"tables/{name}.csv")
+    if not file.exists(): raise ValueError(f"{file} is missing: run it again.")
+    if file_digest(file) != written: raise ValueError(f"{file} is not as the run wrote it: bring it back, or run it again.")
+    return file
 
 # %% ../nbs/18_report.ipynb #180016
 def describe_data(
@@ -207,7 +234,7 @@ def check_same_data(
     path = run.folder / "scans.parquet"
     if path.exists():
         columns = ["sha256", "split", "label"]
-        if not pd.read_parquet(path)[columns].equals(scans[columns].reset_index(drop=True)):
+        if not load_table(path, "choose another out")[columns].equals(scans[columns].reset_index(drop=True)):
             raise ValueError(f"The data differ from those that {run.folder} was begun with; restore them or choose another out.")
         return
     run.write_parquet("scans.parquet", scans.reset_index(drop=True))
@@ -434,11 +461,22 @@ def free_folder(
     config = make_config(**given) if notebook == "train" else None  # a study checks its own settings in its first cells
     default = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{config.preset if config else notebook}"
     out = Path(given.get("out") or default).expanduser().absolute()
+    check_not_held(out)
     if config: check_resume(config, out)
-    out.mkdir(parents=True, exist_ok=True)
+    try: out.mkdir(parents=True, exist_ok=True)
+    except OSError as error: raise explained(error, out) from error
+    hold_folder(out, "report.lock")  # of who writes the executed notebook; the notebook itself holds run.lock
     return out
 
 # %% ../nbs/18_report.ipynb #180039b
+def tidy_file(target: Path) -> nbformat.NotebookNode | None:  # None: nothing to be read
+    "Tidy the outputs of an executed notebook, as far as it got."
+    try: executed = tidy_outputs(nbformat.read(target, as_version=4))
+    except (OSError, nbformat.reader.NotJSONError): return None  # it never began, or the disk was full
+    with whole_file(target) as temporary: nbformat.write(executed, temporary)
+    return executed
+
+
 def run_report(
     parameters: dict[str, Any],  # settings by name, as for `make_config`
     html: bool = True,  # whether to write report.html too
@@ -453,15 +491,15 @@ def run_report(
         if Path(given[name]).expanduser().exists(): given[name] = str(Path(given[name]).expanduser().absolute())  # else a name
     target = out / f"{notebook}.ipynb"
     try:
-        papermill.execute_notebook(notebook_path(notebook), target, {**given, "out": str(out)}, kernel_name="python3",
-                                   stderr_file=sys.stderr, progress_bar=False)
-    finally:
-        if target.exists():
-            executed = tidy_outputs(nbformat.read(target, as_version=4))
-            with whole_file(target) as temporary: nbformat.write(executed, temporary)
-    if html:
-        page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
-        with whole_file(out / "report.html") as temporary: temporary.write_text(page, encoding="utf-8")
+        try:
+            papermill.execute_notebook(notebook_path(notebook), target, {**given, "out": str(out)}, kernel_name="python3",
+                                       stderr_file=sys.stderr, progress_bar=False)
+        finally: executed = tidy_file(target)
+        if html:
+            page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
+            with whole_file(out / "report.html") as temporary: temporary.write_text(page, encoding="utf-8")
+    except OSError as error: raise explained(error, target) from error
+    finally: release_folder(out, "report.lock")
     return out
 
 # %% ../nbs/18_report.ipynb #180040
@@ -484,6 +522,9 @@ def report_command(
     options = parser.parse_args(arguments)
     try:
         folder = run_report(parse_parameters(options.parameter), not options.no_html, options.notebook)
+    except KeyboardInterrupt:
+        print(f"\nbrainclust-report: interrupted; the same command with -p out and -p resume True goes on.", file=sys.stderr)
+        return 130
     except (ValueError, OSError) as error:
         print(f"brainclust-report: {error}", file=sys.stderr)
         return 2

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import hashlib
-import json
 import math
 import os
 import time
@@ -24,13 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
-from .config import CLASSES, Config, Stopwatch, derived_seed, whole_file
+from .config import CLASSES, Config, Stopwatch, derived_seed, file_digest, load_json, load_tensors, save_json, save_tensors
 from .encoders import ClusteringNetwork, make_network
 from .losses import (align_answers, class_factors, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
                                reconstruction_loss)
@@ -42,13 +39,13 @@ if TYPE_CHECKING: from lightning_fabric import Fabric  # loading it takes longer
 __all__ = ['TERMS', 'MODEL_FORMAT', 'TrainingData', 'take_slices', 'to_unit_range', 'place_images', 'Share', 'share_batches',
            'share_weight', 'mean_of_processes', 'from_leader', 'gather_rows', 'SumOverProcesses', 'SharedBatchNorm',
            'share_batch_norms', 'keep_freed_memory', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches',
-           'split_batches', 'learning_rate', 'Recorder', 'TrainingState', 'state_tensors', 'file_digest',
-           'save_checkpoint', 'load_checkpoint', 'refuse_divergence', 'run_epochs', 'average_pull', 'update_average',
-           'start_training', 'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights',
-           'augmented', 'view', 'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device',
-           'joint_step', 'joint_epoch', 'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters',
-           'save_outputs', 'cluster_and_measure', 'load_outputs', 'load_all_outputs', 'train_jointly',
-           'train_labelled_only', 'tensorboard_writer', 'save_model', 'load_model']
+           'split_batches', 'learning_rate', 'Recorder', 'TrainingState', 'state_tensors', 'save_checkpoint',
+           'load_checkpoint', 'refuse_divergence', 'run_epochs', 'average_pull', 'update_average', 'start_training',
+           'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'augmented', 'view',
+           'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device', 'joint_step', 'joint_epoch',
+           'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'cluster_and_measure',
+           'load_outputs', 'load_all_outputs', 'train_jointly', 'train_labelled_only', 'tensorboard_writer',
+           'save_model', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110005
 @dataclass(frozen=True)
@@ -381,11 +378,6 @@ def state_tensors(state: TrainingState) -> dict[str, Tensor]:
     return {name: value.detach().contiguous() for name, value in {**weights, **moments, **extra}.items()}
 
 # %% ../nbs/11_training.ipynb #110021
-def file_digest(path: Path) -> str:
-    "Return the SHA-256 of a file's bytes."
-    with open(path, "rb") as file: return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def save_checkpoint(
     state: TrainingState,
     folder: Path,  # made if needed; the checkpoint of the epoch before is removed
@@ -398,9 +390,8 @@ def save_checkpoint(
 
     def write() -> None:
         "Write the copy."
-        with whole_file(path) as temporary: save_file(tensors, temporary)
-        content = json.dumps({**record, "sha256": file_digest(path)}, indent=1)
-        with whole_file(folder / "state.json") as temporary: temporary.write_text(content)
+        save_tensors(path, tensors)
+        save_json(folder / "state.json", {**record, "sha256": file_digest(path)})
         for old in set(folder.glob("state_*.safetensors")) - {path}: old.unlink()
     return submit(write)
 
@@ -411,13 +402,13 @@ def load_checkpoint(
 ) -> bool:  # whether there was a checkpoint
     "Fill `state` from the last checkpoint of `folder`; `ValueError` if a file is damaged or belongs to another network."
     if not (folder / "state.json").exists(): return False
-    try: record = json.loads((folder / "state.json").read_text())
-    except ValueError: record = {}
-    path = folder / record.get("tensors", "state.json")
-    if not record or not path.exists() or file_digest(path) != record["sha256"]:
-        raise ValueError(f"The checkpoint in {folder} is damaged; delete that folder and resume to train this part anew.")
+    remedy = f"delete {folder} and resume to train this part anew"
+    record = load_json(folder / "state.json", remedy)
+    path = folder / record["tensors"]
+    tensors = load_tensors(path, remedy)
+    if file_digest(path) != record["sha256"]: raise ValueError(f"{path} is not the one that {folder / 'state.json'} names: {remedy}.")
     groups = {"network": {}, "average": {}, "optimizer": {}, "tensors": {}}
-    for name, value in load_file(path).items():
+    for name, value in tensors.items():
         group, name = name.split(".", 1)
         groups[group][name] = value
     state.network.load_state_dict(groups["network"])
@@ -815,8 +806,7 @@ def measure_clusters(
 def save_outputs(path: Path, **arrays: np.ndarray) -> None:
     "Write arrays as one safetensors file, embeddings in half precision."
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-    with whole_file(path) as temporary:
-        save_file({name: value.half() if name == "embeddings" else value for name, value in tensors.items()}, temporary)
+    save_tensors(path, {name: value.half() if name == "embeddings" else value for name, value in tensors.items()})
 
 
 def cluster_and_measure(
@@ -842,14 +832,15 @@ def load_outputs(
     epoch: int,  # from 1, one of `measured_epochs`
 ) -> dict[str, np.ndarray]:  # of the test slices: embeddings (M, D), head (M, C), clusters (M, C), responsibilities (M, K); validation (V, C): the head's answers there
     "Read what the test slices, and the validation slices, came out as after an epoch."
-    return {name: value.float().numpy() for name, value in load_file(folder / f"epoch_{epoch:03d}.safetensors").items()}
+    outputs = load_tensors(folder / f"epoch_{epoch:03d}.safetensors", f"delete {folder} and resume to train this part anew")
+    return {name: value.float().numpy() for name, value in outputs.items()}
 
 
 def load_all_outputs(
     folder: Path,  # of a joint training that has ended
 ) -> tuple[np.ndarray, np.ndarray]:  # embeddings (N, D) and head probabilities (N, C), float32, as `embed_slices` gave them
     "Read what all slices came out as in the end, embeddings to the digits of half precision."
-    outputs = load_file(folder / "all_slices.safetensors")
+    outputs = load_tensors(folder / "all_slices.safetensors", f"delete {folder} and resume to train this part anew")
     return outputs["embeddings"].float().numpy(), outputs["head"].float().numpy()
 
 # %% ../nbs/11_training.ipynb #110042
@@ -958,22 +949,21 @@ def save_model(
                    "otsu_relax": config.otsu_relax, "closing_radius": config.closing_radius,
                    "window_percentiles": config.window_percentiles, "mirror": config.mirror,
                    "cluster_classes": mapping.tolist() if len(labelled) else None}
-    with whole_file(folder / "model.safetensors") as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in {**weights, **mixture}.items()}, temporary)
-    with whole_file(folder / "model.json") as temporary: temporary.write_text(json.dumps(description, indent=1))
+    save_tensors(folder / "model.safetensors", weights | mixture)
+    save_json(folder / "model.json", description)
     return description
 
 
 def load_model(
     folder: Path,  # with model.safetensors and model.json
 ) -> tuple[ClusteringNetwork, Mixture, dict]:  # network in evaluation mode, mixture, description
-    "Read what `save_model` wrote; `ValueError` if another version wrote it."
-    description = json.loads((folder / "model.json").read_text())
+    "Read what `save_model` wrote; `ValueError` if it is damaged, or another version wrote it."
+    description = load_json(folder / "model.json", "train again")
     if description["format"] != MODEL_FORMAT:
         raise ValueError(f"{folder / 'model.json'} has format {description['format']}, this version reads {MODEL_FORMAT}: train again.")
     network = make_network(description["encoder"], len(description["classes"]), description["image_size"],
                            description["decoder"])
-    tensors = load_file(folder / "model.safetensors")
+    tensors = load_tensors(folder / "model.safetensors", "train again")
     network.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("network.")})
     mixture = Mixture(**{name[8:]: value.numpy() for name, value in tensors.items() if name.startswith("mixture.")})
     return network.eval(), mixture, description

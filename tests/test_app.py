@@ -24,7 +24,7 @@ from test_formats import good_files
 
 from brainclust.app import newest_run
 from brainclust.cleaning import group_keys, prepare_scans
-from brainclust.config import make_config
+from brainclust.config import load_json, make_config, save_json, save_table
 from brainclust.encoders import make_network
 from brainclust.phantom import write_phantoms
 from brainclust.prediction import Predictor, save_reference
@@ -52,7 +52,7 @@ def run(tmp_path_factory) -> Path:
     state = train_jointly(fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
     save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [.3] * 4, mirror=config.mirror)
-    scans.to_parquet(out / "scans.parquet")
+    save_table(out / "scans.parquet", scans)
     return out
 
 
@@ -374,9 +374,9 @@ def test_a_run_without_labels_knows_groups_only(run, tmp_path):
     unsupervised = tmp_path / "run"
     shutil.copytree(run, unsupervised)
     for name, change in (("model.json", {"cluster_classes": None}), ("prediction.json", {"thresholds": None, "temperature": None})):
-        (unsupervised / name).write_text(json.dumps(json.loads((unsupervised / name).read_text()) | change))
+        save_json(unsupervised / name, load_json(unsupervised / name) | change)
     scans = pd.read_parquet(run / "scans.parquet")
-    scans.assign(label=-1, true_label=-1).to_parquet(unsupervised / "scans.parquet")
+    save_table(unsupervised / "scans.parquet", scans.assign(label=-1, true_label=-1))
     bench = Workbench(unsupervised, device="cpu")
     said = bench.read(np.array(Image.open(scans.path[0])), "a.png")
     assert "The run had no labels" in said and re.search(r"<h3>Group \d</h3>", said) and "bc-bar" not in said and 'data-class=""' in said

@@ -1,5 +1,4 @@
 """A run becomes one ONNX file that says the same, or no file."""
-import json
 import shutil
 import sys
 from dataclasses import replace
@@ -8,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
 
 from brainclust.clustering import fit_mixture
-from brainclust.config import make_config
+from brainclust.config import load_arrays, load_json, make_config, save_json, save_tensors
 from brainclust.encoders import make_network
 from brainclust.export import OUTPUTS, TOLERANCE, check_agreement, export_command, export_run, load_exported
 from brainclust.prediction import Predictor, save_reference
@@ -49,8 +47,8 @@ def copied(folder, target, **changes):
     target.mkdir()
     for name in ("model.json", "model.safetensors", "prediction.json", "prediction.safetensors"): shutil.copy(folder / name, target / name)
     for name in ("model.json", "prediction.json"):
-        known = json.loads((target / name).read_text())
-        (target / name).write_text(json.dumps({**known, **{key: value for key, value in changes.items() if key in known}}))
+        known = load_json(target / name)
+        save_json(target / name, {**known, **{key: value for key, value in changes.items() if key in known}})
     return target
 
 
@@ -92,9 +90,9 @@ def test_a_resnet_without_mirror_labels_temperature_and_thresholds(slices, tmp_p
 def test_a_file_that_says_something_else_is_not_kept(small, tmp_path, monkeypatch, name, tensor, changes):
     run = copied(small, tmp_path / "run", **changes)
     if tensor:
-        tensors = load_file(run / "model.safetensors")
+        tensors = load_arrays(run / "model.safetensors")
         tensors[tensor] = tensors[tensor] + np.linspace(0, .1 if tensor.startswith("network") else 5, tensors[tensor].size, dtype=tensors[tensor].dtype).reshape(tensors[tensor].shape)
-        save_file(tensors, run / "model.safetensors")
+        save_tensors(run / "model.safetensors", tensors)
     (run / "model.onnx").write_text("of before")
     before = sorted(run.iterdir())
     monkeypatch.setattr("brainclust.export.write_onnx", lambda module, description, file: shutil.copy(small / "model.onnx", file))

@@ -1,5 +1,4 @@
 """A finished run is asked about files of every kind, and about what is no brain."""
-import json
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
-from brainclust.config import make_config
+from brainclust.config import load_json, make_config, save_json
 from brainclust.encoders import make_network
 from brainclust.prediction import Predictor, predict_command, save_reference
 from brainclust.training import make_fabric, save_model, train_jointly
@@ -105,8 +104,7 @@ def test_maps_lie_on_the_slices(trained, slices, tmp_path):
 def test_a_run_of_few_patients_does_not_pretend_to_know_strangers(trained, tmp_path, capsys):
     few = tmp_path / "run"
     shutil.copytree(trained, few)
-    record = json.loads((few / "prediction.json").read_text())
-    (few / "prediction.json").write_text(json.dumps(record | {"limit": None}))
+    save_json(few / "prediction.json", load_json(few / "prediction.json") | {"limit": None})
     Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path / "a.png")
     assert predict_command([str(few), str(tmp_path / "a.png"), "--out", str(tmp_path / "out.csv"), "--device", "cpu"]) == 0
     assert "too few patients" in capsys.readouterr().err

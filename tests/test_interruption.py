@@ -1,0 +1,135 @@
+"""A run that is stopped at any moment, in any way, ends as if nothing had happened."""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import TINY
+
+from brainclust.config import load_table
+
+SETTINGS = {**TINY, "epochs": 4, "tsne_slices": 40, "baselines": False}
+KINDS = ("SIGKILL", "SIGTERM", "Ctrl-C", "kernel death")
+MOMENTS = 50  # of the night
+
+
+def start(out: Path, cache: Path, **more) -> subprocess.Popen:
+    """Start `brainclust-report` as a user does."""
+    words = [word for name, value in {**SETTINGS, "out": out, **more}.items() for word in ("-p", name, str(value))]
+    log = open(out.with_name(f"{out.name}.log"), "ab")
+    return subprocess.Popen([str(Path(sys.executable).with_name("brainclust-report")), *words], stdout=log, stderr=log, cwd=out.parent, start_new_session=True,
+                            env={**os.environ, "BRAINCLUST_CACHE": str(cache)})
+
+
+def finish(process: subprocess.Popen, seconds: int = 900) -> int:
+    """Wait for the end, and for that of every process that it has started."""
+    family = {child for child in psutil.Process(process.pid).children(recursive=True)} if process.poll() is None else set()
+    code = process.wait(seconds)
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert not left, f"still there after its end: {left}"
+    return code
+
+
+def stop(process: subprocess.Popen, kind: str) -> None:
+    """Stop a run, and wait until nothing of it is left."""
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    kernels = [child for child in family if child.is_running() and "ipykernel_launcher" in " ".join(child.cmdline())]
+    if kind == "kernel death" and kernels: kernels[0].kill()
+    else: process.send_signal({"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(kind, signal.SIGKILL))
+    process.wait(120)
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert not left, f"{kind} left {left}"
+
+
+def where(out: Path) -> str:
+    """How far a run had come, told by what it has written."""
+    state = out / "checkpoint" / "joint" / "state.json"
+    if not (out / "config.json").exists(): return "starting"
+    if (out / "run.json").exists(): return "HTML export"
+    if not (out / "figures" / "tensor_preparation.png").exists(): return "cache building"
+    if not state.exists(): return "before the first checkpoint"
+    if json.loads(state.read_text())["epoch"] < SETTINGS["epochs"]: return "joint training"
+    return "labelled only" if not (out / "tables" / "methods.csv").exists() else "measuring and plotting"
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Everything that must not depend on interruptions: weights, history, tables and figures, but not how long they took."""
+    names = [out / name for name in ("model.safetensors", "model.json", "prediction.safetensors", "prediction.json", "history.parquet")]
+    files = [*names, *(file for part in ("tables", "figures") for file in sorted((out / part).iterdir()) if file.stem != "seconds")]
+    content = {file.relative_to(out).as_posix(): file.read_bytes() for file in files}
+    content["scans.parquet"] = load_table(out / "scans.parquet").to_csv().encode()
+    return {name: value.replace(str(out.with_name("cache")).encode(), b"cache") for name, value in content.items()}
+
+
+def check_same(whole: dict[str, bytes], out: Path) -> None:
+    """Compare a run with the uninterrupted one, and look for what the stop may have left behind."""
+    resumed = results(out)
+    assert set(resumed) == set(whole)
+    assert not [name for name in whole if resumed[name] != whole[name]]
+    left = [file for file in out.rglob("*") if file.is_file() and (file.name.startswith(".") or file.suffix == ".lock")]
+    assert not left, left
+    assert (out / "report.html").stat().st_size > 10000
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[dict[str, bytes], float]:
+    """The results of the uninterrupted run, and its seconds."""
+    folder = tmp_path_factory.mktemp("whole")
+    begun = time.monotonic()
+    assert finish(start(folder / "run", folder / "cache")) == 0, (folder / "run.log").read_text()
+    return results(folder / "run"), time.monotonic() - begun
+
+
+def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) -> str:
+    """Start a run, stop it when `due(out)` says so, resume it, compare; return where it was stopped."""
+    out, cache = folder / "run", folder / "cache"
+    process = start(out, cache)
+    while process.poll() is None and not due(out): time.sleep(.01)
+    place = where(out) if process.poll() is None else "ended"
+    stop(process, kind)
+    said = (folder / "run.log").read_text(errors="replace")
+    if place != "ended" and process.returncode > 0: assert "Traceback" not in said.splitlines()[-1] and "brainclust-report: " in said.splitlines()[-1], said[-2000:]
+    process = start(out, cache, resume=True)
+    assert finish(process) == 0, (folder / "run.log").read_text(errors="replace")[-4000:]
+    check_same(whole, out)
+    return place
+
+
+@pytest.mark.parametrize("kind, place", [("kernel death", "cache building"), ("SIGTERM", "joint training"), ("Ctrl-C", "measuring and plotting")])
+def test_a_run_goes_on_as_if_nothing_had_happened(tmp_path, whole, kind, place):
+    assert interrupt_and_resume(tmp_path, kind, lambda out: where(out) == place, whole[0]) == place
+
+
+@pytest.mark.nightly
+def test_at_fifty_random_moments(tmp_path, whole):
+    numbers, rows = random.Random(0), []
+    for number in range(MOMENTS):
+        folder, kind = tmp_path / str(number), KINDS[number % len(KINDS)]
+        folder.mkdir()
+        begun, after = time.monotonic(), numbers.uniform(1, whole[1])
+        place = interrupt_and_resume(folder, kind, lambda out: time.monotonic() - begun > after, whole[0])
+        rows.append({"moment": number, "kind": kind, "seconds": round(after, 1), "place": place})
+        print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    print(pd.crosstab(table.place, table.kind).to_string())
+    assert set(table.kind) == set(KINDS) and (table.place != "ended").sum() >= .9 * MOMENTS and table.place.nunique() >= 4
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    out = tmp_path / "run"
+    first = start(out, tmp_path / "cache")
+    while not (out / "config.json").exists(): assert first.poll() is None and not time.sleep(.02)
+    before = (out / "config.json").read_bytes()
+    for more in ({}, {"resume": True}, {"seed": 5, "resume": True}):
+        second = start(out, tmp_path / "cache", **more)
+        assert second.wait(300) == 2
+        assert f"brainclust-report: {out} is being written by another process" in (tmp_path / "run.log").read_text().splitlines()[-1]
+    assert (out / "config.json").read_bytes() == before and first.poll() is None
+    stop(first, "SIGKILL")
