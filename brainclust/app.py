@@ -25,7 +25,7 @@ from PIL import Image
 from .annotation import (Queue, Training, compare_answers, give_label, labels_in_force, make_queue, read_labels, read_progress, take_back, test_answers,
                                    training_parameters, write_training_folder)
 from .collection import PLACES, Collection, cluster_card, cluster_names, open_collection, plain, slices_of_run
-from .config import load_json, load_table, save_json
+from .config import is_sealed, load_json, load_table, save_json
 from .data import VOLUME_SUFFIXES, UnreadableSlice, file_suffix, read_slice
 from .plots import class_palette
 from .prediction import Predictor
@@ -103,7 +103,7 @@ def next_training(
     begun = sorted(retrained.glob("[0-9][0-9][0-9]-labels.json"))
     if begun:
         out = retrained / begun[-1].name[:3]
-        if not (out / "run.json").exists() and load_json(begun[-1])["labels"] == labels: return out, True
+        if not (out / "run.json").exists() and is_sealed(begun[-1]) and load_json(begun[-1])["labels"] == labels: return out, True
     return retrained / f"{len(begun) + 1:03d}", False
 
 

@@ -82,7 +82,7 @@ def test_a_changed_run_is_refused(trained, tmp_path):
     copy.mkdir()
     for name in ("model.json", "model.safetensors", "prediction.safetensors"): (copy / name).write_bytes((trained / name).read_bytes())
     with pytest.raises(ValueError, match="prediction.json"): Predictor(copy, "cpu")
-    (copy / "prediction.json").write_text((trained / "prediction.json").read_text().replace('"format": 1', '"format": 99'))
+    save_json(copy / "prediction.json", load_json(trained / "prediction.json") | {"format": 99})
     with pytest.raises(ValueError, match="format 99"): Predictor(copy, "cpu")
 
 
