@@ -343,7 +343,8 @@ CLAIMED = {"accuracy": .935, "accuracy at the last epoch": .931, "silhouette": .
 
 
 def macro_scores(y_true: np.ndarray, y_pred: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float]:
-    "Accuracy and the F1 of each class, from class names."
+    "Accuracy and the F1 of each class, from class names; NaN where there is no slice to judge by."
+    if not len(y_true): return {name: float("nan") for name in ("accuracy", *(f"F1 {name}" for name in class_names))}
     table = class_table(*(pd.Categorical(y, class_names).codes for y in (y_true, y_pred)), class_names)
     return {"accuracy": float(np.mean(np.asarray(y_true) == np.asarray(y_pred))),
             **{f"F1 {row.class_name}": row.f1 for row in table.itertuples() if row.class_name in class_names}}

@@ -437,8 +437,9 @@ def mask_loss(
     region: torch.Tensor,  # uint8 (B, H, W), 0 outside, 1 inside, 2 tumour
 ) -> torch.Tensor:  # scalar, 0 for a perfect and certain mask
     "Cross-entropy with sixfold weight on tumours, plus one minus the soft Dice coefficient (Milletari et al. 2016)."
-    inside = (region > 0).float()
-    entropy = F.binary_cross_entropy_with_logits(logits, inside, 1 + 5 * (region == 2).float())
+    kind = torch.promote_types(logits.dtype, torch.float32)
+    inside = (region > 0).to(kind)
+    entropy = F.binary_cross_entropy_with_logits(logits, inside, 1 + 5 * (region == 2).to(kind))
     probability = logits.sigmoid()
     overlap = 2 * (probability * inside).sum((1, 2)) + 50
     return entropy + 1 - (overlap / (probability.sum((1, 2)) + inside.sum((1, 2)) + 50)).mean()
