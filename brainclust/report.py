@@ -485,6 +485,7 @@ def run_report(
 ) -> Path:  # the run directory
     "Check the parameters, run a notebook with papermill, and write notebook and HTML into the run directory."
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from nbconvert import HTMLExporter
     given = {name: value for name, value in parameters.items() if value is not None}
     out = free_folder(notebook, given)
@@ -499,6 +500,8 @@ def run_report(
         if html:
             page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
             with whole_file(out / "report.html") as temporary: temporary.write_text(page, encoding="utf-8")
+    except KeyboardInterrupt: raise KeyboardInterrupt(str(out)) from None
+    except DeadKernelError: raise RuntimeError(f"The process that ran the notebook was killed, perhaps for want of memory; start again with -p out {out} -p resume True.") from None
     except OSError as error: raise explained(error, target) from error
     finally: release_folder(out, "report.lock")
     return out
@@ -523,8 +526,8 @@ def report_command(
     options = parser.parse_args(arguments)
     try:
         folder = run_report(parse_parameters(options.parameter), not options.no_html, options.notebook)
-    except KeyboardInterrupt:
-        print(f"\nbrainclust-report: interrupted; the same command with -p out and -p resume True goes on.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\nbrainclust-report: interrupted; the same command with -p out {error} -p resume True goes on.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         print(f"brainclust-report: {error}", file=sys.stderr)
