@@ -443,7 +443,8 @@ def explained(
     path: Path,  # that file
 ) -> Exception:  # an `OSError` in one sentence if the disk is full or cannot be written to; else the same
     "Say what libraries say in many ways, and without the name of the file."
-    number = getattr(error, "errno", None)
+    number, named = getattr(error, "errno", None), getattr(error, "filename", None)
+    if isinstance(named, str) and path.parent not in (Path(named), *Path(named).parents) and Path(named) not in path.parents: return error  # another file's
     full = number in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)  # the latter is Rust's, of safetensors
     if not full and isinstance(error, OSError) and number is None:  # numpy only says how much it could write
         try: full = shutil.disk_usage(path.parent).free < 65536
