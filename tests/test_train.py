@@ -1,15 +1,11 @@
 """The contract of train.ipynb, through papermill as its users run it."""
 import json
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from conftest import TINY, papermill_command, run_papermill
+from conftest import TINY, run_papermill
 
 from brainclust.card import card_command
 from brainclust.comparison import compare_command
@@ -90,38 +86,6 @@ def test_misspelt_parameter_fails_with_the_list(tmp_path):
     assert done.returncode != 0
     assert "Unknown setting epohcs; the settings are: alignment, anchored," in done.stderr
     assert not (tmp_path / "run").exists()
-
-
-def kill_in_epoch(command: list[str], state: Path, epoch: int) -> None:
-    """Start a run and SIGKILL its kernel while it is in `epoch`."""
-    process = subprocess.Popen(command, cwd=state.parents[3], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not (state.exists() and json.loads(state.read_text())["epoch"] >= epoch - 1):
-        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
-        time.sleep(.02)
-    for child in psutil.Process(process.pid).children(recursive=True): child.send_signal(signal.SIGKILL)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def test_killed_run_resumes_to_the_same_result(tmp_path):
-    settings = {**TINY, "epochs": 5, "baselines": False}
-    out = tmp_path / "killed"
-    state = out / "checkpoint" / "joint" / "state.json"
-    kill_in_epoch(papermill_command(tmp_path / "a.ipynb", out=out, **settings), state, epoch=3)
-    assert json.loads(state.read_text())["epoch"] < 5 and not (out / "run.json").exists()
-    done = run_papermill(tmp_path / "b.ipynb", out=out, **settings)
-    assert done.returncode != 0 and "already holds a run; pass resume=True" in done.stderr
-    done = run_papermill(tmp_path / "b.ipynb", out=out, resume=True, **settings)
-    assert done.returncode == 0, done.stderr
-    whole = tmp_path / "whole"
-    done = run_papermill(tmp_path / "c.ipynb", out=whole, **settings)
-    assert done.returncode == 0, done.stderr
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "history.parquet"), pd.read_parquet(whole / "history.parquet"))
-    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    for table in ("test_predictions", "methods", "claims", "tsne"):
-        left, right = out / "tables" / f"{table}.csv", whole / "tables" / f"{table}.csv"
-        assert left.exists() == right.exists() and (not left.exists() or left.read_bytes() == right.read_bytes()), table
 
 
 def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree):
