@@ -15,6 +15,7 @@ import ast
 import copy
 import csv
 import hashlib
+import math
 import os
 import resource
 import shutil
@@ -33,7 +34,8 @@ from notebooks import ROOT, exported_cells, run_notebook
 
 NOTEBOOKS = {"cleaning": "03_cleaning", "clustering": "09_clustering", "losses": "10_losses", "metrics": "08_metrics"}
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
-PATIENCE = 4  # times the unchanged code's time, after which a fault counts as noticed
+PATIENCE = 4  # times the processor seconds that the unchanged code takes, after which a fault counts as noticed
+HANGING = 1800  # seconds after which something that does nothing counts as noticed
 MEMORY = 16 << 30  # bytes that a fault may take
 
 COMPARISONS = {ast.Lt: (ast.LtE, ast.Gt), ast.LtE: (ast.Lt, ast.GtE), ast.Gt: (ast.GtE, ast.Lt), ast.GtE: (ast.Gt, ast.LtE), ast.Eq: (ast.NotEq,),
@@ -208,23 +210,25 @@ def drawn(module: str, number: int, draw: int) -> list[Mutant]:
 
 # --- who notices --------------------------------------------------------------------------------------------------------
 
-def wait_for(process: int, seconds: float) -> str:
-    """How a process ended: "" well, or what is wrong; after some seconds it is ended with all that it started."""
+def wait_for(process: int, seconds: float) -> tuple[str, float]:
+    """How a process ended: "" well, "failed", or "timeout", and its processor seconds; one that hangs is ended with all that it started."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done: return "" if status == 0 else "failed"
+        done, status, usage = os.wait4(process, os.WNOHANG)
+        if done: return "" if status == 0 else "timeout" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU else "failed", usage.ru_utime + usage.ru_stime
         time.sleep(.02)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    return "timeout"
+    return "timeout", seconds
 
 
-def alone(folder: str) -> None:
-    """Give this process a group, a cache and a place for temporary files of its own, no output and bounded memory."""
+def alone(folder: str, seconds: float) -> None:
+    """Give this process a group, a cache and a place for temporary files of its own, no output, bounded memory and bounded processor time."""
     os.setpgid(0, 0)
     os.environ["BRAINCLUST_CACHE"], os.environ["TMPDIR"], tempfile.tempdir = f"{folder}/cache", folder, folder
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds),) * 2)
     for stream in (1, 2): os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
@@ -252,19 +256,21 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
         if child: cell.source = faulty.get(cell.get("id"), cell.source)
         elif asked: cell.source = ""
         elif imported:
-            asked, patience = True, 600.
+            asked, patience = True, HANGING
             for mutant in (None, *mutants):
-                folder, began, process = tempfile.mkdtemp(), time.monotonic(), os.fork()
+                folder, process = tempfile.mkdtemp(), os.fork()
                 if process == 0:
                     child = True
                     if mutant: faulty.update([mutated_cell(mutant)])
-                    return alone(folder)
-                verdict = wait_for(process, patience)
+                    return alone(folder, patience)
+                verdict, used = wait_for(process, HANGING)
                 shutil.rmtree(folder, ignore_errors=True)
-                if mutant: result[mutant.name()] = verdict
+                if mutant:
+                    result[mutant.name()] = verdict
+                    print(f"  {mutant.name()}: {verdict or 'unnoticed'}", flush=True)
                 else:
                     assert verdict == "", f"the unchanged notebook of {module} {verdict} in a process split off"
-                    patience = PATIENCE * (time.monotonic() - began) + 30
+                    patience = PATIENCE * used + 10
             cell.source = ""
         imported = imported or cell.get("id") == imports
     child = False
@@ -284,12 +290,12 @@ def commands(module: str, brief: bool) -> dict[str, list[str]]:
     return asked
 
 
-def passes(command: list[str], package: Path, seconds: float) -> str:
-    """Run a command with a package from another folder: "" when it passes, else what is wrong."""
+def passes(command: list[str], package: Path, seconds: float) -> tuple[str, float]:
+    """Run a command with a package from another folder: "" when it passes, else what is wrong; and the processor seconds."""
     with tempfile.TemporaryDirectory() as temporary:
         environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "brief",
                        "BRAINCLUST_CACHE": f"{temporary}/cache", "TMPDIR": temporary}
-        return wait_for(subprocess.Popen(command, cwd=package, env=environment, preexec_fn=lambda: alone(temporary)).pid, seconds)
+        return wait_for(subprocess.Popen(command, cwd=package, env=environment, preexec_fn=lambda: alone(temporary, seconds)).pid, HANGING)
 
 
 def ask_others(mutants: list[Mutant], brief: bool) -> dict[str, str]:
@@ -298,22 +304,16 @@ def ask_others(mutants: list[Mutant], brief: bool) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "brainclust"
         shutil.copytree(ROOT / "brainclust", package, ignore=shutil.ignore_patterns("__pycache__"))
-        def ask(asked: dict[str, list[str]]) -> str:
-            for name, command in asked.items():
-                if name not in patience:
-                    file.write_bytes(source)
-                    began = time.monotonic()
-                    assert passes(command, Path(folder), 3000) == "", f"{name} fails on the unchanged package"
-                    patience[name] = PATIENCE * (time.monotonic() - began) + 30
-                    file.write_bytes(mutant.applied(source))
-                verdict = passes(command, Path(folder), patience[name])
-                if verdict: return f"{name} ({verdict})" if verdict == "timeout" else name
-            return ""
+        for name, command in {name: command for mutant in mutants for name, command in commands(mutant.module, brief).items()}.items():
+            verdict, used = passes(command, Path(folder), HANGING)
+            assert verdict == "", f"{name} fails on the unchanged package"
+            patience[name] = PATIENCE * used + 10
         for mutant in mutants:
             file = package / f"{mutant.module}.py"
             source = file.read_bytes()
             file.write_bytes(mutant.applied(source))
-            result[mutant.name()] = ask(commands(mutant.module, brief))
+            verdicts = ((name, passes(command, Path(folder), patience[name])[0]) for name, command in commands(mutant.module, brief).items())
+            result[mutant.name()] = next((name if verdict == "failed" else f"{name} ({verdict})" for name, verdict in verdicts if verdict), "")
             file.write_bytes(source)
             print(f"  {mutant.name()}: {result[mutant.name()] or 'survives'}", flush=True)
     return result
