@@ -35,14 +35,14 @@ def watched(slices, folder: Path, epochs: int, preset: str) -> pd.DataFrame:
 @pytest.mark.parametrize("preset", ["demo", "paper"])
 def test_no_file_stays_open(slices, tmp_path, preset):
     rows = watched(slices, tmp_path, 6, preset)
-    assert rows.files.iloc[2:].max() - rows.files.iloc[2:].min() <= 1 and rows.threads.iloc[2:].nunique() == 1 and rows.checkpoints.max() <= 2  # the file that is being written may be open
+    assert rows.files.iloc[2:].max() - rows.files.iloc[2:].min() <= 2 and rows.threads.iloc[2:].nunique() == 1 and rows.checkpoints.max() <= 2  # the files that are being written may be open
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("preset", ["demo", "paper"])
 def test_two_hundred_epochs(slices, tmp_path, preset):
     rows = watched(slices, tmp_path, 200, preset)
-    assert rows.files.iloc[10:].max() - rows.files.iloc[10:].min() <= 1 and rows.threads.iloc[10:].nunique() == 1  # the checkpoint's file may be open
+    assert rows.files.iloc[10:].max() - rows.files.iloc[10:].min() <= 2 and rows.threads.iloc[10:].nunique() == 1  # the files that are being written may be open
     early, late = rows[rows.epoch.between(20, 60)], rows[rows.epoch > 160]
     growth = late.megabytes.median() - early.megabytes.median()
     print(f"\n{preset}: {early.megabytes.median():.0f} MB at epoch 20 to 60, {growth:+.1f} MB at 161 to 200; {rows.files.iloc[10]} files at epoch 11, {rows.files.iloc[-1]} at 200; "
