@@ -7,18 +7,21 @@ __all__ = ['UNIMPORTANT', 'SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METH
            'check_resume', 'Run', 'without_nan', 'add_table', 'list_artefact', 'add_figure', 'finish', 'written_files',
            'run_table', 'describe_data', 'check_same_data', 'prediction_table', 'score_method', 'compare_methods',
            'best_matching', 'summarise', 'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods', 'notebook_path',
-           'last_lines', 'tidy_outputs', 'check_names', 'free_folder', 'tidy_file', 'run_report', 'parse_parameters',
-           'report_command']
+           'last_lines', 'tidy_outputs', 'check_names', 'free_folder', 'until_interrupted', 'tidy_file', 'run_report',
+           'parse_parameters', 'report_command']
 
 # %% ../nbs/18_report.ipynb #180002
 import argparse
 import hashlib
 import json
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +30,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import yaml
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
@@ -469,7 +473,25 @@ def free_folder(
     hold_folder(out, "report.lock")  # of who writes the executed notebook; the notebook itself holds run.lock
     return out
 
-# %% ../nbs/18_report.ipynb #180039b
+# %% ../nbs/18_report.ipynb #rue7c89b
+def until_interrupted(
+    work: Callable[[], Any],  # starts processes, and ends when they are killed
+) -> Any:  # what it returns
+    "Call a function; Ctrl-C ends the processes that it has started, at whatever moment it comes, and raises `KeyboardInterrupt`."
+    # In the main thread, the library that drives the kernel would take the signal for itself, and lose it while the kernel starts.
+    children, pool = psutil.Process().children, ThreadPoolExecutor(1)
+    before = set(children(recursive=True))
+    running = pool.submit(work)
+    try: return running.result()
+    except KeyboardInterrupt:
+        while not running.done():
+            for child in set(children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess): child.kill()
+            wait([running], timeout=.1)
+        raise
+    finally: pool.shutdown(wait=False)
+
+
 def tidy_file(target: Path) -> nbformat.NotebookNode | None:  # None: nothing to be read
     "Tidy the outputs of an executed notebook, as far as it got."
     try: executed = tidy_outputs(nbformat.read(target, as_version=4))
@@ -477,7 +499,7 @@ def tidy_file(target: Path) -> nbformat.NotebookNode | None:  # None: nothing to
     with whole_file(target) as temporary: nbformat.write(executed, temporary)
     return executed
 
-
+# %% ../nbs/18_report.ipynb #180039b
 def run_report(
     parameters: dict[str, Any],  # settings by name, as for `make_config`
     html: bool = True,  # whether to write report.html too
@@ -494,8 +516,8 @@ def run_report(
     target = out / f"{notebook}.ipynb"
     try:
         try:
-            papermill.execute_notebook(notebook_path(notebook), target, {**given, "out": str(out)}, kernel_name="python3",
-                                       stderr_file=sys.stderr, progress_bar=False)
+            until_interrupted(lambda: papermill.execute_notebook(notebook_path(notebook), target, {**given, "out": str(out)}, kernel_name="python3",
+                                                                 stderr_file=sys.stderr, progress_bar=False))
         finally: executed = tidy_file(target)
         if html:
             page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(executed)
@@ -524,6 +546,7 @@ def report_command(
                         help="a setting, such as -p data scans/ -p preset paper; repeat for more")
     parser.add_argument("--no-html", action="store_true", help="leave out report.html")
     options = parser.parse_args(arguments)
+    if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         folder = run_report(parse_parameters(options.parameter), not options.no_html, options.notebook)
     except KeyboardInterrupt as error:
