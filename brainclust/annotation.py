@@ -25,13 +25,13 @@ import pandas as pd
 
 from .cleaning import group_keys
 from .collection import Collection
-from .config import Config, load_json, load_table, lock_handle, save_json, whole_file
+from .config import Config, load_json, load_table, lock_handle, read_csv, save_json, whole_file
 from .labelling import slices_to_label
 from .metrics import difference_interval
 from .report import last_lines, run_table
 
 # %% auto #0
-__all__ = ['LABEL_COLUMNS', 'LOOKING', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
+__all__ = ['LABEL_COLUMNS', 'LOOKING', 'MACHINE', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
            'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training', 'read_progress',
            'test_answers', 'compare_answers']
 
@@ -56,8 +56,8 @@ def read_labels(
 ) -> pd.DataFrame:  # LABEL_COLUMNS, in the order in which they were said; empty if there is no file
     "All answers so far; `ValueError` in one sentence for a file that is none, or names other classes."
     if not file.exists(): return pd.DataFrame(columns=LABEL_COLUMNS, dtype=str)
-    try: table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.EmptyDataError) as error: raise ValueError(f"{file} is no table of labels ({error}): move it away, or mend it.") from None
+    try: table = read_csv(file, dtype=str, keep_default_na=False)
+    except ValueError as error: raise ValueError(f"{file} is no table of labels ({error}): move it away, or mend it.") from None
     if list(table.columns) != LABEL_COLUMNS: raise ValueError(f"{file} has the columns {', '.join(table.columns)} and not {', '.join(LABEL_COLUMNS)}: move it away, or mend it.")
     strange = sorted(set(table["label"]) - set(class_names))
     if strange: raise ValueError(f"{file} names {strange[0]!r}, which is none of {', '.join(class_names)}: it belongs to another run, or mend it.")
@@ -187,13 +187,16 @@ def write_training_folder(
     return int(((table["split"] == "train") & (table["label"] != "")).sum())
 
 # %% ../nbs/32_annotation.ipynb #an320018
+MACHINE = {"devices", "engine", "workers", "cache"}  # settings that belong to where a run was made, and not to the run
+
+
 def training_parameters(
     config: dict[str, Any],  # of a run's config.json
     data: Path, out: Path,
 ) -> dict[str, Any]:  # settings by name
     "The settings of a run that learns from all labels of another folder."
     known = {field.name for field in fields(Config)}
-    kept = {name: value for name, value in config.items() if name in known and value is not None}
+    kept = {name: value for name, value in config.items() if name in known and value is not None and name not in MACHINE}
     return kept | {"data": str(data), "out": str(out), "label_fraction": 1., "labels_per_class": 0, "resume": (out / "config.json").exists()}
 
 # %% ../nbs/32_annotation.ipynb #new20de56
@@ -263,7 +266,7 @@ def test_answers(
     run: Path,  # a run that has ended
 ) -> pd.DataFrame:  # index sha256; right (bool), group, clean; no row without a known truth, none at all without labels
     "What a run's head made of its test slices."
-    answers = pd.read_csv(run_table(run, "test_predictions"), keep_default_na=False)
+    answers = read_csv(run_table(run, "test_predictions"), ["path", "y_true", "y_pred", "group", "clean"], keep_default_na=False)
     scans = load_table(run / "scans.parquet", "run it again", ["path", "sha256", "split"])
     contents = scans[scans["split"] == "test"].set_index("path")["sha256"]
     answers = answers[(answers["y_true"] != "") & (answers["y_pred"] != "")]

@@ -25,7 +25,7 @@ from PIL import Image
 from .annotation import (Queue, Training, compare_answers, give_label, labels_in_force, make_queue, read_labels, read_progress, take_back, test_answers,
                                    training_parameters, write_training_folder)
 from .collection import PLACES, Collection, cluster_card, cluster_names, open_collection, plain, slices_of_run
-from .config import is_sealed, load_json, load_table, save_json
+from .config import is_sealed, load_json, load_table, read_csv, save_json
 from .data import VOLUME_SUFFIXES, UnreadableSlice, file_suffix, read_slice
 from .plots import class_palette
 from .prediction import Predictor
@@ -38,8 +38,8 @@ if TYPE_CHECKING: import gradio
 __all__ = ['OPEN_PATHS', 'OPEN_FOLDERS', 'POLICY', 'MAP_SCRIPT', 'KEY_SCRIPT', 'STYLE', 'TAB_STYLE', 'MAP_HTML', 'LISTED',
            'newest_run', 'Workbench', 'next_training', 'begin_training', 'meter', 'moved_html', 'advance', 'is_open',
            'Gate', 'png_response', 'map_colours', 'map_content', 'page_routes', 'card_html', 'cards_html', 'pairs_html',
-           'suspects_html', 'label_html', 'goal_html', 'labelled_rows', 'next_row', 'answer_slice', 'undo',
-           'import_gradio', 'files_only', 'read_view', 'browse_view', 'label_view', 'training_view', 'headline',
+           'suspects_html', 'label_html', 'goal_html', 'labelled_rows', 'next_row', 'visitor_name', 'answer_slice',
+           'undo', 'import_gradio', 'files_only', 'read_view', 'browse_view', 'label_view', 'training_view', 'headline',
            'build_page', 'start_server', 'launch', 'check_port', 'app_command']
 
 # %% ../nbs/34_app.ipynb #ap340005
@@ -64,6 +64,8 @@ class Workbench:
         self.run, self.data, self.device, self.workers = Path(run).expanduser().absolute(), data, device, workers
         self.kept, self.label_file, self.retrained = self.run / "page", self.run / "labels.csv", self.run / "retrained"
         self.answering, self.changing = threading.Lock(), threading.Lock()  # a predictor is asked one thing at a time; a run is exchanged once
+        for path in [self.label_file, self.kept, *self.kept.rglob("*"), self.retrained, *self.retrained.glob("*")]:  # where the page writes
+            if path.is_symlink(): raise ValueError(f"{path} is a link, which may lead anywhere: remove it, or put what it leads to in its place.")
         self.training: Training | None = None
         self.note = ""  # what became of the last training
         begun = sorted(self.retrained.glob("[0-9][0-9][0-9]-labels.json"))
@@ -77,7 +79,9 @@ class Workbench:
         collection = open_collection(predictor, self.kept, self.data, self.run, self.workers)
         labels = labels_in_force(read_labels(self.label_file, predictor.classes_))
         queue = make_queue(collection, labels, predictor.named)
-        scans = load_table(folder / "scans.parquet", "run it again", ["path", "label", "split"])
+        scans = load_table(folder / "scans.parquet", "run it again", ["path", "sha256", "label", "split"])
+        if predictor.reference["rows"].max() >= len(scans) or not scans["label"].between(-1, len(predictor.classes_) - 1).all():
+            raise ValueError(f"{folder} is damaged: its model and its scans.parquet do not belong together.")
         self.predictor, self.collection, self.queue, self.scans = predictor, collection, queue, scans
 
     @property
@@ -272,9 +276,17 @@ def page_routes(
         return int(number[:9])
 
     slice_ = lambda request: png_response(bench.collection.images[whole(request.path_params["row"], len(bench.collection)), 0])
-    original = lambda request: png_response(shrink(read_slice(bench.collection.table["path"].iloc[whole(request.path_params["row"], len(bench.collection))]), 1024))
-    pair = lambda request: png_response(shrink(read_slice(bench.collection.pairs[{"a": "path_a", "b": "path_b"}[request.path_params["side"]]].iloc[
-        whole(request.path_params["number"], len(bench.collection.pairs))]), 160))
+    def original(request: Any) -> Any:
+        "A slice as it was scanned."
+        row = bench.collection.table.iloc[whole(request.path_params["row"], len(bench.collection))]
+        return png_response(shrink(read_slice(row["path"], row["sha256"]), 1024))
+
+    def pair(request: Any) -> Any:
+        "One of two copies; of those that are no slices of the collection only what lies beside one."
+        path = bench.collection.pairs[{"a": "path_a", "b": "path_b"}[request.path_params["side"]]].iloc[whole(request.path_params["number"], len(bench.collection.pairs))]
+        contents = dict(zip(bench.collection.table["path"], bench.collection.table["sha256"]))
+        if path not in contents and not any(Path(known).parent == Path(path).parent for known in contents): raise LookupError(path)
+        return png_response(shrink(read_slice(path, contents.get(path)), 160))
     return [Route("/page/map.json", guarded(lambda request: JSONResponse(map_content(bench), headers={"cache-control": "no-store"}))),
             Route("/page/slice/{row}.png", guarded(slice_)), Route("/page/original/{row}.png", guarded(original)), Route("/page/pair/{number}/{side}.png", guarded(pair))]
 
@@ -513,7 +525,7 @@ def suspects_html(bench: Workbench) -> str:
     "Labels that the other slices contradict, as the run listed them."
     file = bench.run / "tables" / "label_suspects.csv"
     if bench.data or not file.exists(): return "<p>No list of suspicious labels was made for these slices.</p>"
-    suspects = pd.read_csv(run_table(bench.run, "label_suspects"))
+    suspects = read_csv(run_table(bench.run, "label_suspects"), ["path", "suspect", "given", "suggested"])
     suspects, rows = suspects[suspects["suspect"].astype(bool)], {path: row for row, path in enumerate(bench.collection.table["path"])}
     open_ones = [row for row in suspects.itertuples() if row.path in rows and bench.collection.table["label"].iloc[rows[row.path]] >= 0]  # hidden labels stay hidden
     shown = "".join(f'<div class="bc-pair"><img src="page/slice/{rows[row.path]}.png?v={bench.version}" loading="lazy" alt=""><br>{html.escape(Path(row.path).name)}: labelled {html.escape(plain(row.given))}, '
@@ -568,6 +580,11 @@ def next_row(bench: Workbench, by: str) -> int | None:
     return row
 
 
+def visitor_name(by: str) -> str:
+    "Who somebody says to be, as a table of labels may hold it: short, in one line, and no formula."
+    return "".join(letter for letter in str(by) if letter.isprintable())[:60].strip().lstrip("=+-@")
+
+
 def answer_slice(
     bench: Workbench,
     row: str,  # as the browser says it, the slice on its screen
@@ -575,7 +592,8 @@ def answer_slice(
     label: str | None,  # None: cannot tell
 ) -> None:
     "Save an answer; one about a slice that may not be labelled is dropped."
-    if not row.isdecimal() or int(row) >= len(bench.collection) or not by.strip(): return
+    by = visitor_name(by)
+    if not row.isdecimal() or len(row) > 9 or int(row) >= len(bench.collection) or not by: return
     number = int(row)
     slice_ = bench.collection.table.iloc[number]
     if slice_["split"] == "test": return
@@ -585,6 +603,7 @@ def answer_slice(
 
 def undo(bench: Workbench, by: str) -> int | None:  # the row whose label is gone
     "Take back a person's last answer and show its slice again."
+    by = visitor_name(by)
     gone = take_back(bench.label_file, by, bench.predictor.classes_)
     found = np.flatnonzero(bench.collection.table["sha256"] == gone["sha256"]) if gone is not None else []
     if not len(found): return None

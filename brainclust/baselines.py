@@ -402,7 +402,7 @@ def load_trained(
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder} holds no model.safetensors: give the directory of a finished run.")
     columns = ["sha256", "split", "label"]
-    trained = load_table(folder / "scans.parquet", "run it again")[columns].replace({"split": {"validation": "train"}})  # its labels were known too
+    trained = load_table(folder / "scans.parquet", "run it again", columns).replace({"split": {"validation": "train"}})  # its labels were known too
     if not trained.equals(scans[columns].reset_index(drop=True)):
         raise ValueError(f"{folder} was trained on other slices, another split or other labels: give the same data, label_fraction and seed.")
     network, _, description = load_model(folder)

@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from .cleaning import group_keys, prepare_scans
-from .config import file_digest, is_sealed, load_arrays, load_table, save_tensors
+from .config import file_digest, load_arrays, load_table, read_csv, save_tensors
 from .plots import tsne_frames
 from .prediction import Predictor
 from .preprocessing import build_slice_cache
@@ -25,7 +25,8 @@ from .report import run_table
 
 # %% auto #0
 __all__ = ['PLACES', 'MAP_SLICES', 'PLAIN', 'slices_of_run', 'slices_of_folder', 'judge', 'content_key', 'map_slices',
-           'Collection', 'open_collection', 'describe', 'plain', 'cluster_names', 'typical_slices', 'cluster_card']
+           'read_judged', 'Collection', 'open_collection', 'describe', 'plain', 'cluster_names', 'typical_slices',
+           'cluster_card']
 
 # %% ../nbs/31_collection.ipynb #cl310005
 PLACES = ["path", "sha256", "split", "label", "group", "source", "plane", "patient", "frame"]  # columns that a collection takes from a scan table
@@ -36,12 +37,15 @@ def slices_of_run(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # rows as in PLACES, whose label is -1 where the run did not know it; pairs of copies: path_a, path_b, kind, orientation
     "The slices of a run; raises one sentence if files are no longer there."
     scans = load_table(run / "scans.parquet", "run it again")
+    if not {"path", "sha256", "split", "label", "true_label", "plane"} <= set(scans) or any(scans[name].dtype.kind != "i" for name in ("label", "true_label")) \
+            or any(not isinstance(value, str) for name in ("path", "sha256", "split") for value in scans[name]):
+        raise ValueError(f"{run / 'scans.parquet'} is no scan table: run it again.")
     missing = [path for path in scans["path"] if not Path(path).exists()]
     if missing: raise ValueError(f"{len(missing)} of the {len(scans)} slices of {run} are no longer there, {missing[0]} for one: bring them back, or name another folder of scans.")
     scans["label"] = scans["true_label"].where(scans["split"] == "test", scans["label"])
     if "estimated_plane" in scans: scans["plane"] = scans["plane"].where(scans["plane"] != "", scans["estimated_plane"])
     found = (run / "tables" / "pairs.csv").exists()
-    return scans.reindex(columns=PLACES), pd.read_csv(run_table(run, "pairs")) if found else pd.DataFrame(columns=["path_a", "path_b", "kind", "orientation"])
+    return scans.reindex(columns=PLACES), read_csv(run_table(run, "pairs"), ["path_a", "path_b", "kind", "orientation"], dtype=str, keep_default_na=False) if found else pd.DataFrame(columns=["path_a", "path_b", "kind", "orientation"])
 
 
 def slices_of_folder(
@@ -99,6 +103,19 @@ def map_slices(
     return places
 
 # %% ../nbs/31_collection.ipynb #cl310011
+def read_judged(
+    file: Path,
+    slices: int, classes: int, clusters: int,  # that it must be about
+) -> dict[str, np.ndarray] | None:  # as `judge`, with places; None: damaged, or about something else
+    "What was found out earlier."
+    try: outputs = load_arrays(file)
+    except ValueError: return None
+    shapes = {"embeddings": 2, "probabilities": classes, "sets": classes, "responsibilities": clusters, "ood_score": None, "places": 2}
+    whole = set(outputs) == set(shapes) and all(outputs[name].shape == ((slices,) if width is None else (slices, outputs[name].shape[-1] if name == "embeddings" else width))
+                                                for name, width in shapes.items())
+    return outputs if whole else None
+
+
 @dataclass(frozen=True)
 class Collection:
     "Slices, and what a run says of them; row i of everything is slice i."
@@ -121,12 +138,14 @@ def open_collection(
     "Read, prepare, judge and place slices, or find them as they were left; raises one sentence if there are none."
     scans, pairs = slices_of_folder(predictor, data, kept / "scans", workers or None) if data else slices_of_run(run or predictor.folder)
     scans = scans.reset_index(drop=True)
+    if not scans["label"].between(-1, len(predictor.classes_) - 1).all(): raise ValueError(f"{run or predictor.folder} holds labels of other classes than its model.")
     images = build_slice_cache(scans, kept / "slices", **predictor.settings, workers=workers)
     file = kept / f"judged-{content_key(predictor, scans['sha256'])}.safetensors"
-    if not is_sealed(file):
+    outputs = read_judged(file, len(scans), len(predictor.classes_), len(predictor.mixture.weights))
+    if outputs is None:
         outputs = judge(predictor, images)
-        save_tensors(file, {**outputs, "places": map_slices(outputs["embeddings"])})
-    outputs = load_arrays(file)
+        outputs["places"] = map_slices(outputs["embeddings"])
+        save_tensors(file, outputs)
     places = outputs.pop("places")
     return Collection(pd.concat([scans.fillna({"plane": "", "source": "", "patient": "", "frame": -1}), describe(predictor, outputs)], axis=1).assign(x=places[:, 0], y=places[:, 1]),
                       images, outputs, pairs)

@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['CLASSES', 'CHOICES', 'RANGES', 'TAUGHT', 'PRESETS', 'SEAL', 'UNSEALED', 'Config', 'validate', 'plain_data',
-           'read_yaml', 'regular_file', 'read_json', 'fit_generations', 'make_config', 'new_names', 'derived_seed',
-           'choose_device', 'bfloat16_speedup', 'choose_precision', 'versions', 'whole_file', 'explained', 'beside',
-           'publish_folder', 'remove_stale_builds', 'whole_folder', 'sealed_digest', 'sealed_file', 'is_sealed',
-           'check_seal', 'save_json', 'load_json', 'save_table', 'load_table', 'save_tensors', 'load_tensors',
-           'load_arrays', 'file_digest', 'folder_digest', 'lock_handle', 'held_by_another', 'hold_folder',
+           'read_yaml', 'regular_file', 'read_json', 'has_form', 'require_form', 'is_number', 'read_csv',
+           'check_parquet', 'fit_generations', 'make_config', 'new_names', 'derived_seed', 'choose_device',
+           'bfloat16_speedup', 'choose_precision', 'versions', 'whole_file', 'explained', 'beside', 'publish_folder',
+           'remove_stale_builds', 'whole_folder', 'sealed_digest', 'sealed_file', 'is_sealed', 'check_seal',
+           'save_json', 'load_json', 'save_table', 'load_table', 'save_tensors', 'load_tensors', 'load_arrays',
+           'read_tensors', 'file_digest', 'folder_digest', 'lock_handle', 'held_by_another', 'hold_folder',
            'release_folder', 'check_not_held', 'remove_leftovers', 'default_cache_folder', 'code_digest', 'remember',
            'Stopwatch', 'peak_memory']
 
 # %% ../nbs/00_config.ipynb #000002
 import atexit
+import csv
 import errno
 import json
 import mmap
@@ -29,7 +31,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
@@ -257,6 +259,71 @@ def read_json(
     except (ValueError, RecursionError): content = None
     if not isinstance(content, dict): raise ValueError(f"{path} is damaged: it holds no JSON mapping.")
     return content
+
+# %% ../nbs/00_config.ipynb #new8c4606
+def has_form(
+    content: Any,  # plain data
+    form: Any,  # a type or several; a mapping of the forms of names that must be there; a list of the one form of all items; or a test
+) -> bool:
+    "Whether data from outside are made as a function expects them."
+    if isinstance(form, dict): return isinstance(content, dict) and all(name in content and has_form(content[name], of) for name, of in form.items())
+    if isinstance(form, list): return isinstance(content, list) and all(has_form(item, form[0]) for item in content)
+    if isinstance(form, (type, tuple)): return isinstance(content, form) and not (isinstance(content, bool) and form in (int, float, (int, float)))
+    return bool(form(content))
+
+
+def require_form(
+    content: dict[str, Any],
+    form: dict[str, Any],  # as `has_form` takes it
+    file: Path,  # that holds the content
+) -> None:
+    "Raise `ValueError` in one sentence that names the first part which is missing or wrong."
+    for name, of in form.items():
+        if not has_form(content, {name: of}): raise ValueError(f"{file} is damaged: {name} is missing or wrong.")
+
+
+def is_number(value: Any) -> bool:
+    "Whether it is a finite number."
+    return has_form(value, (int, float)) and abs(value) < float("inf")
+
+
+def read_csv(
+    path: str | Path,
+    columns: Sequence[str] = (),  # that must be there
+    most: int = 2**28,  # bytes
+    **options: Any,  # of pandas
+) -> "pd.DataFrame":
+    "A table of comma-separated values; `ValueError` in one sentence if it is none, of absurd size, or lacks a column, `OSError` if there is no file."
+    import pandas as pd
+    path = regular_file(path, most)
+    try:
+        with path.open(encoding="utf-8", newline="") as file: width = len(next(csv.reader(file.read(2**20).splitlines(keepends=True)), []))
+        if width > 1000: raise ValueError(f"{width:,} columns")  # each would cost a millisecond
+        table = pd.read_csv(path, **options)
+    except (ValueError, TypeError, csv.Error) as error: raise ValueError(f"{path} is damaged or no table ({' '.join(str(error).split())[:100]}).") from None
+    missing = [name for name in columns if name not in table]
+    if missing: raise ValueError(f"{path} lacks the column {missing[0]}.")
+    return table
+
+
+def check_parquet(
+    path: Path,
+    most: int = 2**31,  # bytes in memory
+) -> None:
+    "Raise `ValueError` for a table whose few bytes would fill the memory: long runs of one value are stored once."
+    import pyarrow as arrow, pyarrow.compute as compute, pyarrow.parquet as parquet
+    file = parquet.ParquetFile(path)
+    rows, fields_ = file.metadata.num_rows, list(file.schema_arrow)
+    if any(arrow.types.is_nested(field.type) for field in fields_): raise ValueError("nested columns")
+    if 8 * rows * len(fields_) > most: raise ValueError(f"{rows:,} rows of {len(fields_):,} columns")
+    kind = lambda field: field.type.value_type if arrow.types.is_dictionary(field.type) else field.type
+    words = [field.name for field in fields_ if arrow.types.is_string(kind(field)) or arrow.types.is_large_string(kind(field)) or arrow.types.is_binary(kind(field))]
+    if not words or not rows: return
+    size = 0
+    for chunk in (chunk for column in parquet.read_table(path, columns=words, read_dictionary=words).columns for chunk in column.chunks):
+        lengths = compute.binary_length(getattr(chunk, "dictionary", chunk))
+        size += compute.sum(lengths.take(chunk.indices) if hasattr(chunk, "dictionary") else lengths).as_py() or 0
+    if size > most: raise ValueError(f"{size:,} bytes of text")
 
 # %% ../nbs/00_config.ipynb #000013
 TAUGHT: dict[str, Any] = {  # what `demo` and `best` have in common: labels name the components, which then teach the head
@@ -558,6 +625,7 @@ def is_sealed(
     path: str | Path,
 ) -> bool:
     "Whether a file is there and exactly as it was written."
+    if not Path(path).is_file(): return False  # a pipe would never end
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             start, digest = sealed_digest(content)
@@ -568,9 +636,11 @@ def is_sealed(
 def check_seal(
     path: str | Path,
     remedy: str = "bring back a copy, or make it again",  # what to do
+    most: int = 2**40,  # bytes
 ) -> None:
-    "Raise `ValueError` with one sentence unless a file is there and exactly as it was written."
+    "Raise `ValueError` with one sentence unless a file is there, of bounded size, and exactly as it was written."
     if not Path(path).exists(): raise ValueError(f"{path} is missing: {remedy}.")
+    regular_file(path, most)
     if not is_sealed(path): raise ValueError(f"{path} is damaged, or was written by another version: {remedy}.")
 
 # %% ../nbs/00_config.ipynb #se8c8ac8
@@ -584,8 +654,8 @@ def load_json(
     remedy: str = "bring back a copy, or make it again",  # as in `check_seal`
 ) -> dict[str, Any]:
     "Read what `save_json` wrote; `ValueError` if it is missing or damaged."
-    check_seal(path, remedy)
-    return {name: value for name, value in json.loads(Path(path).read_text()).items() if name != "seal"}
+    check_seal(path, remedy, 2**24)
+    return {name: value for name, value in read_json(path).items() if name != "seal"}
 
 
 def save_table(path: str | Path, table: "pd.DataFrame") -> None:
@@ -599,11 +669,15 @@ def load_table(
     path: str | Path,
     remedy: str = "bring back a copy, or make it again",  # as in `check_seal`
     columns: list[str] | None = None,  # None: all
+    most: int = 2**31,  # bytes in memory
 ) -> "pd.DataFrame":
-    "Read what `save_table` wrote; `ValueError` if it is missing or damaged."
-    import pandas as pd
+    "Read what `save_table` wrote; `ValueError` in one sentence if it is missing or damaged, lacks a column, or would fill the memory."
+    import pandas as pd, pyarrow
     check_seal(path, remedy)
-    return pd.read_parquet(path, columns=columns)
+    try:
+        check_parquet(path, most)
+        return pd.read_parquet(path, columns=columns)
+    except (ValueError, TypeError, pyarrow.ArrowException) as error: raise ValueError(f"{path} is no table of a run ({' '.join(str(error).split())[:100]}): {remedy}.") from None
 
 
 def save_tensors(
@@ -622,21 +696,40 @@ def save_tensors(
 def load_tensors(
     path: str | Path,
     remedy: str = "bring back a copy, or make it again",  # as in `check_seal`
+    most: int = 2**40,  # bytes
 ) -> "dict[str, torch.Tensor]":
     "Read what `save_tensors` wrote; `ValueError` if it is missing or damaged."
     from safetensors.torch import load_file
-    check_seal(path, remedy)
-    return load_file(path)
+    return _load_numbers(load_file, path, remedy, most)
 
 
 def load_arrays(
     path: str | Path,
     remedy: str = "bring back a copy, or make it again",  # as in `check_seal`
+    most: int = 2**40,  # bytes
 ) -> dict[str, np.ndarray]:
     "As `load_tensors`, in NumPy's arrays."
     from safetensors.numpy import load_file
-    check_seal(path, remedy)
-    return load_file(path)
+    return _load_numbers(load_file, path, remedy, most)
+
+
+def read_tensors(
+    path: str | Path,
+    most: int = 2**30,  # bytes
+) -> "dict[str, torch.Tensor]":
+    "As `load_tensors`, from a file that has no seal, such as weights that came with the package."
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    try: return load_file(regular_file(path, most))
+    except (SafetensorError, KeyError, TypeError) as error: raise ValueError(f"{path} holds no tensors ({' '.join(str(error).split())[:100]}).") from None
+
+
+def _load_numbers(load: Callable[[Path], dict], path: str | Path, remedy: str, most: int) -> dict[str, Any]:
+    "Let safetensors read a file; `ValueError` in one sentence if it cannot."
+    from safetensors import SafetensorError
+    check_seal(path, remedy, most)
+    try: return load(Path(path))
+    except (SafetensorError, KeyError, TypeError) as error: raise ValueError(f"{path} holds no tensors ({' '.join(str(error).split())[:100]}): {remedy}.") from None
 
 
 def file_digest(path: str | Path) -> str:
@@ -762,7 +855,7 @@ def remember(
     "Return the table of a measurement, measured at most once."
     stem = f"{name}-{sha256(json.dumps(inputs).encode()).hexdigest()[:32]}"
     path = Path(cache_folder) / "measured" / f"{stem}-{code_digest()}.parquet"
-    if is_sealed(path): return load_table(path)
+    if is_sealed(path): return load_table(path, most=2**63)
     table = measure()
     try:
         save_table(path, table)

@@ -544,13 +544,16 @@ def read_file(
 # %% ../nbs/01_data.ipynb #010063
 def read_slice(
     path: str | Path,  # an image file
+    expected: str | None = None,  # SHA-256 of its content, where only that may be shown; None: any
 ) -> np.ndarray:  # (H, W) uint8
     "Pixels of one slice as 8-bit grey; raises `UnreadableSlice` or `FileNotFoundError` naming the file."
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no slice {path}; read the folder again if files were moved.")
     try:
-        return decode_slice(read_file(path), file_suffix(path)).pixels
+        data = read_file(path)
+        if expected is not None and hashlib.sha256(data).hexdigest() != expected: raise UnreadableSlice("another file: its content is no longer that of the slice")
+        return decode_slice(data, file_suffix(path)).pixels
     except UnreadableSlice as error:
         raise UnreadableSlice(f"{path}: {error}") from error
 

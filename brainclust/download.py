@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COLLECTIONS', 'FIGSHARE', 'RECORD', 'Collection', 'find_collection', 'describe_collection', 'place_in_layout',
-           'unsafe_reason', 'safe_members', 'unpack_archive', 'file_md5', 'receive_rest', 'network_reason', 'is_final',
-           'download_file', 'figshare_article', 'download_from_figshare', 'download_from_kaggle', 'arrange_archives',
-           'arrange_tree', 'collection_record', 'write_record', 'check_target', 'by_hand', 'fetch_collection',
-           'fetch_command']
+           'unsafe_reason', 'safe_members', 'check_directory', 'unpack_archive', 'file_md5', 'receive_rest',
+           'network_reason', 'is_final', 'download_file', 'figshare_article', 'download_from_figshare',
+           'download_from_kaggle', 'arrange_archives', 'arrange_tree', 'collection_record', 'write_record',
+           'check_target', 'by_hand', 'fetch_collection', 'fetch_command']
 
 # %% ../nbs/21_download.ipynb #210002
 import argparse
@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import sys
 import time
 import zipfile
@@ -33,7 +34,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from .config import folder_digest, whole_file, whole_folder
+from .config import folder_digest, read_json, whole_file, whole_folder
 
 # %% ../nbs/21_download.ipynb #210005
 @dataclass(frozen=True)
@@ -102,12 +103,17 @@ def unsafe_reason(
 ) -> str:  # "" for a member that may be unpacked
     "Why a member of an archive must not be unpacked."
     name, path = member.filename, PurePosixPath(member.filename)
+    if not path.parts and not name.endswith("/"): return "has no name"
     if path.is_absolute() or ".." in path.parts or "\\" in name or re.match("[A-Za-z]:", name):
         return "would lie outside the folder"
+    if re.search(r'[\x00-\x1f\x7f<>:"|?*]|[. ](/|$)', name) or any(len(part.encode()) > 200 for part in path.parts) or len(name.encode()) > 1000:
+        return "has a name that not every system can store"
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if member.flag_bits & 1:
         return "is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is packed in a way that is not read here"
     if member.file_size > max(1_000_000, maximum_ratio * member.compress_size):
         return f"would unpack to more than {maximum_ratio:g} times its size"
     return ""
@@ -131,6 +137,15 @@ def safe_members(
     return [member for member in members if not member.is_dir()]
 
 # %% ../nbs/21_download.ipynb #210015
+def check_directory(
+    archive: Path,  # a zip file
+    maximum_files: int,
+) -> None:
+    "Raise `ValueError` for an archive whose list of members alone would fill the memory."
+    with open(archive, "rb") as file: end = zipfile._EndRecData(file)
+    if end and end[zipfile._ECD_SIZE] > 400 * maximum_files:  # bytes; an entry takes 46 and twice its name
+        raise ValueError(f"{archive} holds more files than the bound of {maximum_files:,}; nothing was unpacked.")
+
 def unpack_archive(
     archive: Path,  # a zip file
     folder: Path,  # an existing folder; remove it if this raises
@@ -141,16 +156,19 @@ def unpack_archive(
 ) -> list[str]:  # the members left out
     "Unpack a zip archive; raises one sentence when it is unsafe, damaged or no zip archive."
     try:
+        check_directory(archive, maximum_files)
         with zipfile.ZipFile(archive) as opened:
             members = safe_members(opened, maximum_bytes, maximum_files, maximum_ratio)
             placed = [(member, place(member.filename)) for member in members]
             for member, target in tqdm([p for p in placed if p[1]], f"unpacking {archive.name}", unit="file", delay=1):
                 (folder / target).parent.mkdir(parents=True, exist_ok=True)
+                if not (folder / target).parent.resolve().is_relative_to(folder.resolve()):  # a link that lay there before
+                    raise ValueError(f"{folder / target} would lie outside {folder}: a link leads there; nothing more was unpacked.")
                 with opened.open(member) as source, open(folder / target, "xb") as copy:
                     shutil.copyfileobj(source, copy)
-    except FileExistsError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(f"{archive} holds two files that both become {Path(error.filename).name}; nothing was kept.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, struct.error) as error:
         raise ValueError(f"{archive} is damaged or no zip archive ({error}); download it again.") from error
     return [member.filename for member, target in placed if not target]
 
@@ -287,13 +305,18 @@ def arrange_archives(
     archives: Sequence[Path],  # zip files
     folder: Path,  # an existing folder
     layout: Sequence[tuple[str, str]],  # as in a `Collection`
+    maximum_bytes: int = 8_000_000_000,  # of all together
+    maximum_files: int = 50_000,
 ) -> list[str]:  # what was left out
-    "Unpack archives into a folder as the layout says."
+    "Unpack archives, and those inside them, into a folder as the layout says."
     left_out, inner = [], folder / ".archives"
-    for archive in archives:
-        left_out += unpack_archive(archive, folder, partial(place_in_layout, layout=(*layout, (r"(?:.*/)?([^/]+\.zip)", r".archives/\1"))))
-    for archive in sorted(inner.glob("*.zip")):
-        left_out += unpack_archive(archive, folder, partial(place_in_layout, layout=layout))
+
+    def unpack(archive: Path, layout: Sequence[tuple[str, str]]) -> None:
+        "Unpack one; the bounds hold for all together."
+        held = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        left_out.extend(unpack_archive(archive, folder, partial(place_in_layout, layout=layout), maximum_bytes - sum(held), maximum_files - len(held)))
+    for archive in archives: unpack(archive, (*layout, (r"(?:.*/)?([^/]+\.zip)", r".archives/\1")))
+    for archive in sorted(inner.glob("*.zip")): unpack(archive, layout)
     shutil.rmtree(inner, ignore_errors=True)
     return left_out
 
@@ -312,6 +335,7 @@ def arrange_tree(
         if target is None:
             left_out.append(name)
             continue
+        if (folder / target).exists(): raise ValueError(f"{source} holds two files that both become {target}; nothing was kept.")
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / target)
     return left_out
@@ -324,7 +348,7 @@ def collection_record(
 ) -> dict[str, Any] | None:  # terms, origin and contents of the collection; None for a folder of another origin
     "What `fetch_collection` recorded about a folder."
     path = Path(folder) / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 # %% ../nbs/21_download.ipynb #210041
 def write_record(
@@ -355,7 +379,7 @@ def check_target(
     "Whether a folder holds this collection; raises one sentence when it holds anything else."
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())): return False
     record = collection_record(folder) if folder.is_dir() else None
-    if record and record["name"] == name:
+    if record and record.get("name") == name:
         if record.get("digest") == folder_digest(folder, RECORD): return True
         raise ValueError(f"{folder} is not as the collection '{name}' was fetched, files are changed, missing or new: remove the folder and fetch it again.")
     raise ValueError(f"{folder} exists and does not hold the collection '{name}'; choose another folder.")

@@ -9,6 +9,7 @@ __all__ = ['ENCODERS', 'normalised', 'ResNetEncoder', 'has_fast_bfloat16', 'in_f
 
 # %% ../nbs/07_encoders.ipynb #070002
 from functools import cache
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -306,12 +307,17 @@ def load_imagenet_weights(
     "Load torchvision's ImageNet weights, the first layer summed over its channels; `ConnectionError` without network."
     from torchvision.models import ResNet18_Weights
     weights = ResNet18_Weights.IMAGENET1K_V1
+    damaged = ValueError(f"{torch.hub.get_dir()}/checkpoints/{weights.url.split('/')[-1]} holds no weights of this network: remove it, and it will be downloaded again.")
     try:
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error: raise damaged from error
     except (URLError, OSError) as error:
         raise ConnectionError(
             f"The ImageNet weights could not be downloaded ({error}). Use init='random' or init='autoencoder', or put "
             f"{weights.url} into {torch.hub.get_dir()}/checkpoints by hand.") from error
+    if not isinstance(state, dict) or getattr(state.get("conv1.weight"), "shape", None) != (64, 3, 7, 7): raise damaged
     state["conv1.weight"] = state["conv1.weight"].sum(dim=1, keepdim=True)
-    encoder.resnet.load_state_dict({name: value for name, value in state.items() if not name.startswith("fc.")})
+    body = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    if {name: getattr(value, "shape", None) for name, value in body.items()} != {name: value.shape for name, value in encoder.resnet.state_dict().items()}: raise damaged
+    encoder.resnet.load_state_dict(body)
     return encoder

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .clustering import Mixture
-from .config import file_digest, whole_file
+from .config import file_digest, has_form, regular_file, validate, whole_file
 from .phantom import make_phantoms
 from .prediction import Predictor
 from .preprocessing import preprocess_slice
@@ -203,11 +203,17 @@ def load_exported(
     "Open an exported run; `ValueError` in one sentence if the file is none."
     onnxruntime, file = import_extra("onnxruntime"), Path(file).expanduser()
     if not file.is_file(): raise ValueError(f"There is no file {file}: write it with `brainclust-export`.")
-    try: session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    content = regular_file(file, 2**30).read_bytes()
+    if b"location" in content: raise ValueError(f"{file} refers to other files: write it anew with `brainclust-export`.")  # the word that ONNX has for it
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        description = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
     except Exception as error: raise ValueError(f"{file} cannot be read as an ONNX file: write it anew with `brainclust-export`.") from error
-    description = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
-    if description.get("format") != EXPORT_FORMAT:
-        raise ValueError(f"{file} has format {description.get('format', 'of another program')}, this version reads {EXPORT_FORMAT}: write it anew with `brainclust-export`.")
+    if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
+        raise ValueError(f"{file} has not the format that this version reads, {EXPORT_FORMAT}: write it anew with `brainclust-export`.")
+    if not has_form(description, {"classes": [str], "image_size": int, "preparation": dict}): raise ValueError(f"{file} is damaged: write it anew with `brainclust-export`.")
+    try: validate({**description["preparation"], "classes": description["classes"], "image_size": description["image_size"]})
+    except ValueError as error: raise ValueError(f"{file} is damaged: {str(error)[:300]}") from None
     return ExportedRun(session, description)
 
 # %% ../nbs/30_export.ipynb #ex300024

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .config import (choose_device, choose_precision, default_cache_folder, file_digest, is_sealed, load_arrays, load_json, save_json, save_tensors,
+from .config import (has_form, is_number, require_form, choose_device, choose_precision, default_cache_folder, file_digest, is_sealed, load_arrays, load_json, save_json, save_tensors,
                                whole_file)
 from .data import inspect_file, list_scan_files, note_sentences, quiet_libraries, refusal
 from .encoders import ClusteringNetwork
@@ -37,8 +37,9 @@ if TYPE_CHECKING: from lightning_fabric import Fabric
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'HEALTHY', 'PART', 'described_blocks',
            'activation_statistics', 'look_at_slices', 'describe_statistics', 'divide_statistics', 'neighbour_distance',
-           'strangeness', 'strangeness_limit', 'save_reference', 'Predictor', 'brain_and_tumour', 'list_inputs',
-           'write_maps', 'predict_part', 'predict_files', 'patient_opinions', 'predict_command']
+           'strangeness', 'strangeness_limit', 'save_reference', 'read_record', 'read_reference', 'Predictor',
+           'brain_and_tumour', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_opinions',
+           'predict_command']
 
 # %% ../nbs/16_prediction.ipynb #pr160005
 def described_blocks(
@@ -97,7 +98,7 @@ TYPICAL = .99  # share of the training slices that are within the limit
 
 def describe_statistics(
     statistics: np.ndarray,  # (n, F), of training slices
-) -> dict[str, np.ndarray]:  # float32: centre (F,), scale (F,), directions (d, F) of unit length, spread (d,), rest (): root mean square of what the directions leave
+) -> dict[str, np.ndarray]:  # float32: centre (F,), scale (F,), directions (d, F) of unit length, spread (d,), rest (1,): root mean square of what the directions leave
     "The principal components of standardised statistics."
     x = statistics.astype(np.float64)
     centre, scale = x.mean(axis=0), x.std(axis=0)
@@ -187,6 +188,37 @@ def save_reference(
     save_json(folder / "prediction.json", record)
     return record
 
+# %% ../nbs/16_prediction.ipynb #newca9dd8
+def read_record(
+    file: Path,  # prediction.json
+    classes: int,  # of the model
+) -> dict[str, Any]:
+    "What `save_reference` wrote down; `ValueError` in one sentence for anything else."
+    record = load_json(file, "train again")
+    if record.get("format") != PREDICTION_FORMAT:
+        raise ValueError(f"{file} has format {str(record.get('format'))[:20]}, this version reads {PREDICTION_FORMAT}: train again.")
+    positive = lambda value: value is None or is_number(value) and value > 0
+    form = {"temperature": positive, "limit": positive, "coverage": lambda value: is_number(value) and 0 <= value <= 1, "slices": int,
+            "thresholds": lambda value: value is None or has_form(value, [is_number]) and len(value) == classes}
+    require_form(record, form, file)
+    return record
+
+
+def read_reference(
+    file: Path,  # prediction.safetensors
+    network: nn.Module,  # of the model
+    image_size: int,  # that it takes
+) -> dict[str, np.ndarray]:
+    "The training slices as `save_reference` described them; `ValueError` in one sentence if they are not those of this network."
+    reference = load_arrays(file, "train again", 2**30)
+    with torch.no_grad(), activation_statistics(network.encoder) as noted: embedding = network(torch.zeros(1, 1, image_size, image_size))[0]
+    n, d, features = len(np.atleast_1d(reference.get("rows", 0))), len(np.atleast_1d(reference.get("spread", 0))), sum(part.shape[1] for part in noted)
+    shapes = {"centre": (features,), "scale": (features,), "directions": (d, features), "spread": (d,), "rest": (1,), "points": (n, d), "rows": (n,), "embeddings": (n, embedding.shape[1])}
+    if {name: value.shape for name, value in reference.items()} != shapes or not n or not d: raise ValueError(f"{file} describes the slices of another network.")
+    if any(value.dtype.kind != ("i" if name == "rows" else "f") or np.isnan(value).any() for name, value in reference.items()) or (reference["rows"] < 0).any():
+        raise ValueError(f"{file} is damaged: it holds other than numbers.")
+    return reference
+
 # %% ../nbs/16_prediction.ipynb #pr160016
 class Predictor:
     "A finished run, asked about slices."
@@ -201,9 +233,8 @@ class Predictor:
         for name in ("model.json", "prediction.json"):
             if not (self.folder / name).exists(): raise ValueError(f"{self.folder} holds no {name}: give the directory of a run that has ended; one of an earlier version must be trained again.")
         network, self.mixture, self.description = load_model(self.folder)
-        self.record, self.reference = load_json(self.folder / "prediction.json", "train again"), load_arrays(self.folder / "prediction.safetensors", "train again")
-        if self.record["format"] != PREDICTION_FORMAT:
-            raise ValueError(f"{self.folder / 'prediction.json'} has format {self.record['format']}, this version reads {PREDICTION_FORMAT}: train again.")
+        self.record = read_record(self.folder / "prediction.json", len(self.description["classes"]))
+        self.reference = read_reference(self.folder / "prediction.safetensors", network, self.description["image_size"])
         chosen = choose_device(device)
         self.fabric = make_fabric(chosen, choose_precision(chosen, precision))
         self.network = self.fabric.setup_module(network)

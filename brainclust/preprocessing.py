@@ -184,7 +184,7 @@ def open_slice_cache(
     "Open a finished cache if it is whole."
     try:
         recorded = json.loads((folder / "settings.json").read_text())
-        images = np.load(folder / "images.npy", mmap_mode="r")
+        images = np.lib.format.open_memmap(folder / "images.npy", "r")  # only this format, and no pickles
     except (OSError, ValueError, EOFError): return None
     whole = images.shape == (count, 1, image_size, image_size) and images.dtype == np.uint8
     return images if whole and checksum_of(images) == recorded.get("checksum") else None

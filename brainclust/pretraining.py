@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from .baselines import LogitsOnly, Recipe, train_supervised
-from .config import CLASSES, whole_file
+from .config import CLASSES, read_tensors, whole_file
 from .encoders import ClusteringNetwork, load_imagenet_weights
 from .phantom import (PLANE_AXES, PLANES, Anatomy, Atlas, Tumour, draw_contrast, draw_patient, draw_tumour, load_atlas,
                                 paint_patient, slice_points, to_atlas, to_patient)
@@ -216,9 +216,9 @@ def load_phantom_weights(
     file: Path | None = None,  # None: the weights that the package brings
 ) -> ClusteringNetwork:  # the same network
     "Begin with weights learnt from drawn heads; `ValueError` when they belong to another encoder."
-    weights = load_file(file or phantom_weights_file())
+    weights = read_tensors(file or phantom_weights_file())
     rows = [CLASSES.index(name) for name in class_names if name in CLASSES]
-    for name in ("head.weight", "head.bias"):
+    for name in {"head.weight", "head.bias"} & set(weights):
         if len(rows) == len(class_names): weights[name] = weights[name][rows]
         else: del weights[name]
     own = {name: value.shape for name, value in network.state_dict().items()}

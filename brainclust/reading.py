@@ -193,7 +193,7 @@ def similar_slices(
     for row in rows:
         label = scans["label"].iloc[row]
         words = plain(class_names[label]) if label >= 0 else "no label"
-        try: picture = f'<img src="{picture_source(shrink(read_slice(scans["path"].iloc[row]), 128))}" alt="a training slice">'
+        try: picture = f'<img src="{picture_source(shrink(read_slice(scans["path"].iloc[row], scans["sha256"].iloc[row]), 128))}" alt="a training slice">'
         except (UnreadableSlice, FileNotFoundError): picture = '<span class="bc-gone">no longer there</span>'
         shown.append(f"<figure>{picture}<figcaption>{html.escape(words)}</figcaption></figure>")
     return f'<div class="bc-strip">{"".join(shown)}</div>'

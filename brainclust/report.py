@@ -7,8 +7,8 @@ __all__ = ['UNIMPORTANT', 'SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METH
            'check_resume', 'Run', 'without_nan', 'add_table', 'list_artefact', 'add_figure', 'finish', 'written_files',
            'run_table', 'describe_data', 'check_same_data', 'prediction_table', 'score_method', 'compare_methods',
            'best_matching', 'summarise', 'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods', 'notebook_path',
-           'last_lines', 'tidy_outputs', 'check_names', 'free_folder', 'until_interrupted', 'tidy_file', 'run_report',
-           'parse_parameters', 'report_command']
+           'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder', 'until_interrupted', 'tidy_file',
+           'run_report', 'parse_parameters', 'report_command']
 
 # %% ../nbs/18_report.ipynb #180002
 import argparse
@@ -31,12 +31,11 @@ import nbformat
 import numpy as np
 import pandas as pd
 import psutil
-import yaml
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
-from .config import (Config, check_not_held, explained, file_digest, hold_folder, load_json, load_table, make_config, peak_memory, release_folder,
-                               remove_leftovers, save_json, save_table, versions, whole_file)
+from .config import (Config, check_not_held, explained, file_digest, hold_folder, load_json, load_table, make_config, peak_memory, plain_data, read_yaml, regular_file,
+                               release_folder, remove_leftovers, require_form, save_json, save_table, versions, whole_file)
 from .metrics import (accuracy_interval, calibration_error, class_table, contingency,
                                 difference_interval)
 from .plots import save_figure
@@ -209,9 +208,11 @@ def run_table(
 ) -> Path:  # of the CSV file
     "Find a table of a run; `ValueError` in one sentence if it is missing, or not as the run wrote it."
     file = folder / "tables" / f"{name}.csv"
-    written = load_json(folder / "run.json", "give the directory of a run that has ended")["files"].get(f"tables/{name}.csv")
+    record = load_json(folder / "run.json", "give the directory of a run that has ended")
+    require_form(record, {"files": dict}, folder / "run.json")
+    written = record["files"].get(f"tables/{name}.csv")
     if not file.exists(): raise ValueError(f"{file} is missing: run it again.")
-    if file_digest(file) != written: raise ValueError(f"{file} is not as the run wrote it: bring it back, or run it again.")
+    if file_digest(regular_file(file, 2**30)) != written: raise ValueError(f"{file} is not as the run wrote it: bring it back, or run it again.")
     return file
 
 # %% ../nbs/18_report.ipynb #180016
@@ -408,12 +409,16 @@ METHOD_NAMES = {"k_means": "K-Means on pixels", "gaussian_mixture": "Gaussian mi
                 "clusters": "joint training, clusters", "head": "joint training, head"}
 
 # %% ../nbs/18_report.ipynb #180037
-def notebook_path(name: str) -> Path:
-    "Return the path of a notebook of this project, in a checkout or in an installed package; `FileNotFoundError` if absent."
+def notebook_path(
+    name: str,  # "train", or a study such as "study_segmentation"
+) -> Path:
+    "Return the path of a notebook that takes parameters, in a checkout or in an installed package; `ValueError` that lists them for any other name."
     package = Path(__file__).parent if "__file__" in globals() else Path().absolute()
     for folder in (package.parent / "nbs", package / "notebooks", package):
-        if (folder / f"{name}.ipynb").exists(): return folder / f"{name}.ipynb"
-    raise FileNotFoundError(f"The notebook {name}.ipynb is not installed with brainclust; reinstall the package.")
+        known = {path.stem: path for path in sorted([*folder.glob("train.ipynb"), *folder.glob("study_*.ipynb")])}
+        if name in known: return known[name]
+        if known: raise ValueError(f"There is no notebook {name!r} to run; there are {', '.join(known)}.")
+    raise FileNotFoundError("The notebooks are not installed with brainclust; reinstall the package.")
 
 
 def last_lines(text: str) -> str:
@@ -445,13 +450,18 @@ def tidy_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 # %% ../nbs/18_report.ipynb #180039
+def literal_path(path: Path) -> str:
+    "A path as papermill takes it, for which braces are places of parameters."
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def check_names(
     notebook: str,  # such as "train"
     names: Iterable[str],  # of parameters
 ) -> None:
     "Raise `ValueError` unless the notebook's parameters cell, or the config behind its `overrides`, knows every name."
     import papermill  # slow to import
-    known = set(papermill.inspect_notebook(notebook_path(notebook)))
+    known = set(papermill.inspect_notebook(literal_path(notebook_path(notebook))))
     if "overrides" in known: known |= {field.name for field in fields(Config)}
     unknown = sorted(set(names) - known)
     if unknown: raise ValueError(f"Unknown setting {', '.join(unknown)}; the settings are: {', '.join(sorted(known))}.")
@@ -509,14 +519,14 @@ def run_report(
     import papermill
     from nbclient.exceptions import DeadKernelError
     from nbconvert import HTMLExporter
-    given = {name: value for name, value in parameters.items() if value is not None}
+    given = {name: plain_data(value) for name, value in parameters.items() if value is not None}  # what is not plain, papermill would write down as code
     out = free_folder(notebook, given)
     for name in {"data", "test_data", "model"} & set(given):
         if Path(given[name]).expanduser().exists(): given[name] = str(Path(given[name]).expanduser().absolute())  # else a name
     target = out / f"{notebook}.ipynb"
     try:
         try:
-            until_interrupted(lambda: papermill.execute_notebook(notebook_path(notebook), target, {**given, "out": str(out)}, kernel_name="python3",
+            until_interrupted(lambda: papermill.execute_notebook(literal_path(notebook_path(notebook)), literal_path(target), {**given, "out": str(out)}, kernel_name="python3",
                                                                  stderr_file=sys.stderr, progress_bar=False))
         finally: executed = tidy_file(target)
         if html:
@@ -533,7 +543,7 @@ def parse_parameters(
     pairs: list[list[str]],  # [name, text] as typed
 ) -> dict[str, Any]:  # values as YAML reads them: 3 is a number, true a truth value, {a: 1} a mapping
     "Read the parameters of a command line."
-    return {name: yaml.safe_load(text) for name, text in pairs}
+    return {name: read_yaml(text) for name, text in pairs}
 
 
 def report_command(

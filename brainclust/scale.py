@@ -34,7 +34,7 @@ from .config import (CHOICES, Config, choose_device, choose_precision, file_dige
 from .data import read_scan_table
 from .encoders import ClusteringNetwork, make_network
 from .preprocessing import build_slice_cache, iterate_preprocessed
-from .training import (TrainingData, embed_slices, load_model, make_fabric, place_images, pretrain, tensorboard_writer, train_jointly,
+from .training import (TrainingData, embed_slices, load_model, load_weights, make_fabric, place_images, pretrain, tensorboard_writer, train_jointly,
                                  train_labelled_only)
 
 # %% ../nbs/27_scale.ipynb #sc270005
@@ -69,8 +69,8 @@ def read_job(
     record = load_json(job / "job.json")
     config = validate(record["config"])
     network = make_network(config.encoder, record["n_classes"], config.image_size, record["decoder"])
-    network.load_state_dict(load_tensors(job / "network.safetensors"))
-    images = place_images(np.load(record["images"], mmap_mode="r"), device)
+    load_weights(network, load_tensors(job / "network.safetensors"), job / "network.safetensors")
+    images = place_images(np.lib.format.open_memmap(record["images"], "r"), device)
     data = TrainingData(images, **load_arrays(job / "rows.safetensors"),
                         **{name: record[name] for name in ("mean", "std", "n_classes")})
     return record["training"], network, data, config, record["tensorboard"] and Path(record["tensorboard"])

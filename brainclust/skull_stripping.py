@@ -30,12 +30,12 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .config import whole_file
+from .config import read_tensors, whole_file
 from .phantom import (PLANE_AXES, PLANES, Atlas, Patient, Tumour, draw_contrast, draw_patient, ellipsoid, load_atlas,
                                 paint_patient, skull_depth, slice_points, to_atlas, to_patient)
 
@@ -507,7 +507,10 @@ def load_brain_network(
     if not Path(file).exists():
         raise FileNotFoundError(f"the brain mask's weights {file} are missing: reinstall brainclust, or train them with study_skull_stripping")
     network = BrainUNet()
-    network.load_state_dict(load_file(file))
+    weights = read_tensors(file)
+    if {name: value.shape for name, value in weights.items()} != {name: value.shape for name, value in network.state_dict().items()}:
+        raise ValueError(f"{file} holds the weights of another network: reinstall brainclust.")
+    network.load_state_dict(weights)
     return network.to(memory_format=torch.channels_last).eval()
 
 # %% ../nbs/04_skull_stripping.ipynb #040085

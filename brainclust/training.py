@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from .augmentation import get_augmentation
 from .clustering import Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture
-from .config import CLASSES, Config, Stopwatch, derived_seed, file_digest, load_json, load_tensors, save_json, save_tensors
+from .config import (CLASSES, Config, Stopwatch, derived_seed, file_digest, has_form, is_number, load_json, load_tensors, require_form, save_json, save_tensors,
+                               validate)
 from .encoders import ClusteringNetwork, make_network
 from .losses import (align_answers, class_factors, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets, ramp,
                                reconstruction_loss)
@@ -40,12 +41,12 @@ __all__ = ['TERMS', 'MODEL_FORMAT', 'TrainingData', 'take_slices', 'to_unit_rang
            'share_weight', 'mean_of_processes', 'from_leader', 'gather_rows', 'SumOverProcesses', 'SharedBatchNorm',
            'share_batch_norms', 'keep_freed_memory', 'make_fabric', 'embed_slices', 'count_steps', 'cycle_batches',
            'split_batches', 'learning_rate', 'Recorder', 'TrainingState', 'state_tensors', 'save_checkpoint',
-           'load_checkpoint', 'refuse_divergence', 'run_epochs', 'average_pull', 'update_average', 'start_training',
-           'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights', 'augmented', 'view',
-           'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device', 'joint_step', 'joint_epoch',
-           'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters', 'save_outputs', 'cluster_and_measure',
-           'load_outputs', 'load_all_outputs', 'train_jointly', 'train_labelled_only', 'tensorboard_writer',
-           'save_model', 'load_model']
+           'load_weights', 'load_checkpoint', 'refuse_divergence', 'run_epochs', 'average_pull', 'update_average',
+           'start_training', 'finish_training', 'set_rate', 'take_step', 'pretrain', 'batch_losses', 'loss_weights',
+           'augmented', 'view', 'generation', 'measured_epochs', 'has_teacher', 'begin_anew', 'rows_on_device',
+           'joint_step', 'joint_epoch', 'share_factors', 'cluster_epoch', 'accuracy', 'measure_clusters',
+           'save_outputs', 'cluster_and_measure', 'load_outputs', 'load_all_outputs', 'train_jointly',
+           'train_labelled_only', 'tensorboard_writer', 'save_model', 'read_description', 'read_mixture', 'load_model']
 
 # %% ../nbs/11_training.ipynb #110005
 @dataclass(frozen=True)
@@ -396,6 +397,17 @@ def save_checkpoint(
     return submit(write)
 
 # %% ../nbs/11_training.ipynb #110022
+def load_weights(
+    network: torch.nn.Module,  # changed in place
+    weights: dict[str, Tensor],
+    file: Path,  # they come from
+) -> None:
+    "Give a network its weights; `ValueError` if they are those of another network."
+    own = {name: value.shape for name, value in network.state_dict().items()}
+    if own != {name: value.shape for name, value in weights.items()}: raise ValueError(f"{file} holds the weights of another network.")
+    network.load_state_dict(weights)
+
+
 def load_checkpoint(
     state: TrainingState,  # freshly made; filled in place
     folder: Path,
@@ -404,15 +416,16 @@ def load_checkpoint(
     if not (folder / "state.json").exists(): return False
     remedy = f"delete {folder} and resume to train this part anew"
     record = load_json(folder / "state.json", remedy)
-    path = folder / record["tensors"]
+    require_form(record, {"epoch": int, "tensors": str, "sha256": str, "history": [dict], "seconds": [(int, float)], "parts": [dict]}, folder / "state.json")
+    path = folder / Path(record["tensors"]).name
     tensors = load_tensors(path, remedy)
     if file_digest(path) != record["sha256"]: raise ValueError(f"{path} is not the one that {folder / 'state.json'} names: {remedy}.")
     groups = {"network": {}, "average": {}, "optimizer": {}, "tensors": {}}
     for name, value in tensors.items():
         group, name = name.split(".", 1)
         groups[group][name] = value
-    state.network.load_state_dict(groups["network"])
-    if state.average is not None: state.average.load_state_dict(groups["average"])
+    load_weights(state.network, groups["network"], path)
+    if state.average is not None: load_weights(state.average, groups["average"], path)
     moments: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     for name, value in groups["optimizer"].items():
@@ -954,16 +967,51 @@ def save_model(
     return description
 
 
+def read_description(
+    file: Path,  # model.json
+) -> dict[str, Any]:
+    "What a model is; `ValueError` in one sentence for what no training writes."
+    description = load_json(file, "train again")
+    if description.get("format") != MODEL_FORMAT:
+        raise ValueError(f"{file} has format {str(description.get('format'))[:20]}, this version reads {MODEL_FORMAT}: train again.")
+    settings = ("encoder", "classes", "image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius", "window_percentiles", "mirror")
+    form = {"decoder": bool, "mirror": bool, "mean": is_number, "std": lambda value: is_number(value) and value > 0, "cluster_classes": lambda value: value is None or has_form(value, [int]),
+            **{name: lambda value: True for name in settings}}
+    require_form(description, form, file)
+    try: validate({name: description[name] for name in settings})
+    except ValueError as error: raise ValueError(f"{file} is damaged: {str(error)[:300]}") from None
+    if not set(description["cluster_classes"] or []) <= set(range(len(description["classes"]))): raise ValueError(f"{file} is damaged: cluster_classes names a class that is none.")
+    return description
+
+
+def read_mixture(
+    parts: dict[str, Tensor],  # of the file, by the names of `Mixture`
+    dimensions: int,  # D
+    file: Path,  # they come from
+) -> Mixture:
+    "The mixture of a model; `ValueError` for one that cannot be used."
+    wrong = ValueError(f"{file} holds no mixture of clusters in {dimensions} dimensions.")
+    if any(value.dtype not in (torch.float64, torch.float32, torch.bool) for value in parts.values()): raise wrong
+    try: mixture = Mixture(**{name: value.numpy() for name, value in parts.items()})
+    except TypeError: raise wrong from None
+    if mixture.reduced_means.ndim != 2: raise wrong
+    k, d = mixture.reduced_means.shape
+    shapes = {"centre": (dimensions,), "components": (d, dimensions), "weights": (k,), "reduced_means": (k, d), "variances": (k, d), "means": (k, dimensions), "unit_length": ()}
+    if any(getattr(mixture, name).shape != shape for name, shape in shapes.items()) or not k: raise wrong
+    if not all(np.isfinite(value).all() for value in vars(mixture).values()) or (mixture.variances <= 0).any() or (mixture.weights < 0).any(): raise wrong
+    return mixture
+
+
 def load_model(
     folder: Path,  # with model.safetensors and model.json
 ) -> tuple[ClusteringNetwork, Mixture, dict]:  # network in evaluation mode, mixture, description
-    "Read what `save_model` wrote; `ValueError` if it is damaged, or another version wrote it."
-    description = load_json(folder / "model.json", "train again")
-    if description["format"] != MODEL_FORMAT:
-        raise ValueError(f"{folder / 'model.json'} has format {description['format']}, this version reads {MODEL_FORMAT}: train again.")
-    network = make_network(description["encoder"], len(description["classes"]), description["image_size"],
-                           description["decoder"])
-    tensors = load_tensors(folder / "model.safetensors", "train again")
-    network.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("network.")})
-    mixture = Mixture(**{name[8:]: value.numpy() for name, value in tensors.items() if name.startswith("mixture.")})
+    "Read what `save_model` wrote; `ValueError` in one sentence if it is damaged, another version wrote it, or nobody's training."
+    file, description = folder / "model.safetensors", read_description(folder / "model.json")
+    tensors = load_tensors(file, "train again", 2**30)
+    weights, parts = ({name[8:]: value for name, value in tensors.items() if name.startswith(start)} for start in ("network.", "mixture."))
+    if "head.bias" not in weights or weights["head.bias"].shape != (len(description["classes"]),): raise ValueError(f"{file} has not the classes of model.json: train again.")
+    network = make_network(description["encoder"], len(description["classes"]), description["image_size"], description["decoder"])
+    load_weights(network, weights, file)
+    mixture = read_mixture(parts, network.encoder.dimensions, file)
+    if description["cluster_classes"] is not None and len(description["cluster_classes"]) != len(mixture.weights): raise ValueError(f"{file} has not the clusters of model.json: train again.")
     return network.eval(), mixture, description
