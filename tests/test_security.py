@@ -782,6 +782,7 @@ def test_the_page_shows_only_the_slices_of_the_run(handed, tmp_path):
         sentence(refused.value)
 
 
+@pytest.mark.nightly
 def test_a_run_that_contradicts_itself_is_not_served(handed):
     scans = pd.read_parquet(handed / "scans.parquet")
     for spoilt in (scans.assign(label=99), scans.head(3), scans.drop(columns="path"), scans.assign(path=3), scans.assign(label="glioma"), scans.drop(columns="true_label")):
