@@ -1,7 +1,8 @@
 """Plants small faults in modules, one at a time, and asks the notebooks and the tests whether they notice: `kill` is the word when one does.
 
     python tests/mutants.py                                  for the night: the first hundred faults, the table, and the share killed
-    python tests/mutants.py --draw 1 --csv table.csv         the second hundred
+    python tests/mutants.py --draw 1 --csv table.csv         the second hundred; the table is kept
+    python tests/mutants.py --again table.csv                the faults of a table once more, as far as their code is still there
     python tests/mutants.py --modules losses --number 25     only in one module
     python tests/mutants.py --brief                          the module's own notebook and property tests are asked alone
 
@@ -17,6 +18,7 @@ import csv
 import hashlib
 import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -208,6 +210,12 @@ def drawn(module: str, number: int, draw: int) -> list[Mutant]:
     return list(islice(chosen, draw * number, (draw + 1) * number))
 
 
+def of_table(table: Path, modules: list[str]) -> list[Mutant]:
+    """The faults of a table whose code is still there."""
+    with open(table, encoding="utf-8", newline="") as file: names = {row["mutant"] for row in csv.DictReader(file)}
+    return [mutant for module in modules for at_place in all_mutants(module) for mutant in at_place if mutant.name() in names]
+
+
 # --- who notices --------------------------------------------------------------------------------------------------------
 
 def wait_for(process: int, seconds: float) -> tuple[str, float]:
@@ -281,7 +289,8 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
 
 def commands(module: str, brief: bool) -> dict[str, list[str]]:
     """Who is asked about what the module's notebook did not notice, in order, by name."""
-    users = [path for path in sorted((ROOT / "tests").glob("test_rubbish*.py")) if f"brainclust.{module} " in path.read_text() or f" {module}" in path.read_text()]
+    importing = re.compile(rf"from brainclust(\.{module} import| import .*\b{module}\b)")
+    users = [path for path in sorted((ROOT / "tests").glob("test_*.py")) if path.stem.startswith(("test_rubbish", "test_numbers")) and importing.search(path.read_text())]
     tests = lambda *paths: [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(str, paths)]
     asked = {path.stem: tests(path) for path in users}
     if not brief:
@@ -345,11 +354,14 @@ def main() -> int:
     parser.add_argument("--modules", nargs="+", choices=NOTEBOOKS, default=list(NOTEBOOKS))
     parser.add_argument("--number", type=int, default=25, help="faults per module")
     parser.add_argument("--draw", type=int, default=0, help="which draw, from 0")
+    parser.add_argument("--again", type=Path, metavar="TABLE", help="instead of a draw, the faults of this table")
     parser.add_argument("--brief", action="store_true", help="ask only the module's notebook and its property tests")
     parser.add_argument("--least", type=float, default=.85, help="share that must be killed")
     parser.add_argument("--csv", type=Path, help="where the table is written")
     arguments = parser.parse_args()
-    rows = ask_all([mutant for module in arguments.modules for mutant in drawn(module, arguments.number, arguments.draw)], arguments.brief)
+    if arguments.again: mutants = of_table(arguments.again, arguments.modules)
+    else: mutants = [mutant for module in arguments.modules for mutant in drawn(module, arguments.number, arguments.draw)]
+    rows = ask_all(mutants, arguments.brief)
     if arguments.csv:
         with open(arguments.csv, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["mutant", "line", "killed_by", "reason"])
