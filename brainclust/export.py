@@ -210,7 +210,8 @@ def load_exported(
         description = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
     except Exception as error: raise ValueError(f"{file} cannot be read as an ONNX file: write it anew with `brainclust-export`.") from error
     if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
-        raise ValueError(f"{file} has not the format that this version reads, {EXPORT_FORMAT}: write it anew with `brainclust-export`.")
+        known = str(description.get("format", "of another program"))[:20] if isinstance(description, dict) else "of another program"
+        raise ValueError(f"{file} has format {known}, this version reads {EXPORT_FORMAT}: write it anew with `brainclust-export`.")
     if not has_form(description, {"classes": [str], "image_size": int, "preparation": dict}): raise ValueError(f"{file} is damaged: write it anew with `brainclust-export`.")
     try: validate({**description["preparation"], "classes": description["classes"], "image_size": description["image_size"]})
     except ValueError as error: raise ValueError(f"{file} is damaged: {str(error)[:300]}") from None
