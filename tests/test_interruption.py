@@ -26,6 +26,7 @@ def start(out: Path, cache: Path, **more) -> subprocess.Popen:
     words = [word for name, value in {**SETTINGS, "out": out, **more}.items() for word in ("-p", name, str(value))]
     log = open(out.with_name(f"{out.name}.log"), "ab")
     return subprocess.Popen([str(Path(sys.executable).with_name("brainclust-report")), *words], stdout=log, stderr=log, cwd=out.parent, start_new_session=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which is ignored where the tests run in the background
                             env={**os.environ, "BRAINCLUST_CACHE": str(cache)})
 
 
