@@ -42,7 +42,7 @@ def read_run(
     scans, record = load_table(folder / "scans.parquet", "run it again", ["sha256", "split"]), load_json(folder / "run.json", "run it again")
     require_form(record, RECORD, folder / "run.json")
     methods = read_csv(run_table(folder, "methods"), ["method", *(prefix + column for prefix in PARTS for column in ("accuracy", "low", "high"))]).set_index("method")
-    if any(kind.kind not in "iuf" for kind in methods.dtypes) or methods.index.has_duplicates: raise ValueError(f"{folder / 'tables' / 'methods.csv'} is damaged: it holds other than numbers.")
+    if len(methods) and any(kind.kind not in "iuf" for kind in methods.dtypes) or methods.index.has_duplicates: raise ValueError(f"{folder / 'tables' / 'methods.csv'} is damaged: it holds other than numbers.")
     tested = sha256("".join(sorted(scans.sha256[scans.split == "test"].astype(str))).encode()).hexdigest()
     return record, methods, tested
 

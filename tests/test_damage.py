@@ -49,7 +49,7 @@ def ended(tmp_path_factory, slices) -> Path:
     run.write_parquet("scans.parquet", scans)
     names = np.array(["glioma", "meningioma", "notumor", "pituitary"])[data.truth[data.test]]
     add_table(run, "test_predictions", pd.DataFrame({"path": scans.path[data.test], "y_true": names, "y_pred": names, "group": names, "clean": True}), "answers")
-    add_table(run, "methods", pd.DataFrame({"method": ["head"], "accuracy": [1.]}), "methods")
+    add_table(run, "methods", pd.DataFrame([{"method": "head"} | {part + column: 1. for part in ("", "clean_") for column in ("accuracy", "low", "high")}]), "methods")
     add_table(run, "pairs", pd.DataFrame({"path_a": ["a"], "path_b": ["b"], "kind": ["near"], "orientation": ["same"]}), "pairs")
     finish(run, {"slices": 3, "labelled": 1}, {"epoch": 2})
     return out

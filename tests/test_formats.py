@@ -307,7 +307,7 @@ def test_copies_unpacked_at_once_share_one_folder(slices, tmp_path):
 def test_a_full_disk_is_no_property_of_the_files(slices, tmp_path, monkeypatch):
     def full(*_): raise OSError(28, "No space left on device")
     monkeypatch.setattr(data, "write_unpacked", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="the disk is full"):
         read_scan_table(brats(tmp_path / "scans", slices), cache_folder=tmp_path / "cache")
 
 
