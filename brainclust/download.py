@@ -133,7 +133,7 @@ def safe_members(
                          f"{maximum_files:,} files and {maximum_bytes:,} bytes; nothing was unpacked.")
     for member in members:
         if reason := unsafe_reason(member, maximum_ratio):
-            raise ValueError(f"{archive.filename} is not safe: its member {member.filename!r} {reason}; nothing was unpacked.")
+            raise ValueError(f"{archive.filename} is not safe: its member {member.filename[:80]!r} {reason}; nothing was unpacked.")
     return [member for member in members if not member.is_dir()]
 
 # %% ../nbs/21_download.ipynb #210015
@@ -167,7 +167,7 @@ def unpack_archive(
                 with opened.open(member) as source, open(folder / target, "xb") as copy:
                     shutil.copyfileobj(source, copy)
     except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(f"{archive} holds two files that both become {Path(error.filename).name}; nothing was kept.") from error
+        raise ValueError(f"{archive} holds two files that both become {Path(error.filename).name[:80]}; nothing was kept.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, struct.error) as error:
         raise ValueError(f"{archive} is damaged or no zip archive ({error}); download it again.") from error
     return [member.filename for member, target in placed if not target]
