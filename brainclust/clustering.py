@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
@@ -43,8 +42,10 @@ def e_step(
 ) -> tuple[np.ndarray, float]:  # responsibilities (N, K), rows sum to 1; mean log-likelihood per slice
     "Responsibilities of the components, by Bayes' rule in logarithms so that nothing underflows."
     joint = log_joint(x, weights, means, variances)
-    total = logsumexp(joint, axis=1, keepdims=True)
-    return np.exp(joint - total), float(total.mean())
+    largest = joint.max(axis=1, keepdims=True)
+    shares = np.exp(joint - largest)  # of slices so far off that their logarithms have no digits left for a sum, too
+    sums = shares.sum(axis=1, keepdims=True)
+    return shares / sums, float((largest + np.log(sums)).mean())
 
 
 def m_step(
@@ -246,13 +247,16 @@ def pixel_baselines(
         "Means of blocks in [0, 1], one row per slice."
         n, _, height, width = slices.shape
         blocks = slices.reshape(n, side, height // side, side, width // side)
-        return blocks.mean(axis=(2, 4), dtype=np.float64).reshape(n, -1) / 255
+        return blocks.mean(axis=(2, 4), dtype=np.float64).reshape(n, side * side) / 255
+    def predicted(model: KMeans | GaussianMixture, z: np.ndarray) -> np.ndarray:
+        "Cluster ids of slices, if there are any."
+        return model.predict(z) if len(z) else np.zeros(0, dtype=int)
     x, y = pixels(train), pixels(test)
     with threadpool_limits(1):
         pca = PCA(min(50, *x.shape), random_state=seed).fit(x)
         k_means = KMeans(n_clusters, n_init=4, random_state=seed).fit(x)
         reduced = KMeans(n_clusters, n_init=4, random_state=seed).fit(pca.transform(x))
         mixture = GaussianMixture(n_clusters, covariance_type="diag", reg_covar=1e-3, random_state=seed).fit(x)
-    return {"k_means": (k_means.labels_, k_means.predict(y)),
-            "gaussian_mixture": (mixture.predict(x), mixture.predict(y)),
-            "pca_k_means": (reduced.labels_, reduced.predict(pca.transform(y)))}
+    return {"k_means": (k_means.labels_, predicted(k_means, y)),
+            "gaussian_mixture": (mixture.predict(x), predicted(mixture, y)),
+            "pca_k_means": (reduced.labels_, predicted(reduced, (y - pca.mean_) @ pca.components_.T))}

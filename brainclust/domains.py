@@ -151,6 +151,7 @@ def adapt_batch_norm(
     seed: int = 0,  # of the order, so that a batch is a mixture
 ) -> nn.Module:  # a copy, with the target's statistics in every batch normalisation
     "Re-estimate batch normalisation on the target."
+    if not len(rows): raise ValueError("The target has no slice whose statistics could be measured.")
     adapted = copy.deepcopy(network)
     batches = split_batches(rows, max(1, len(rows) // batch_size), seed)
     update_bn((to_unit_range(data.images, batch, device).sub_(data.mean).div_(data.std) for batch in batches), adapted)

@@ -288,9 +288,11 @@ def make_network(
     decoder: bool = False,  # whether to add a decoder; the autoencoder always has one
     seed: int = 0,  # of the random initialisation
 ) -> ClusteringNetwork:
-    "Build a network with random weights that depend on `seed` alone; raises `ValueError` on an unknown encoder."
+    "Build a network with random weights that depend on `seed` alone; raises `ValueError` on an unknown encoder or an impossible size."
     if encoder not in ENCODERS:
         raise ValueError(f"encoder={encoder!r}: choose one of {', '.join(ENCODERS)}.")
+    if image_size < 32 or image_size % 32 or n_classes < 1:
+        raise ValueError(f"image_size={image_size}, n_classes={n_classes}: expected a multiple of 32 and at least one class.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = ENCODERS[encoder]()

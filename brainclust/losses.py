@@ -58,8 +58,9 @@ def class_factors(
     strength: float = 1.,  # power to which the factors are taken, [0, 1]
     steps: int = 50,
 ) -> Tensor:  # float64 (C,), above 0
-    "One factor per class, such that the answers, multiplied and normalised, have the shares of `prior` on average."
+    "One factor per class, such that the answers, multiplied and normalised, have the shares of `prior` on average; ones without answers."
     factors = torch.ones_like(prior, dtype=torch.float64)
+    if not len(answers): return factors
     for _ in range(steps):
         means = align_answers(answers.double(), factors).mean(dim=0)
         factors *= (prior / means.clamp_min(1e-9)).sqrt()  # half a step: whole ones swing

@@ -48,7 +48,7 @@ def as_points(
     x = np.asarray(embeddings)
     if x.ndim != 2 or not x.shape[1] or columns not in (None, x.shape[1]) or x.dtype.kind not in "fiub":
         raise ValueError(f"Embeddings: expected a row of {columns or 'some'} numbers per slice, got {x.dtype} of shape {x.shape}.")
-    broken = np.flatnonzero(~(np.einsum("ij,ij->i", x, x, dtype=np.float64) < 1e200))  # NaN is not below
+    broken = np.flatnonzero(~(np.einsum("ij,ij->i", x, x, dtype=np.float64) < 1e150))  # NaN is not below
     if len(broken):
         raise ValueError(f"The embeddings of {len(broken)} of {len(x)} slices are not finite (row {broken[0]} is the first): "
                          "the training has diverged; lower learning_rate.")
@@ -60,7 +60,7 @@ def as_probabilities(
     labels: np.ndarray | None = None,  # (N,), true ids of the same slices
 ) -> tuple[np.ndarray, np.ndarray]:  # both; without labels none
     "Probabilities and labels that belong together; `ValueError` for anything else."
-    p = np.asarray(probabilities)
+    p = np.ascontiguousarray(probabilities)
     if p.ndim != 2 or not p.shape[1] or p.dtype.kind not in "fiub":
         raise ValueError(f"Probabilities: expected one row per slice and one column per class, got {p.dtype} of shape {p.shape}.")
     wrong = ~((p.min(axis=1) >= -.01) & (np.abs(p.sum(axis=1, dtype=np.float64) - 1) <= .01))  # half precision rounds that much; NaN is wrong
@@ -145,10 +145,10 @@ def class_table(
     predictions: np.ndarray,  # (N,), predicted ids; -1: no answer
     class_names: tuple[str, ...],
 ) -> pd.DataFrame:  # class_name, precision, recall, f1, support; last row: macro mean
-    "Precision, recall and F1 per class."
+    "Precision, recall and F1 per class; 0 where nothing was found or nothing was there."
     ids, labels, predictions = range(len(class_names)), as_ids(labels, "labels", 0, len(class_names)), as_ids(predictions, "predictions", -1, len(class_names))
     same_slices(labels=labels, predictions=predictions)
-    values = precision_recall_fscore_support(labels, predictions, labels=ids, zero_division=0)
+    values = precision_recall_fscore_support(labels, predictions, labels=ids, zero_division=0) if len(labels) else np.zeros((4, len(ids)))
     table = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), values)))
     table.insert(0, "class_name", class_names)
     mean = {"class_name": "macro mean", **table[["precision", "recall", "f1"]].mean(), "support": int(table.support.sum())}

@@ -176,6 +176,8 @@ def phantom_training_data(
     device: torch.device | str = "cpu",  # where the pictures lie during training
 ) -> TrainingData:
     "Pictures as the training loops want them; the last heads are the test part."
+    if not len(labels) or not len(images) or len(images) % len(labels):
+        raise ValueError(f"{len(images)} pictures of {len(labels)} heads: give equally many of every head.")
     per_head = len(images) // len(labels)
     labels, first = np.repeat(labels, per_head).astype(np.int64), per_head * round(len(labels) * (1 - held_out))
     mean, std = images[::7].mean() / 255, images[::7].std() / 255  # every seventh picture is plenty

@@ -550,7 +550,8 @@ def plant_groups(
     seed: int = 0,
 ) -> np.ndarray:  # (N, D)
     "Move every slice to the place of its group."
-    x = np.asarray(embeddings, dtype=np.float64)
+    x = np.asarray(as_points(embeddings), dtype=np.float64)
+    if where.max() >= x.shape[1]: raise ValueError(f"{where.max() + 1} groups find no place in {x.shape[1]} dimensions; plant fewer.")
     spread = np.linalg.norm(x[rows] - x[rows].mean(axis=0), 2) / np.sqrt(len(rows))
     directions = np.linalg.qr(np.random.default_rng(seed).normal(size=(x.shape[1], where.max() + 1)))[0].T
     return x + distance * spread / np.sqrt(2) * directions[where]

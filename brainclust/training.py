@@ -553,6 +553,7 @@ def pretrain(
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
 ) -> TrainingState:  # history columns: epoch, reconstruction
     "Train encoder and decoder to reconstruct the training slices."
+    if not len(data.train): raise ValueError("No slice is in the training part: there is nothing to reconstruct.")
     state, wrapped, _ = start_training(fabric, network, replace(config, average_decay=0.))
     steps = count_steps(0, len(data.train), 1, config.labelled_batch_size + config.unlabelled_batch_size)
 
