@@ -431,7 +431,7 @@ def confidence_weights(
 ) -> np.ndarray:  # (N,) in [0, 1]; 0 for a uniform answer, 1 for a certain one
     "One minus the entropy, as a share of the largest entropy."
     entropy = entr(np.exp(log_probabilities)).sum(axis=1)  # nothing for a class that is impossible
-    return np.clip(1 - entropy / np.log(log_probabilities.shape[1]), 0, 1)
+    return np.clip(1 - entropy / np.log(max(2, log_probabilities.shape[1])), 0, 1)  # a single class is always certain
 
 
 def position_weights(

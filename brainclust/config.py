@@ -477,7 +477,7 @@ def versions() -> dict[str, str]:
     "Return the versions of Python, of the platform and of the libraries that decide numbers."
     names = ("brainclust", "torch", "torchvision", "lightning-fabric", "scikit-learn", "scikit-image", "opencv-python",
              "numpy", "pandas", "torchmetrics", "nilearn", "pillow", "pydicom", "nibabel", "h5py",
-             "torchcam", "segmentation-models-pytorch", "mapie")
+             "torchcam", "segmentation-models-pytorch")
     return {"python": platform.python_version(), "platform": platform.platform(),
             **{name: metadata.version(name) for name in names}}
 

@@ -31,13 +31,13 @@ def indecision(
 # %% ../nbs/26_labelling.ipynb #lab0008
 def cell_centres(
     points: np.ndarray,  # (N, d)
-    weights: np.ndarray,  # (N,), at least 0: how much a slice wants to be near a centre
+    weights: np.ndarray,  # (N,), at least 0: how much a slice wants to be near a centre; all 0: equally much
     cells: int,  # at least 1
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # cell of each point (N,), squared distance to its centre (N,)
     "Divide points into cells by weighted K-Means."
     with threadpool_limits(1, "blas"), warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # copies are no harm
-        k_means = KMeans(min(cells, len(points)), n_init=1, random_state=seed).fit(points, sample_weight=weights)
+        k_means = KMeans(min(cells, len(points)), n_init=1, random_state=seed).fit(points, sample_weight=weights if weights.any() else None)
     return k_means.labels_, ((points - k_means.cluster_centers_[k_means.labels_]) ** 2).sum(axis=1)
 
 
@@ -69,6 +69,7 @@ def spread_out(
     before: np.ndarray,  # rows that come before them
 ) -> np.ndarray:  # the same rows, such that each next one brings all points nearest to what came before and it
     "Order rows so that every beginning of the list covers the points as well as it can."
+    if not len(chosen): return chosen
     distance = euclidean_distances(points, points[chosen], squared=True)
     covered = euclidean_distances(points, points[before], squared=True).min(axis=1) if len(before) else np.full(len(points), distance.max(initial=0.))
     order, left = [], list(range(len(chosen)))

@@ -272,7 +272,7 @@ def join_parts(
             rows = load_arrays(file)[name]
             whole[start:start + len(rows)] = rows
             start += len(rows)
-        if start < count: raise ValueError(f"The parts of {target.name} hold {start} of {count} slices: delete the folder {files[0].parent} and embed again.")
+        if start != count: raise ValueError(f"The parts of {target.name} hold {start} of {count} slices: delete the folder {files[0].parent} and embed again.")
         whole.flush()
         del whole
     return np.load(target, mmap_mode="r")

@@ -343,7 +343,7 @@ def test_mixtures_divide_finite_points(x, k, unit_length, shared, seed):
     mixture = answer(clustering.fit_mixture, x, k, unit_length=unit_length, shared_variances=shared, seed=seed, refuses=ValueError if len(x) < k else ())
     if mixture is None: return
     gamma = mixture.responsibilities(x)
-    assert gamma.shape == (len(x), k) and gamma.dtype == np.float32 and sum_to_one(gamma)
+    assert isinstance(mixture, clustering.Mixture) and gamma.shape == (len(x), k) and gamma.dtype == np.float32 and sum_to_one(gamma)
     assert mixture.means.shape == (k, x.shape[1]) and all(np.isfinite(value).all() for value in vars(mixture).values()) and (mixture.variances > 0).all()
     same = clustering.fit_mixture(np.ascontiguousarray(x), k, unit_length=unit_length, shared_variances=shared, seed=seed)
     assert np.allclose(same.responsibilities(x), gamma, atol=1e-4)
@@ -530,14 +530,11 @@ def test_training_data_are_whole_or_refused(data):
     images = data.draw(stacks(side=8))
     whole = tiny_data(images, data.draw(ids(len(images), 3)))
     assert sorted([*whole.labelled, *whole.unlabelled]) == list(whole.train) and (whole.labels[whole.labelled] >= 0).all()
-    labels = whole.labels
-    for name, values in {"images": (whole.images.float(), whole.images[:, 0], whole.images.repeat(1, 3, 1, 1), whole.images[0]), "std": (0., -1., np.nan, np.inf),
-                         "mean": (np.nan, np.inf), "labels": (labels + 3, labels - 5, labels.astype(float), labels.astype(str), None), "truth": (labels + 3, labels * .5),
-                         "n_classes": (0,)}.items():
-        for value in values:
-            if name in ("n_classes", "labels") and (labels < 0).all() and value is not None and not isinstance(value, float) and (np.asarray(value) >= -1).all() \
-               and np.asarray(value).dtype.kind in "iu" and np.asarray(value).max() < 3: continue  # nothing is labelled: that is still so
-            refused(replace, whole, **{name: value})
+    labels = np.arange(len(images)) % 3
+    wrong = {"images": (whole.images.float(), whole.images[:, 0], whole.images.repeat(1, 3, 1, 1), whole.images[0]), "std": (0., -1., np.nan, np.inf),
+             "mean": (np.nan, np.inf), "labels": (labels + 3, labels - 5, labels.astype(float), labels.astype(str), None), "truth": (labels + 3, labels * .5), "n_classes": (0,)}
+    for name, values in wrong.items():
+        for value in values: refused(replace, tiny_data(images, labels), **{name: value})
 
 
 @given(st.data())
@@ -710,11 +707,24 @@ def test_trainings_at_the_edge(some, tmp_path, edge, preset):
         sound_training(training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"), made.epochs, data, made.n_clusters)
         outputs = training.load_outputs(tmp_path / "joint", made.epochs)
         assert outputs["embeddings"].shape == (len(data.test), 128) and sum_to_one(outputs["head"]) and sum_to_one(outputs["responsibilities"], 1e-3)
+        assert [len(part) for part in training.load_all_outputs(tmp_path / "joint")] == [30, 30]
         if preset == "taught": return
         if not len(data.labelled):
             assert "labelled" in refused(training.train_labelled_only, FABRIC, network, data, made, tmp_path / "alone")
             return
         sound_training(training.train_labelled_only(FABRIC, network, data, made, tmp_path / "alone"), made.epochs, data)
+
+
+@pytest.mark.parametrize("edge", ["nothing special", "one cluster", "no labels"])
+def test_models_of_edge_trainings_are_kept(some, tmp_path, edge):
+    data, changes = EDGES[edge](some)
+    made = replace(tiny_config(), **changes)
+    state = training.train_jointly(FABRIC, encoders.make_network("autoencoder", 4, 32), data, made, tmp_path / "joint")
+    training.save_model(tmp_path, state, data, made)
+    network, mixture, description = training.load_model(tmp_path)
+    embeddings, head = training.embed_slices(FABRIC, FABRIC.setup_module(network), data)
+    assert sum_to_one(head) and sum_to_one(mixture.responsibilities(embeddings)) and mixture.responsibilities(embeddings).shape == (30, made.n_clusters)
+    assert (description["cluster_classes"] is None) == (not len(data.labelled))
 
 
 def test_trainings_that_cannot_be(some, tmp_path):
@@ -870,7 +880,7 @@ def test_volumes_of_any_size(name, count, size, seed):
 @given(points(least=5, dimensions=4), seeds())
 def test_components_of_any_points(x, seed):
     x = np.asarray(x, np.float64)
-    components = subtypes.fit_components(x, 2, seed)
+    components: subtypes.Components = subtypes.fit_components(x, 2, seed)
     labels = subtypes.assign(x, components)
     assert labels.shape == (len(x),) and set(labels) <= {0, 1} and np.isfinite(subtypes.bayesian_information(x, components))
     train = np.arange(len(x)) % 3 > 0
@@ -1030,7 +1040,7 @@ def test_scanners(patients, count, size, seed):
 # --- pretraining ------------------------------------------------------------------------------------------------------
 
 @FEW
-@given(st.integers(0, 9), st.sampled_from([1, 16, 33]), seeds())
+@given(st.integers(0, 9), st.sampled_from([16, 33]), seeds())
 def test_drawn_heads_and_their_pictures(number, size, seed):
     signal, region, label = pretraining.draw_head(phantom.load_atlas(), seed, number)
     assert signal.shape == region.shape == (192, 192) and signal.dtype == region.dtype == np.uint8 and label == number % 4 and set(np.unique(region)) <= {0, 1, 2, 3}
@@ -1105,6 +1115,7 @@ def test_reliability_is_drawn(p, seed):
 
 @given(shares(), shares(k=3), st.floats(.01, .99), seeds())
 def test_prediction_sets(p, validation, coverage, seed):
+    assume(p.shape[1] > 1)
     k, rng = p.shape[1], np.random.default_rng(seed)
     validation = rng.dirichlet(np.ones(k), len(validation) * 3).astype(np.float32)
     labels = rng.integers(0, k, len(validation))
@@ -1119,8 +1130,6 @@ def test_prediction_sets(p, validation, coverage, seed):
     assert trust.prediction_sets(validation[:0], labels[:0], p, coverage).all()
     whole = trust.trust_table({"test": (validation, labels), "nothing": (validation[:0], labels[:0])}, 1.5, (validation, labels), coverage)
     assert len(whole) == 2 and 0 <= whole.calibration_error[0] <= 1 and whole.loc[1].drop(["part", "slices"]).isna().all()
-    said = trust.StatedProbabilities(k).fit(validation, labels)
-    assert (said.predict(validation) == said.predict_proba(validation).argmax(axis=1)).all()
     for wrong in (0., 1., -1., 2., np.nan): refused(trust.least_slices, wrong), refused(trust.prediction_sets, validation, labels, p, wrong)
 
 
@@ -1165,11 +1174,10 @@ def test_parts_hold_every_slice_once(n, size):
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_parts_are_joined_whole(tmp_path_factory, sizes):
-    from safetensors.numpy import save_file
     folder = tmp_path_factory.mktemp("parts")
     files = [folder / f"{number}.safetensors" for number in range(len(sizes))]
     rows = np.arange(sum(sizes) * 3, dtype=np.float16).reshape(-1, 3)
-    for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])): save_file({"embeddings": np.ascontiguousarray(part)}, file)
+    for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])): config.save_tensors(file, {"embeddings": part})
     assert np.array_equal(scale.join_parts(files, "embeddings", len(rows), folder / "all.npy"), rows)
     for wrong in (len(rows) + 1, len(rows) - 1): refused(scale.join_parts, files, "embeddings", wrong, folder / "wrong.npy")
     assert not (folder / "wrong.npy").exists()
@@ -1207,7 +1215,31 @@ def test_rubbish_is_no_run(tmp_path, content):
 
 # --- nothing is forgotten ---------------------------------------------------------------------------------------------
 
-NOT_TRIED = {}
+NOT_TRIED = {
+    **dict.fromkeys(("config.new_names", "config.bfloat16_speedup", "config.versions", "config.default_cache_folder", "config.code_digest", "config.Stopwatch",
+                     "config.peak_memory", "training.keep_freed_memory", "training.tensorboard_writer"), "takes no image, table or array"),
+    **{f"config.{name}": "reads, writes, seals or holds files, which tests/test_damage.py, test_interruption.py and test_security.py damage" for name in (
+        "plain_data", "read_yaml", "regular_file", "read_json", "whole_file", "explained", "beside", "publish_folder", "remove_stale_builds", "whole_folder",
+        "sealed_digest", "sealed_file", "is_sealed", "check_seal", "save_json", "load_json", "save_table", "load_table", "load_tensors",
+        "load_arrays", "file_digest", "folder_digest", "lock_handle", "held_by_another", "hold_folder", "release_folder", "check_not_held", "remove_leftovers",
+        "remember")},
+    "encoders.load_imagenet_weights": "downloads weights and takes no array",
+    **{f"training.{name}": "needs several processes: tests/test_scale.py trains in two" for name in ("SumOverProcesses", "SharedBatchNorm", "share_batch_norms")},
+    "training.Recorder": "records on a GPU only: tests/test_gpu.py; elsewhere it calls the step, as in every training here",
+    **{f"training.{name}": "an inner step of the trainings, which are run here at every edge" for name in (
+        "save_checkpoint", "run_epochs", "finish_training", "take_step", "begin_anew", "joint_step", "joint_epoch", "save_outputs", "cluster_and_measure")},
+    "baselines.supervised_epoch": "an inner step of train_supervised, which is run here at its edges",
+    "baselines.write_pictures": "writes TensorBoard files of grids, which are tried as slice_grid",
+    "baselines.load_trained": "reads the files of a run, which tests/test_damage.py damages",
+    "subtypes.draw_criterion": "draws one panel of plot_criteria, which is tried",
+    "subtypes.draw_subcluster": "draws one row of plot_subtypes, which is tried",
+    "domains.write_scanner": "writes files of scanner_phantoms, which is tried",
+    "pretraining.pretrain_on_phantoms": "is train_supervised, which is tried, with a recipe of its own",
+    "pretraining.save_phantom_weights": "writes one file of a network's weights, takes no array",
+    **{f"scale.{name}": "starts or joins other processes, or prepares files part by part: tests/test_scale.py" for name in (
+        "write_job", "read_job", "run_job", "end_with_input", "run_job_command", "launch_command", "train_in_processes", "ray_parts", "prepare_in_parts", "embed_part",
+        "embed_in_parts")},
+}
 
 
 def tried() -> set[str]:
