@@ -25,7 +25,7 @@ import pandas as pd
 
 from .cleaning import group_keys
 from .collection import Collection
-from .config import Config, load_json, load_table, lock_handle, read_csv, save_json, whole_file
+from .config import Config, load_json, load_table, lock_handle, read_csv, save_json, whole_file, write_csv
 from .labelling import slices_to_label
 from .metrics import difference_interval
 from .report import last_lines, run_table
@@ -71,12 +71,14 @@ def give_label(
     by: str,  # who says so
     class_names: Sequence[str],
 ) -> pd.DataFrame:  # all answers
-    "Add an answer; raises what `read_labels` raises, and for a class that is none."
+    "Add an answer; raises what `read_labels` raises, and for a class or a name that is none."
+    if not by[:1].isalnum() or not by.isprintable() or len(by) > 100:  # a name that begins with = would be computed by a spreadsheet
+        raise ValueError(f"{by[:100]!r} is no name: it has a letter or digit first, and at most 100 characters that can be printed.")
     if label not in class_names: raise ValueError(f"{label!r} is none of {', '.join(class_names)}.")
     with locked(file):
         row = [path, label, content, by, datetime.now(timezone.utc).isoformat(timespec="seconds")]
         table = pd.concat([read_labels(file, class_names), pd.DataFrame([row], columns=LABEL_COLUMNS)], ignore_index=True)
-        with whole_file(file) as temporary: table.to_csv(temporary, index=False)
+        write_csv(table, file)
     return table
 
 
@@ -90,7 +92,7 @@ def take_back(
         table = read_labels(file, class_names)
         own = np.flatnonzero(table["by"] == by)
         if not len(own): return None
-        with whole_file(file) as temporary: table.drop(index=own[-1]).to_csv(temporary, index=False)
+        write_csv(table.drop(index=own[-1]), file)
         return table.iloc[own[-1]]
 
 
@@ -183,7 +185,7 @@ def write_training_folder(
         test = row["split"] == "test"
         rows.append({"path": name, "label": known if test else labels.get(row["sha256"], known), "split": "test" if test else "train", "patient": row["patient"] or ""})
     table = pd.DataFrame(rows)
-    with whole_file(folder / "labels.csv") as temporary: table.to_csv(temporary, index=False)
+    write_csv(table, folder / "labels.csv")
     return int(((table["split"] == "train") & (table["label"] != "")).sum())
 
 # %% ../nbs/32_annotation.ipynb #an320018

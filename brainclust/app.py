@@ -409,12 +409,13 @@ KEY_SCRIPT = r"""
 brainclust.row = () => document.querySelector('#label-slice [data-row]')?.dataset.row ?? '';
 brainclust.who = () => {
   const field = document.querySelector('#label-who textarea, #label-who input');
-  let name = (field?.value || '').trim();
+  const clean = text => (text || '').replace(/[\p{C}\p{Z}]+/gu, ' ').replace(/^[^\p{L}\p{N}]+/u, '').trim();  // what a table of labels may hold
+  let name = clean(field?.value);
   try {
-    name = name || localStorage.getItem('brainclust-who') || 'visitor-' + Math.random().toString(36).slice(2, 8);
+    name = name || clean(localStorage.getItem('brainclust-who')) || 'visitor-' + Math.random().toString(36).slice(2, 8);
     localStorage.setItem('brainclust-who', name);
   } catch { name = name || (brainclust.nobody ??= 'visitor-' + Math.random().toString(36).slice(2, 8)); }
-  return name.slice(0, 60);
+  return [...name].slice(0, 60).join('');
 };
 brainclust.press = (id) => {
   const button = document.getElementById(id), slice = document.querySelector('#label-slice [data-row]');
@@ -499,7 +500,8 @@ def card_html(
     strip = "".join(f'<figure><img src="page/slice/{row}.png?v={bench.version}" loading="lazy" alt="a typical slice"></figure>' for row in card["typical"])
     facts = {"known labels": card["labels"], "the run says": card["classes"] if bench.predictor.named else None, "planes": card["planes"], "sources": card["sources"]}
     rows = "".join(f"<dt>{name}</dt><dd>{words(counts)}</dd>" for name, counts in facts.items() if counts)
-    name = html.escape(cluster_names(bench.predictor)[cluster]).capitalize()
+    name = cluster_names(bench.predictor)[cluster]
+    name = html.escape(name[:1].upper() + name[1:])
     return f'<div class="bc-card"><h4>{name}, {card["slices"]} slices</h4><div class="bc-strip">{strip}</div><dl>{rows}</dl></div>'
 
 
@@ -581,8 +583,9 @@ def next_row(bench: Workbench, by: str) -> int | None:
 
 
 def visitor_name(by: str) -> str:
-    "Who somebody says to be, as a table of labels may hold it: short, in one line, and no formula."
-    return "".join(letter for letter in str(by) if letter.isprintable())[:60].strip().lstrip("=+-@")
+    "Who somebody says to be, as `give_label` takes it: short, in one line, a letter or digit first."
+    printable = "".join(letter for letter in str(by) if letter.isprintable())
+    return re.sub(r"^[\W_]+", "", printable)[:60].strip()
 
 
 def answer_slice(

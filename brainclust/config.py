@@ -6,12 +6,12 @@
 __all__ = ['CLASSES', 'CHOICES', 'RANGES', 'TAUGHT', 'PRESETS', 'SEAL', 'UNSEALED', 'Config', 'validate', 'plain_data',
            'read_yaml', 'regular_file', 'read_json', 'has_form', 'require_form', 'is_number', 'read_csv',
            'check_parquet', 'fit_generations', 'make_config', 'new_names', 'derived_seed', 'choose_device',
-           'bfloat16_speedup', 'choose_precision', 'versions', 'whole_file', 'explained', 'beside', 'publish_folder',
-           'remove_stale_builds', 'whole_folder', 'sealed_digest', 'sealed_file', 'is_sealed', 'check_seal',
-           'save_json', 'load_json', 'save_table', 'load_table', 'save_tensors', 'load_tensors', 'load_arrays',
-           'read_tensors', 'file_digest', 'folder_digest', 'lock_handle', 'held_by_another', 'hold_folder',
-           'release_folder', 'check_not_held', 'remove_leftovers', 'default_cache_folder', 'code_digest', 'remember',
-           'Stopwatch', 'peak_memory']
+           'bfloat16_speedup', 'choose_precision', 'versions', 'whole_file', 'explained', 'write_csv', 'beside',
+           'publish_folder', 'remove_stale_builds', 'whole_folder', 'sealed_digest', 'sealed_file', 'is_sealed',
+           'check_seal', 'save_json', 'load_json', 'save_table', 'load_table', 'save_tensors', 'load_tensors',
+           'load_arrays', 'read_tensors', 'file_digest', 'folder_digest', 'lock_handle', 'held_by_another',
+           'hold_folder', 'release_folder', 'check_not_held', 'remove_leftovers', 'default_cache_folder', 'code_digest',
+           'remember', 'Stopwatch', 'peak_memory']
 
 # %% ../nbs/00_config.ipynb #000002
 import atexit
@@ -531,6 +531,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+# %% ../nbs/00_config.ipynb #newaf0d84
+def write_csv(
+    table: "pd.DataFrame",
+    path: str | Path,  # the file to write; its folder is made
+) -> None:
+    "Write a table as CSV, whole or not at all, without its index."
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text: text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    with whole_file(path) as temporary: temporary.write_bytes(text.encode())
 
 # %% ../nbs/00_config.ipynb #000039
 def beside(

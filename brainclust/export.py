@@ -178,7 +178,7 @@ class ExportedRun:
         batch_size: int = 64,  # slices; only speed and memory depend on it
     ) -> dict[str, np.ndarray]:  # embeddings (N, D), probabilities (N, C), calibrated, in_set bool (N, C), responsibilities (N, K)
         "Everything that the file says of slices; `ValueError` for slices of another size, or none."
-        side = self.description["image_size"]
+        side, prepared = self.description["image_size"], np.asarray(prepared)
         if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
             raise ValueError(f"The file judges prepared slices, uint8 (N, {side}, {side}), at least one; got {prepared.dtype} {prepared.shape}: use `prepare`.")
         parts = [self.session.run(list(OUTPUTS), {"slices": prepared[start:start + batch_size, None]}) for start in range(0, len(prepared), batch_size)]

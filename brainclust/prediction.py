@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .config import (has_form, is_number, require_form, choose_device, choose_precision, default_cache_folder, file_digest, is_sealed, load_arrays, load_json, save_json, save_tensors,
-                               whole_file)
+from .config import (has_form, is_number, require_form, choose_device, choose_precision, default_cache_folder, file_digest, is_sealed,
+                               load_arrays, load_json, save_json, save_tensors, whole_file, write_csv)
 from .data import inspect_file, list_scan_files, note_sentences, quiet_libraries, refusal
 from .encoders import ClusteringNetwork
 from .preprocessing import iterate_preprocessed, preprocess_slice, restore_geometry, scale_to_unit, standardise
@@ -37,9 +37,9 @@ if TYPE_CHECKING: from lightning_fabric import Fabric
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'HEALTHY', 'PART', 'described_blocks',
            'activation_statistics', 'look_at_slices', 'describe_statistics', 'divide_statistics', 'neighbour_distance',
-           'strangeness', 'strangeness_limit', 'save_reference', 'read_record', 'read_reference', 'Predictor',
-           'brain_and_tumour', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_opinions',
-           'predict_command']
+           'strangeness', 'strangeness_limit', 'unit_length', 'save_reference', 'read_record', 'read_reference',
+           'Predictor', 'brain_and_tumour', 'list_inputs', 'write_maps', 'predict_part', 'predict_files',
+           'patient_opinions', 'predict_command']
 
 # %% ../nbs/16_prediction.ipynb #pr160005
 def described_blocks(
@@ -105,9 +105,9 @@ def describe_statistics(
     scale = np.where(scale > 1e-6 * max(scale.max(), 1e-12), scale, np.inf)  # what never changes says nothing
     z = (x - centre) / scale
     values, vectors = np.linalg.eigh(z.T @ z / len(z))
-    chosen = np.flatnonzero(values > 1e-6 * values.max())[::-1][:min(COMPONENTS, max(1, len(z) // 4))]
+    chosen = np.flatnonzero(values >= 1e-6 * values.max())[::-1][:min(COMPONENTS, max(1, len(z) // 4))]
     rest = np.sqrt(max(values.sum() - values[chosen].sum(), 1e-12))
-    described = {"centre": centre, "scale": scale, "directions": vectors[:, chosen].T, "spread": np.sqrt(values[chosen]), "rest": np.array(rest)}
+    described = {"centre": centre, "scale": scale, "directions": vectors[:, chosen].T, "spread": np.sqrt(np.maximum(values[chosen], 1e-12)), "rest": np.array(rest)}
     return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in described.items()}
 
 
@@ -165,6 +165,13 @@ def strangeness_limit(
 PREDICTION_FORMAT = 1  # raised when files of before can no longer be read
 
 
+def unit_length(
+    x: np.ndarray,  # (N, D)
+) -> np.ndarray:  # (N, D), zeros stay zeros
+    "Divide vectors by their length."
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
 def save_reference(
     folder: Path,  # of a run whose model is saved; gets prediction.safetensors and prediction.json
     fabric: Fabric,
@@ -183,7 +190,7 @@ def save_reference(
     described = describe_statistics(seen["statistics"])
     record = {"format": PREDICTION_FORMAT, "temperature": temperature, "thresholds": None if thresholds is None else [float(t) for t in thresholds],
               "coverage": coverage, "limit": strangeness_limit(seen["statistics"], np.asarray(groups)[rows], seed=seed), "slices": len(rows)}
-    kept = {"points": divide_statistics(seen["statistics"], described)[0].astype(np.float32), "rows": rows.astype(np.int64), "embeddings": seen["embeddings"].astype(np.float16)}
+    kept = {"points": divide_statistics(seen["statistics"], described)[0].astype(np.float32), "rows": rows.astype(np.int64), "embeddings": unit_length(seen["embeddings"]).astype(np.float16)}  # their direction counts
     save_tensors(folder / "prediction.safetensors", described | kept)
     save_json(folder / "prediction.json", record)
     return record
@@ -253,14 +260,18 @@ class Predictor:
         side = self.description["image_size"]
         return np.stack([preprocess_slice(np.asarray(slice_), **self.settings) for slice_ in slices]) if len(slices) else np.zeros((0, side, side), np.uint8)
 
+    def check_prepared(self, prepared: np.ndarray) -> np.ndarray:
+        "The slices as an array; `ValueError` for slices of another size or type, or none."
+        side, prepared = self.description["image_size"], np.asarray(prepared)
+        if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
+            raise ValueError(f"The run judges prepared slices, uint8 (N, {side}, {side}), at least one; got {prepared.dtype} {prepared.shape}: use `prepare`.")
+        return prepared
+
     def outputs(self,
         prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
     ) -> dict[str, np.ndarray]:  # embeddings (N, D), probabilities (N, C), calibrated, sets bool (N, C), responsibilities (N, K), ood_score (N,), 1 is the limit; NaN if the run saw too few groups to set one
-        "Everything that the run says of slices; `ValueError` for slices of another size, or none."
-        side = self.description["image_size"]
-        if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
-            raise ValueError(f"The run judges prepared slices, uint8 (N, {side}, {side}), at least one; got {prepared.dtype} {prepared.shape}: use `prepare`.")
-        seen = look_at_slices(self.fabric, self.network, torch.from_numpy(np.array(prepared))[:, None], self.description["mean"], self.description["std"], self.description["mirror"])
+        "Everything that the run says of slices; raises what `check_prepared` raises."
+        seen = look_at_slices(self.fabric, self.network, torch.from_numpy(np.array(self.check_prepared(prepared)))[:, None], self.description["mean"], self.description["std"], self.description["mirror"])
         said = np.log(np.maximum(seen["probabilities"], 1e-12)) / (self.record["temperature"] or 1.)
         probabilities = np.exp(said - said.max(axis=1, keepdims=True))
         thresholds = np.zeros(len(self.classes_)) if self.record["thresholds"] is None else np.array(self.record["thresholds"])
@@ -307,23 +318,24 @@ class Predictor:
         return self.classes_[self.predict_proba(slices).argmax(axis=1)]
 
     def explain(self,
-        prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`
+        prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
         targets: Sequence[int],  # (N,), class whose evidence is wanted; of a run without labels, the cluster
     ) -> np.ndarray:  # float32 (N, image_size, image_size), [0, 1]
         "Where the evidence lies: class activation maps, in single precision."
         from brainclust.explanation import cluster_cam, grad_cam  # torchcam is slow to import
-        x = standardise(scale_to_unit(prepared[:, None], self.fabric.device), self.description["mean"], self.description["std"])
+        x = standardise(scale_to_unit(self.check_prepared(prepared)[:, None], self.fabric.device), self.description["mean"], self.description["std"])
         network = self.network.module
         return grad_cam(network, x, targets) if self.named else cluster_cam(network, self.mixture, x, targets)
 
     def similar(self,
         embeddings: np.ndarray,  # (N, D), from `transform`
-        count: int = 5,
-    ) -> np.ndarray:  # (N, count), rows of the run's scans.parquet, the most similar first
-        "Training slices whose embedding points into the same direction."
-        known = self.reference["embeddings"].astype(np.float32)
-        unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-        nearest = np.argsort(-unit(embeddings.astype(np.float32)) @ unit(known).T, axis=1, kind="stable")[:, :count]
+        count: int = 5,  # 1 or more
+    ) -> np.ndarray:  # (N, count), or fewer where the run has fewer, rows of the run's scans.parquet, the most similar first
+        "Training slices whose embedding points into the same direction; `ValueError` for what is no embedding of the run."
+        known, embeddings = self.reference["embeddings"].astype(np.float32), np.asarray(embeddings)
+        if embeddings.ndim != 2 or embeddings.shape[1] != known.shape[1] or not np.isfinite(embeddings).all() or count < 1:
+            raise ValueError(f"The run compares finite embeddings (N, {known.shape[1]}), from `transform`, with 1 or more others; got {embeddings.dtype} {embeddings.shape} and {count}.")
+        nearest = np.argsort(-unit_length(embeddings.astype(np.float32)) @ unit_length(known).T, axis=1, kind="stable")[:, :count]
         return self.reference["rows"][nearest]
 
 # %% ../nbs/16_prediction.ipynb #newb69f14
@@ -434,22 +446,21 @@ def predict_files(
             some, target = files[start:start + part], parts / f"{start:09d}.json"
             if not is_sealed(target) or file_digest(target.with_suffix(".csv")) != load_json(target)["sha256"]:
                 table, unreadable, said = predict_part(predictor, some, pool, workers, cache_folder, maps=maps)
-                with whole_file(target.with_suffix(".csv")) as temporary: table.to_csv(temporary, index=False)
+                write_csv(table, target.with_suffix(".csv"))
                 save_json(target, {"slices": len(table), "unreadable": unreadable, "notes": said, "sha256": file_digest(target.with_suffix(".csv"))})
             bar.update(len(some))
     records = [(file, load_json(file)) for file in sorted(parts.glob("*.json"))]
     tables = [file.with_suffix(".csv") for file, record in records if record["slices"]]
     unreadable = left + [row for _, record in records for row in record["unreadable"]]
     for sentence in note_sentences([note for _, record in records for note in record["notes"]]): print(sentence, file=sys.stderr)
-    with whole_file(out) as temporary, open(temporary, "w") as whole:
+    with whole_file(out) as temporary, open(temporary, "w", newline="") as whole:
         for number, file in enumerate(tables):
-            with open(file) as lines:
+            with open(file, newline="") as lines:
                 if number: next(lines)  # the header
                 shutil.copyfileobj(lines, whole)
-    with whole_file(out.with_name(f"{out.stem}_unreadable.csv")) as temporary: pd.DataFrame(unreadable, columns=["path", "reason"]).to_csv(temporary, index=False)
+    write_csv(pd.DataFrame(unreadable, columns=["path", "reason"]), out.with_name(f"{out.stem}_unreadable.csv"))
     opinions = patient_opinions(tables, predictor.classes_) if predictor.named else pd.DataFrame()
-    if len(opinions):
-        with whole_file(out.with_name(f"{out.stem}_patients.csv")) as temporary: opinions.to_csv(temporary, index=False)
+    if len(opinions): write_csv(opinions, out.with_name(f"{out.stem}_patients.csv"))
     shutil.rmtree(parts)
     return sum(record["slices"] for _, record in records), len(unreadable)
 

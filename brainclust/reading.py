@@ -207,7 +207,7 @@ def verdict(
     if not said["in_distribution"]: return "Unlike anything the run has seen"
     if not named: return f"Group {said['cluster'] + 1}"
     if said["abstain"]: return f"Undecided; most probable: {plain(said['class'])}"
-    return plain(said["class"]).capitalize()
+    return plain(said["class"])[:1].upper() + plain(said["class"])[1:]
 
 
 def reading_html(

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['UNIMPORTANT', 'SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METHOD_NAMES', 'study_settings', 'config_record',
            'check_resume', 'Run', 'without_nan', 'add_table', 'list_artefact', 'add_figure', 'finish', 'written_files',
-           'run_table', 'describe_data', 'check_same_data', 'prediction_table', 'score_method', 'compare_methods',
-           'best_matching', 'summarise', 'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods', 'notebook_path',
-           'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder', 'until_interrupted', 'tidy_file',
-           'run_report', 'parse_parameters', 'report_command']
+           'run_table', 'describe_data', 'check_same_data', 'check_outputs', 'prediction_table', 'score_method',
+           'compare_methods', 'best_matching', 'summarise', 'macro_scores', 'claims_table', 'tidy_claims',
+           'tidy_methods', 'notebook_path', 'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder',
+           'until_interrupted', 'tidy_file', 'run_report', 'parse_parameters', 'report_command']
 
 # %% ../nbs/18_report.ipynb #180002
 import argparse
@@ -34,8 +34,9 @@ import psutil
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
-from .config import (Config, check_not_held, explained, file_digest, hold_folder, load_json, load_table, make_config, peak_memory, plain_data, read_yaml, regular_file,
-                               release_folder, remove_leftovers, require_form, save_json, save_table, versions, whole_file)
+from .config import (Config, check_not_held, explained, file_digest, hold_folder, load_json, load_table, make_config, peak_memory,
+                               plain_data, read_yaml, regular_file, release_folder, remove_leftovers, require_form, save_json, save_table, versions,
+                               whole_file, write_csv)
 from .metrics import (accuracy_interval, calibration_error, class_table, contingency,
                                 difference_interval)
 from .plots import save_figure
@@ -151,7 +152,7 @@ def add_table(
 ) -> pd.DataFrame:  # the table itself, so that a notebook cell can show it
     "Write `tables/<name>.csv`."
     if title: list_artefact(run, f"tables/{name}.csv", f"tables/{name}.csv", title, paper)
-    with whole_file(run.folder / "tables" / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
+    write_csv(table, run.folder / "tables" / f"{name}.csv")
     return table
 
 
@@ -245,13 +246,26 @@ def check_same_data(
     run.write_parquet("scans.parquet", scans.reset_index(drop=True))
 
 # %% ../nbs/18_report.ipynb #180019
+def check_outputs(
+    scans: pd.DataFrame, outputs: dict[str, np.ndarray], labelled_only: np.ndarray | None, class_names: tuple[str, ...],  # as in `prediction_table`
+) -> None:
+    "Raise `ValueError` unless every slice has a row of finite responsibilities and, as every label, its place among the classes."
+    outputs = {name: outputs[name] for name in ("head", "clusters", "responsibilities")} | ({} if labelled_only is None else {"labelled_only": labelled_only})
+    for name, values in outputs.items():
+        columns = np.shape(values)[-1:] if name == "responsibilities" else (len(class_names),)
+        if np.shape(values) != (len(scans), *columns): raise ValueError(f"{name} is {np.shape(values)} for {len(scans)} slices and {len(class_names)} classes: give one row per slice, one column per class.")
+    if not np.isfinite(outputs["responsibilities"]).all(): raise ValueError("responsibilities are not finite: the training has diverged.")
+    if not scans.true_label.between(-1, len(class_names) - 1).all(): raise ValueError(f"true_label is -1 or one of {len(class_names)} classes, got {scans.true_label.min()} to {scans.true_label.max()}.")
+
+
 def prediction_table(
     scans: pd.DataFrame,  # scan table of the test slices
     outputs: dict[str, np.ndarray],  # of the last epoch, from `load_outputs`
     labelled_only: np.ndarray | None,  # head probabilities of the baseline (M, C), or None
     class_names: tuple[str, ...],
 ) -> pd.DataFrame:  # path, y_true, y_pred, y_pred_clusters, y_pred_labelled_only, cluster, group, clean, prob_<class>
-    "Name every prediction; what does not exist (truth, or anything that needs labels) is an empty string."
+    "Name every prediction; what does not exist (truth, or anything that needs labels) is an empty string. Raises what `check_outputs` raises."
+    check_outputs(scans, outputs, labelled_only, class_names)
     def named(probabilities: np.ndarray | None) -> np.ndarray:
         "The most probable class of each slice by name; empty where there is none."
         if probabilities is None or np.isnan(probabilities).any(): return np.full(len(scans), "")
@@ -287,7 +301,9 @@ def compare_methods(
     baselines: dict[str, np.ndarray],  # method: cluster ids of the test slices (M,)
     draws: int,  # of the bootstrap
 ) -> pd.DataFrame:  # one row per method, the classical ones under their best matching (Hungarian on the test part)
-    "The comparison of methods: every accuracy twice, each with its interval."
+    "The comparison of methods: every accuracy twice, each with its interval. `ValueError` for clusters of other slices."
+    wrong = [f"{method} {np.shape(clusters)}" for method, clusters in baselines.items() if np.shape(clusters) != (len(predictions),)]
+    if wrong: raise ValueError(f"The clusters of {', '.join(wrong)} are not those of the {len(predictions)} test slices.")
     known = (predictions.y_true != "").to_numpy()
     table, columns = predictions[known].reset_index(drop=True), ["method", *SCORES]
     if not known.any(): return pd.DataFrame(columns=columns)
@@ -303,7 +319,10 @@ def best_matching(
     truth: np.ndarray,  # (M,), ids from 0
     clusters: np.ndarray,  # (M,), ids from 0
 ) -> np.ndarray:  # (M,), whether each slice agrees with its cluster's class
-    "Agreement under the one-to-one matching that is best for these slices: generous, and the custom of unsupervised work."
+    "Agreement under the one-to-one matching that is best for these slices: generous, and the custom of unsupervised work. `ValueError` for what are no ids."
+    truth, clusters = np.asarray(truth), np.asarray(clusters)
+    if truth.shape != clusters.shape or not truth.size or any(ids.dtype.kind not in "iu" or ids.min() < 0 for ids in (truth, clusters)):
+        raise ValueError(f"classes and clusters are matched by ids from 0, one each per slice; got {truth.dtype} {truth.shape} and {clusters.dtype} {clusters.shape}.")
     counts = contingency(clusters, truth, clusters.max() + 1, truth.max() + 1)
     mapping = np.full(len(counts), -1)
     rows, columns = linear_sum_assignment(counts, maximize=True)
@@ -363,6 +382,7 @@ def claims_table(
     class_names: tuple[str, ...],
 ) -> pd.DataFrame:  # claim, claimed, reproduced, honest, low, high
     "Put every claim beside what this run gives, chosen as the study chose and chosen honestly."
+    if np.shape(best_head) != (len(predictions),): raise ValueError(f"The best epoch names {np.shape(best_head)} classes and not those of the {len(predictions)} test slices.")
     by_method = comparison.set_index("method")
     known = (predictions.y_true != "").to_numpy()
     clean = known & predictions.clean.to_numpy(dtype=bool)
@@ -373,7 +393,7 @@ def claims_table(
     reproduced = {**chosen, "accuracy at the last epoch": last.test_accuracy, "silhouette": best.silhouette,
                   "gain over clustering of pixels": chosen["accuracy"] - classical.accuracy.max()}
     honest |= {"accuracy at the last epoch": honest["accuracy"], "silhouette": last.silhouette,
-               "gain over clustering of pixels": by_method.clean_accuracy["clusters"] - classical.clean_accuracy.max()}
+               "gain over clustering of pixels": by_method.clean_accuracy.get("clusters", np.nan) - classical.clean_accuracy.max()}
     rows = [{"claim": name, "claimed": CLAIMED.get(name, np.nan), "reproduced": reproduced[name], "honest": honest[name]}
             for name in [*list(CLAIMED)[:4], *(f"F1 {name}" for name in class_names)]]
     baseline = by_method.reindex(["labelled_only"]).iloc[0]

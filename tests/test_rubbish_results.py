@@ -1,9 +1,16 @@
 """Whatever a run, a folder or a visitor brings: figures are drawn, tables add up, names stay text, and what cannot be answered is refused in one sentence."""
+import base64
 import html
-import inspect
+import io
+import json
+import os
+import re
+import tempfile
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib import import_module
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,15 +18,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings, strategies as st
 from matplotlib import pyplot
 from matplotlib.figure import Figure
-from rubbish import LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points, seeds, sentence, shares, survives, untidy
+from PIL import Image
+from rubbish import LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points, scan_tables, seeds, sentence, shares, survives, untidy
 
 from brainclust import annotation, app, card, explanation, export, plots, prediction, reading, report, segmentation
-from brainclust.clustering import fit_mixture
+from brainclust.clustering import e_step, fit_mixture
+from brainclust.collection import Collection, plain
+from brainclust.config import make_config, write_csv
 from brainclust.encoders import make_network
-from brainclust.training import make_fabric
+from brainclust.training import TrainingData, embed_slices, make_fabric, save_model
 
 FEW = settings(max_examples=max(3, settings.default.max_examples // 5))  # of what draws or asks a network
 NAMES = ["glioma", "meningioma", "notumor", "pituitary", r"$\frac{$", "costs $5 or $7", "<img src=x onerror=alert(1)>", 'said "no"', "=1+1", "глиома", "_hidden", "a_b",
@@ -405,6 +416,19 @@ def test_maps_without_a_network(pair, seed):
     assert torch.equal(scaled, torch.from_numpy(masks.astype(np.float32)))
 
 
+@given(mask_pairs(n=1), st.sampled_from(NAMES))
+def test_outlines_are_drawn_where_there_are_any(pair, title):
+    mask, truth = pair[0][0], pair[1][0]
+    def outlines() -> Figure:
+        figure, axes = plots.new_figure(2, 1, 1, 2)
+        plots.show_outline(axes[0, 0], mask)
+        segmentation.draw_outlines(axes[0, 1], mask.astype(np.uint8) * 255, truth, mask, title)
+        return figure
+    figure = drawn(plots.house_style(outlines))
+    there = [min(mask.shape) > 1 and part.any() and not part.all() for part in (mask, truth)]
+    assert [len(axis.collections) for axis in figure.axes] == [there[0], sum(there)] and title.split()[0] in texts(figure)
+
+
 @FEW
 @given(st.integers(0, 3), seeds(), st.sampled_from(list(explanation.METHODS)), st.sampled_from(list(explanation.VIEWS)), st.sampled_from(["noise", "constant", "equal"]))
 def test_maps_of_a_network(n, seed, method, views, kind):
@@ -415,6 +439,13 @@ def test_maps_of_a_network(n, seed, method, views, kind):
         maps = function(*who, x, targets, method=method, views=views)
         assert maps.shape == (n, 32, 32) and maps.dtype == np.float32 and (maps >= 0).all() and (maps <= 1).all()
         assert (function(*who, x.transpose(2, 3).contiguous().transpose(2, 3), list(targets), method=method, views=views) == maps).all()
+    assert explanation.batched_cams(explanation.HeadScores(made), 3, x, [0] * n, None, method, views, 1).shape == (n, 32, 32)
+    scores = explanation.ClusterScores(made, mixture).eval()
+    with torch.no_grad(): assert np.allclose(scores(x).sigmoid(), mixture.responsibilities(made(x)[0].numpy()), atol=1e-3)
+    if n:
+        asked = scores, x, torch.zeros(n, dtype=torch.int64), explanation.default_layers(made)[-2:], method
+        assert [(raw.shape, bool((raw >= 0).all())) for raw in explanation.raw_cams(*asked)] == [((n, 32, 32), True)] * 2
+        assert explanation.refined_cams(*asked, explanation.VIEWS[views]).amax() <= 1
     covered = explanation.occlusion_maps(explanation.HeadScores(made), x, [0] * n, patch=16)
     assert covered.shape == (n, 32, 32) and (covered >= 0).all() and (covered <= 1).all()
     if n:
@@ -595,6 +626,16 @@ def test_regions_of_a_slice(pair, seed):
     assert (choice.chosen < 0) == (len(choice.candidates) == 0)
     again = segmentation.choose_region(untidy(image, "strided"), untidy(brain, "fortran"), untidy(cam, "reversed"))
     assert (again.mask == choice.mask).all()
+    smooth = segmentation.smooth_slice(image, brain)
+    assert isinstance(choice, segmentation.Choice) and (segmentation.propose_regions(smooth, brain) == choice.candidates).all()
+    if brain.any():
+        sheets = segmentation.bright_sheets(smooth, brain, {"kmeans": 3})
+        assert all(sheet.dtype == np.uint8 and sheet.shape == image.shape and not sheet[~brain].any() for sheet in sheets) and len({sheet.tobytes() for sheet in sheets}) == len(sheets)
+        maps = segmentation.slice_maps(smooth, brain, cam)
+        assert isinstance(maps, segmentation.SliceMaps) and not maps.levels[~brain].any() and maps.cam[brain].mean() == pytest.approx(1)
+        whole = segmentation.describe_region(brain, maps)
+        assert np.isfinite(list(whole.values())).all() and whole["size"] == pytest.approx(0) and whole["evidence_share"] == pytest.approx(1)
+        assert segmentation.with_squares(pd.DataFrame([whole]))["size_squared"][0] == whole["size"] ** 2
     if len(choice.candidates):
         assert len({candidate.tobytes() for candidate in choice.candidates}) == len(choice.candidates) and all(candidate.any() for candidate in choice.candidates)
         assert np.isfinite(choice.numbers.to_numpy()).all() and len(choice.numbers) == len(choice.candidates)
@@ -682,7 +723,7 @@ def test_a_network_that_outlines(n, side, seed, kind):
     logits = (masks - .5) * 200
     assert segmentation.segmentation_loss(logits, masks) < 1e-3 < .5 < segmentation.segmentation_loss(-logits, masks)
     assert segmentation.resized(x, 16).shape == (n, 1, 16, 16) and segmentation.resized(x, side) is x
-    assert segmentation.mean_of_views(unet(), x).shape == x.shape
+    assert isinstance(unet(), segmentation.TumourUNet) and segmentation.mean_of_views(unet(), x).shape == x.shape
 
 
 def test_curves_over_masks():
@@ -690,3 +731,702 @@ def test_curves_over_masks():
     figure = drawn(segmentation.plot_mask_counts, table, {NAMES[4]: .3, "K-Means": .2})
     for name in NAMES[4:8]: assert name in texts(figure)
     drawn(segmentation.plot_outlines, [], [], [], [])
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+@cache
+def predictor(classes: int = 4, named: bool = True) -> prediction.Predictor:
+    """A run of 32 pixels that has learnt nothing, with calibration and sets; its classes have unlikely names."""
+    rng, made = generator(0), make_network("autoencoder", classes, 32, seed=0)
+    data = TrainingData(torch.from_numpy(rng.integers(0, 256, (30, 1, 32, 32), dtype=np.uint8)), np.arange(30) % classes, np.arange(30) % classes, np.arange(30), np.arange(0), .5, .3, classes)
+    fabric, folder = make_fabric(torch.device("cpu"), "32-true"), Path(tempfile.mkdtemp())
+    config = make_config("demo", image_size=32, encoder="autoencoder", device="cpu", classes=tuple(f"class {k}" for k in range(classes)), n_clusters=5, anchored=False, pseudo_label_weight=0.)
+    mixture = fit_mixture(embed_slices(fabric, made, data, mirror=config.mirror)[0], 5, unit_length=config.unit_length)
+    tensors = {"responsibilities": mixture.responsibilities(embed_slices(fabric, made, data, mirror=config.mirror)[0]), **{f"mixture.{name}": value for name, value in vars(mixture).items()}}
+    save_model(folder, SimpleNamespace(network=made, result=made, tensors={name: torch.from_numpy(np.asarray(value)) for name, value in tensors.items()}), data, config)
+    prediction.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3, [.9 / classes] * classes, mirror=config.mirror)
+    known = json.loads((folder / "model.json").read_text())
+    names, clusters = class_names(classes), [k % classes for k in range(5)] if named else None
+    (folder / "model.json").write_text(json.dumps(known | {"classes": names, "cluster_classes": clusters}))
+    return prediction.Predictor(folder, "cpu", "32-true")
+
+
+def table_adds_up(table: pd.DataFrame, asked: prediction.Predictor, n: int) -> None:
+    names = list(asked.classes_)
+    assert list(table) == ["class", *(f"prob_{name}" for name in names), "prediction_set", "abstain", "cluster", "subtype", "ood_score", "in_distribution"] and len(table) == n
+    assert table["cluster"].between(0, 4).all() and (table["ood_score"] >= 0).all() and (table["in_distribution"] == ~(table["ood_score"] > 1)).all()
+    if not asked.named: return
+    p = table.filter(regex="^prob_").to_numpy()
+    assert np.allclose(p.sum(axis=1), 1, atol=1e-5) and (p >= 0).all() and (table["class"] == np.array(names)[p.argmax(axis=1)]).all()
+
+
+@given(st.lists(pictures(), min_size=1, max_size=3), st.booleans())
+@FEW
+def test_a_run_judges_any_slice(slices, named):
+    asked = predictor(named=named)
+    prepared = asked.prepare(slices)
+    assert prepared.shape == (len(slices), 32, 32) and prepared.dtype == np.uint8
+    found = asked.outputs(prepared)
+    assert found["embeddings"].shape[0] == len(slices) and np.isfinite(found["embeddings"]).all() and np.allclose(found["responsibilities"].sum(axis=1), 1, atol=1e-5)
+    assert found["sets"].dtype == bool and found["sets"].shape == found["probabilities"].shape == (len(slices), 4)
+    table_adds_up(asked.table(prepared), asked, len(slices))
+    pd.testing.assert_frame_equal(asked.describe(found), asked.table(prepared))
+    for how in LAYOUTS: assert (asked.prepare([untidy(slice_, how) for slice_ in slices]) == prepared).all() and np.allclose(asked.outputs(untidy(prepared, how))["probabilities"], found["probabilities"])
+    assert (asked.predict_proba(slices) == found["probabilities"]).all() and (asked.predict(slices) == asked.classes_[found["probabilities"].argmax(axis=1)]).all()
+    assert (asked.transform(slices) == found["embeddings"]).all()
+    near = asked.similar(found["embeddings"], 3)
+    assert near.shape == (len(slices), 3) and ((near >= 0) & (near < 30)).all() and all(len(set(row)) == 3 for row in near)
+    assert (asked.similar(found["embeddings"] * 1e3, 3) == near).all()
+    maps = asked.explain(prepared, found["responsibilities" if not named else "probabilities"].argmax(axis=1))
+    assert maps.shape == prepared.shape and (maps >= 0).all() and (maps <= 1).all()
+
+
+def test_a_run_knows_its_own_slices():
+    asked = predictor()
+    known = asked.reference["embeddings"].astype(np.float32)
+    assert (asked.similar(known, 1)[:, 0] == asked.reference["rows"]).mean() > .9
+    assert asked.similar(known[:2], 1000).shape == (2, 30) and asked.prepare([]).shape == (0, 32, 32)
+    assert asked.subtypes[0] == f"{asked.classes_[0]} 1" and asked.subtypes[1] == ""
+
+
+@given(no_pictures())
+def test_a_run_refuses_what_is_no_slice(image):
+    asked = predictor()
+    good = np.zeros((1, 32, 32), np.uint8)
+    for call in (asked.predict, asked.predict_proba, asked.transform, asked.prepare): refused(call, [np.zeros((8, 8), np.uint8), image])
+    for call in (asked.outputs, asked.table): refused(call, image)
+    refused(asked.explain, image, [0])
+    for wrong in (good[:0], good[0], good[:, :16], good[:, None], good.astype(float), good.astype(np.int64)):
+        refused(asked.outputs, wrong)
+        refused(asked.explain, wrong, [0] * len(wrong))
+    for targets in ([], [0, 0], [4], [-1], [.5]): refused(asked.explain, good, targets)
+    d = asked.reference["embeddings"].shape[1]
+    for wrong in (np.zeros((2, d + 1)), np.zeros(d), np.full((1, d), np.nan), np.full((1, d), np.inf), "x", None): refused(asked.similar, wrong)
+    for count in (0, -1): refused(asked.similar, np.zeros((1, d)), count)
+
+
+@given(points(least=1, most=30, dtype=np.float32), points(least=1, most=8, dimensions=1), seeds())
+def test_how_strange_slices_are(x, other, seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        described = prediction.describe_statistics(x)
+        along, rest = prediction.divide_statistics(x, described)
+        assert described["directions"].shape[1] == x.shape[1] and np.allclose((described["directions"] ** 2).sum(axis=1), 1, atol=1e-4)
+        assert np.isfinite(along).all() and (rest >= 0).all() and np.isfinite(rest).all()
+        strange = prediction.strangeness(x, described, along)
+        assert strange.shape == (len(x),) and np.isfinite(strange).all() and (strange >= 0).all()
+        groups = generator(seed).integers(0, 8, len(x))
+        limit = prediction.strangeness_limit(x, groups)
+        assert (limit is None) == (len(np.unique(groups)) < 5) and (limit is None or limit >= 0)
+    for k in (1, 5):
+        found = prediction.neighbour_distance(x, x[::2], k, block=7)
+        direct = np.sort(np.linalg.norm(x[:, None].astype(float) - x[None, ::2], axis=2), axis=1)[:, min(k, len(x[::2])) - 1]
+        assert np.allclose(found, direct, rtol=1e-5, atol=1e-5 * max(1e-6, np.abs(x).max()) + 1e-6 * np.abs(x).max())
+    unit = prediction.unit_length(x)
+    assert np.allclose(np.linalg.norm(unit, axis=1)[np.linalg.norm(x, axis=1) > 1e-9], 1, atol=1e-4)
+
+
+@FEW
+@given(pictures(), st.booleans())
+def test_brain_and_tumour(image, wanted):
+    asked = predictor()
+    prepared = asked.prepare([image])[0]
+    brain, tumour = prediction.brain_and_tumour(prepared, asked.explain(prepared[None], [0])[0], wanted)
+    assert brain.dtype == tumour.dtype == bool and brain.shape == tumour.shape == prepared.shape and not (tumour & ~brain).any() and (wanted or not tumour.any())
+
+
+def test_blocks_of_a_network_are_noted():
+    made, _ = network()
+    x = torch.zeros(2, 1, 32, 32)
+    with prediction.activation_statistics(made.encoder) as noted: made(x)
+    assert len(noted) == 2 * len(prediction.described_blocks(made.encoder)) and all(len(values) == 2 and values.isfinite().all() for values in noted)
+    with prediction.activation_statistics(made.encoder) as noted: pass
+    made(x)
+    assert noted == []
+    seen = prediction.look_at_slices(make_fabric(torch.device("cpu"), "32-true"), made, torch.zeros(3, 1, 32, 32, dtype=torch.uint8), .3, .2, True, batch_size=2)
+    assert {name: len(values) for name, values in seen.items()} == {"embeddings": 3, "probabilities": 3, "statistics": 3}
+
+
+UNLIKELY_FILES = ["<img src=x onerror=alert(1)>.png", "=1+1.png", "line\rbreak.png", 'quote".png', "骨 $x$.png", "-a.png", "a,b.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be made")
+def test_files_with_unlikely_names_are_judged(tmp_path):
+    asked = predictor()
+    (tmp_path / "scans").mkdir()
+    for k, name in enumerate(UNLIKELY_FILES): Image.fromarray(np.full((9 + k, 12), 20 * k, np.uint8)).save(tmp_path / "scans" / name, format="png")
+    (tmp_path / "scans" / "broken\r.png").write_text("no picture")
+    read, left = prediction.list_inputs([tmp_path / "scans"])
+    assert len(read) == 8 and left == []
+    out = tmp_path / "new\r" / "=out.csv"
+    assert prediction.predict_files(asked, [tmp_path / "scans"], out, part=3, maps=tmp_path / "maps") == (7, 1)
+    table = pd.read_csv(out, keep_default_na=False)
+    assert {Path(path).name for path in table.path} == set(UNLIKELY_FILES) and (table.cam.map(lambda path: Path(path).exists())).all()
+    assert pd.read_csv(out.with_name("=out_unreadable.csv")).path.tolist() == [str(tmp_path / "scans" / "broken\r.png")]
+    with ThreadPoolExecutor(1) as pool: part, unreadable, _ = prediction.predict_part(asked, read[:2], pool, cache_folder=tmp_path)
+    assert len(part) + len(unreadable) == 2
+    facts = [{"path": str(read[0]), "width": 7, "height": 1}]
+    written = prediction.write_maps(asked, np.zeros((1, 32, 32), np.uint8), asked.table(np.zeros((1, 32, 32), np.uint8)), facts, tmp_path / "maps")
+    assert Image.open(written.cam[0]).size == (7, 1)
+    for wrong in ([], [tmp_path / "absent"]): refused(prediction.list_inputs, wrong, kinds=(ValueError, FileNotFoundError))
+
+
+@given(st.integers(1, 12), seeds())
+def test_opinions_about_patients(n, seed):
+    rng, names = generator(seed), class_names(3)
+    p = rng.dirichlet(np.ones(3), n)
+    table = pd.DataFrame({"patient": rng.choice(["", "007", "=1+1", "a\rb"], n), "in_distribution": rng.random(n) < .6, **{f"prob_{name}": p[:, k] for k, name in enumerate(names)}})
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(2): write_csv(table[k::2], Path(folder) / f"{k}.csv")
+        opinions = prediction.patient_opinions([Path(folder) / "0.csv", Path(folder) / "1.csv"], names)
+    known = table[table.patient != ""]
+    assert len(opinions) == known.patient.nunique()
+    for row in opinions.to_dict("records"):
+        of = known[(known.patient == row["patient"])]
+        familiar = of[of.in_distribution]
+        assert row["slices"] == len(of) and row["in_distribution"] == len(familiar)
+        if len(familiar):
+            direct = np.exp(np.log(familiar.filter(regex="^prob_").to_numpy()).mean(axis=0))
+            assert np.allclose([row[f"prob_{name}"] for name in names], direct / direct.sum()) and row["class"] == names[direct.argmax()]
+        else: assert row["class"] == "" and np.isnan(row[f"prob_{names[0]}"])
+
+
+# --- report -----------------------------------------------------------------------------------------------------------
+
+@st.composite
+def test_parts(draw, least: int = 1) -> tuple[pd.DataFrame, dict, np.ndarray | None, list[str]]:
+    """The test slices of a run and what it says of them: truth known, missing or of one class; clean, partly, or not at all; without labels."""
+    n, k, c = draw(st.integers(least, 25)), draw(st.integers(1, 5)), draw(st.sampled_from((2, 4, 40)))
+    rng = generator(draw(seeds()))
+    scans = pd.DataFrame({"path": [f"{NAMES[i % len(NAMES)]} {i}" for i in range(n)], "true_label": draw(ids(n, c)), "group": rng.choice(["p", "q", "r"], n),
+                          "clean": draw(st.sampled_from([np.ones(n, bool), np.zeros(n, bool), rng.random(n) < .5]))})
+    unlabelled = draw(st.booleans())
+    outputs = {"head": rng.dirichlet(np.ones(c), n), "clusters": np.full((n, c), np.nan) if unlabelled else rng.dirichlet(np.ones(c), n), "responsibilities": rng.dirichlet(np.ones(k), n)}
+    return scans, outputs, None if unlabelled or draw(st.booleans()) else rng.dirichlet(np.ones(c), n), class_names(c)
+
+test_parts.__test__ = False  # a strategy
+
+
+@given(test_parts())
+def test_tables_of_a_run(part):
+    scans, outputs, alone, names = part
+    n, truth = len(scans), scans.true_label.to_numpy()
+    table = report.prediction_table(scans, outputs, alone, names)
+    assert list(table) == ["path", "y_true", "y_pred", "y_pred_clusters", "y_pred_labelled_only", "cluster", "group", "clean", *(f"prob_{name}" for name in names)]
+    assert table.y_true.tolist() == [names[label] if label >= 0 else "" for label in truth] and (table.cluster == outputs["responsibilities"].argmax(axis=1)).all()
+    unlabelled = np.isnan(outputs["clusters"]).any()
+    assert table.y_pred.tolist() == ([""] * n if unlabelled else [names[k] for k in outputs["head"].argmax(axis=1)])
+    clusters = generator(n).integers(0, 3, n)
+    comparison = report.compare_methods(table, {"k_means": clusters}, 20)
+    assert list(comparison) == ["method", *report.SCORES]
+    known = truth >= 0
+    if known.any():
+        rows = comparison.set_index("method")
+        assert set(rows.index) == {"k_means", *(["clusters (best matching)"] if unlabelled else ["clusters", "head", *(["labelled_only"] if alone is not None else [])])}
+        if not unlabelled:
+            right = (outputs["head"].argmax(axis=1) == truth)[known]
+            assert rows.accuracy["head"] == pytest.approx(right.mean()) == report.score_method("head", right, table[known], 5)["accuracy"]
+            clean = right[scans.clean[known]]
+            assert rows.clean_accuracy["head"] == pytest.approx(clean.mean() if len(clean) else np.nan, nan_ok=True)
+        for prefix in ("", "clean_"):
+            measured = rows[rows[f"{prefix}accuracy"].notna()]
+            assert (measured[f"{prefix}low"] <= measured[f"{prefix}accuracy"] + 1e-9).all() and (measured[f"{prefix}high"] >= measured[f"{prefix}accuracy"] - 1e-9).all()
+    else: assert len(comparison) == 0
+    tidy = report.tidy_methods(comparison)
+    assert len(tidy) == 2 * len(comparison) and list(tidy) == ["method", "accuracy", "low", "high", "test_set"]
+    history = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [.5, np.nan], "test_accuracy_hungarian": .5, "nmi": .1, "ari": .1, "silhouette": [.2, .3]})
+    results = report.summarise(history, table, comparison, 20)
+    assert results["epoch"] == 2 and json.dumps(report.without_nan(results)) and set(results["intervals"]) == set(comparison.method)
+    if unlabelled or not known.any(): return
+    best = np.array(names)[outputs["head"].argmax(axis=1)]
+    claims = report.claims_table(history, table, best, comparison, names)
+    assert list(claims) == ["claim", "claimed", "reproduced", "honest", "low", "high"] and len(claims) == 5 + len(names)
+    rows = claims.set_index("claim")
+    assert rows.reproduced["accuracy"] == pytest.approx((best == table.y_true)[known].mean()) and rows.honest["accuracy"] == pytest.approx(comparison.set_index("method").clean_accuracy["head"], nan_ok=True)
+    assert len(report.tidy_claims(claims)) == 3 * len(claims)
+    refused(report.claims_table, history, table, best[1:], comparison, names)
+
+
+@given(test_parts(least=2))
+def test_outputs_of_other_slices_are_refused(part):
+    scans, outputs, alone, names = part
+    wider = np.zeros((len(scans), len(names) + 1))
+    for changed in ({"head": outputs["head"][1:]}, {"head": wider}, {"clusters": wider}, {"clusters": outputs["clusters"][:, 0]}, {"responsibilities": outputs["responsibilities"][1:]},
+                    {"responsibilities": outputs["responsibilities"] * np.nan}): refused(report.prediction_table, scans, outputs | changed, alone, names)
+    refused(report.prediction_table, scans, outputs, outputs["head"][1:], names)
+    for label in (-2, len(names)): refused(report.check_outputs, scans.assign(true_label=label), outputs, alone, names)
+    table = report.prediction_table(scans, outputs, alone, names)
+    for clusters in (np.zeros(len(scans) + 1, int), np.zeros((len(scans), 2), int)): refused(report.compare_methods, table, {"k_means": clusters}, 5)
+    known = table.assign(y_true=names[0])
+    for clusters in (np.full(len(scans), -1), np.full(len(scans), .5), np.full(len(scans), np.nan)): refused(report.compare_methods, known, {"k_means": clusters}, 5)
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 5), seeds())
+def test_the_best_matching(n, k, c, seed):
+    clusters, truth = generator(seed).integers(0, k, n), generator(seed + 1).integers(0, c, n)
+    right = report.best_matching(truth, clusters)
+    assert right.dtype == bool and right.shape == (n,)
+    pairs = {(a, b) for a, b in zip(clusters[right], truth[right])}
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)  # one to one
+    assert right.mean() >= max(np.bincount(truth[clusters == a]).max() for a in np.unique(clusters)) / n - 1e-12
+    assert report.best_matching(truth, truth).all() and (report.best_matching(truth, k - 1 - clusters).mean() == right.mean())
+    for wrong in (truth[:0], truth[1:], truth - 1 - truth.max(), truth * 1., truth[None]): refused(report.best_matching, wrong, clusters)
+
+
+def test_many_classes_in_a_table():
+    n, names = 12_000, [f"class {k}" for k in range(10_000)]
+    truth = np.arange(n) % 10_000
+    scores = report.macro_scores(np.array(names)[truth], np.array(names)[truth], names)
+    assert len(scores) == 10_001 and set(scores.values()) == {1.}
+    assert all(np.isnan(value) for value in report.macro_scores(np.array([]), np.array([]), names[:2]).values())
+
+
+@given(st.integers(1, 12), st.integers(0, 12), seeds())
+def test_data_are_described(n, removed, seed):
+    rng, names = generator(seed), class_names(4)
+    scans = pd.DataFrame({"split": rng.choice(["train", "test"], n), "sha256": [f"{k:064x}" for k in range(n)], "true_label": rng.integers(-1, 4, n), "label": rng.integers(-1, 4, n), "clean": rng.random(n) < .5})
+    left = pd.DataFrame({"reason": [["blank", "conflict: a, b", "<b>"][k % 3] for k in range(removed)]}, dtype=object)
+    found = report.describe_data(scans, left, names)
+    assert found["slices"] == n == sum(sum(counts.values()) for counts in found["counts"].values()) and sum(found["removed"].values()) == removed
+    assert found["labelled"] == (scans.label >= 0).sum() and found["clean_test"] == (scans.clean & (scans.split == "test")).sum()
+    assert found["hash"] == report.describe_data(scans[::-1], left, names)["hash"] and json.dumps(found)
+
+
+@given(st.recursive(st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5), st.sampled_from([np.float32("nan"), np.int64(3), np.bool_(True), np.float64("inf")])),
+                    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.text(max_size=3), st.integers()), inner, max_size=4), st.tuples(inner, inner)), max_leaves=12))
+def test_json_has_no_nan(value): assert json.loads(json.dumps(report.without_nan(value), allow_nan=False)) == report.without_nan(value) or isinstance(value, tuple)
+
+
+@given(st.text(alphabet="ab\r\n\x1b[A%", max_size=30))
+def test_output_as_a_terminal_shows_it(text):
+    once = report.last_lines(text)
+    assert "\r" not in once and (report.last_lines(once) == once or "\x1b[A" in once)
+    if not set(text) & set("\r\x1b"): assert once == "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+class Folder(SimpleNamespace):
+    """As much of a `Run` as tables and figures need."""
+
+
+def test_tables_and_figures_of_a_run(tmp_path):
+    run = Folder(folder=tmp_path, artefacts={})
+    table = pd.DataFrame({"path": UNLIKELY_FILES, "n": range(len(UNLIKELY_FILES))})
+    assert report.add_table(run, "names", table, "Names") is table
+    assert pd.read_csv(tmp_path / "tables" / "names.csv").path.tolist() == UNLIKELY_FILES
+    figure = report.add_figure(run, "seconds", plots.plot_seconds({NAMES[4]: 1.}), table, NAMES[4])
+    assert isinstance(figure, Figure) and (tmp_path / "figures" / "seconds.png").exists() and set(run.artefacts) == {"tables/names.csv", "figures/seconds.png"}
+    refused(report.list_artefact, run, "figures/other.png", "tables/names.csv", "Other", "")
+
+
+def test_an_executed_notebook_is_escaped():
+    from nbconvert import HTMLExporter
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+    evil = NAMES[6]
+    shown = pd.DataFrame({evil: [evil]})
+    outputs = [new_output("stream", name="stdout", text=f"{evil}\r{evil}!\n"), new_output("stream", name="stdout", text=evil), new_output("execute_result", data={"text/html": shown._repr_html_(), "text/plain": str(shown)})]
+    notebook = report.tidy_outputs(new_notebook(cells=[new_code_cell(f"classes = [{evil!r}]", outputs=outputs)]))
+    assert notebook.cells[0].outputs[0].text == f"{evil}!\n{evil}" and len(notebook.cells[0].outputs) == 2
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert evil not in page and page.count(html.escape(evil)) >= 4
+
+
+# --- card -------------------------------------------------------------------------------------------------------------
+
+class Tags(HTMLParser):
+    """The tags and attributes that a browser would see."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None: self.tags.append((tag, dict(attributes)))
+
+
+def harmless(text: str) -> list:
+    """The tags of a piece of HTML, none of which came from a name."""
+    tags = Tags(text).tags
+    for tag, attributes in tags:
+        assert tag not in ("script", "b>", "iframe", "object") and not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert attributes.get("src", "page/").startswith(("page/", "data:image/png;base64,")) and "javascript" not in str(attributes.get("href", ""))
+    assert "onerror=alert(1)>" not in text and "<img src=x" not in text
+    return tags
+
+
+def finished_run(folder: Path, evil: str, n: int = 6, clean: bool = True) -> Path:
+    """What a card reads of a run, every name in which is `evil`."""
+    classes = [evil, "b"]
+    predictions = pd.DataFrame({"path": [f"{evil} {k}" for k in range(n)], "y_true": [classes[k % 2] for k in range(n)], "y_pred": [classes[k // 2 % 2] for k in range(n)], "group": [f"{evil} {k // 2}" for k in range(n)],
+                                "clean": clean})
+    scans = pd.DataFrame({"path": predictions.path, "sha256": [f"{k:064x}" for k in range(n)], "split": "test", "plane": "", "estimated_plane": ["axial", ""] * (n // 2), "source": evil})
+    (folder / "tables").mkdir(parents=True)
+    write_csv(predictions, folder / "tables" / "test_predictions.csv")
+    scans.to_parquet(folder / "scans.parquet")
+    pd.DataFrame([{"method": "head", **dict.fromkeys(report.SCORES, .5)}]).to_csv(folder / "tables" / "methods.csv", index=False)
+    settings_ = {"preset": "demo", "data": f"/somewhere/{evil}".replace("</", "<"), "classes": classes, "n_clusters": 2, "encoder": "autoencoder", "image_size": 32, "seed": 0, "bootstrap": 10}
+    data = {"hash": "0" * 64, "slices": n, "labelled": 3, "counts": {"test": {evil: n // 2, "b": n // 2}}, "clean_test": n, "removed": {evil: 1}, "collection": {"licence": evil}}
+    (folder / "run.json").write_text(json.dumps({"config": settings_, "data": data, "versions": {"brainclust": "0"}, "seed": 0, "seconds": {}, "notes": [evil], "results": {"epoch": 2, "calibration_error": None}}))
+    return folder
+
+
+EVIL = [NAMES[6], "<script>alert(1)</script>", "[click](javascript:alert(1))", "a|b", "line\nbreak", "`code`<b>", "骨 & $\\frac{$"]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_cards_escape_every_name(evil, tmp_path):
+    run = finished_run(tmp_path / "run", evil)
+    text = card.model_card(run)
+    from mistune import html as render
+    page = render(text.split("---", 2)[2])
+    tags = harmless(page)
+    assert not any(tag in ("a", "img", "b") for tag, _ in tags)
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["license_name"] == evil
+    assert page.count("<tr>") == 1 + 1 + 1 + 1 + 2 * 2 + 2 * 2 - 2 or page.count("<tr>") >= 8
+    checklist = card.claim_checklist(run)
+    assert list(checklist) == ["number", "item", "answer", "filled"] and len(checklist) == len(card.CLAIM) and not checklist.answer.str.match(r"^[=+@-]").any()
+    assert card.card_command([str(run)]) == 0 and len(pd.read_csv(run / "checklist.csv")) == len(checklist)
+
+
+@given(st.integers(0, 20), st.sampled_from([0, .5, 1]), seeds())
+def test_accuracy_of_parts(n, share_clean, seed):
+    rng = generator(seed)
+    judged = pd.DataFrame({"y_true": rng.choice(["a", "b"], n), "y_pred": rng.choice(["a", "b"], n), "group": rng.integers(0, 4, n), "clean": rng.random(n) < share_clean, "source": rng.choice(NAMES, n)})
+    table = card.accuracy_by(judged, "source", 20)
+    assert list(table) == ["value", "slices", "accuracy", "low", "high", "clean_slices", "clean_accuracy", "clean_low", "clean_high"]
+    assert table.slices.sum() == n and table.clean_slices.sum() == judged.clean.sum()
+    for row in table.itertuples():
+        of = judged[judged.source == row.value]
+        assert row.accuracy == pytest.approx((of.y_true == of.y_pred).mean()) and row.low <= row.accuracy + 1e-9 and row.high >= row.accuracy - 1e-9
+        assert np.isnan(row.clean_accuracy) == (row.clean_slices == 0)
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=4, unique=True), st.lists(st.text(max_size=12), min_size=1, max_size=3))
+def test_tables_in_markdown(keys, values):
+    rows = [dict.fromkeys(keys, value) for value in values]
+    lines = card.markdown_table(rows).split("\n")
+    assert len(lines) == 2 + len(rows) and {line.count("|") for line in lines} == {len(keys) + 1} and card.markdown_table([]) == ""
+    assert not any(letter in "".join(lines) for letter in "<>`")
+    assert all("\n" not in card.in_markdown(value) and "](" not in card.in_markdown(value + "](x)") for value in values)
+    for number in ((.5, .4, .6), (np.nan,) * 3, (.5, np.nan, np.nan)): assert card.with_interval(*number) in ("0.500 [0.400, 0.600]", "–", "0.500")
+
+
+def test_cards_of_runs_without_clean_or_known_slices(tmp_path):
+    none_clean = finished_run(tmp_path / "a", "glioma", clean=False)
+    assert (card.judged_slices(none_clean).clean == False).all() and "| glioma | 3 |" in card.model_card(none_clean)  # noqa: E712
+    record = json.loads((none_clean / "run.json").read_text())
+    table = pd.read_csv(none_clean / "tables" / "test_predictions.csv").assign(y_true="")
+    table.to_csv(none_clean / "tables" / "test_predictions.csv", index=False)
+    methods = pd.read_csv(none_clean / "tables" / "methods.csv").set_index("method")
+    assert card.results_section(none_clean, record, methods)[-1].startswith("Without labels")
+    assert "not calibrated" in card.trust_section(none_clean, record)[-1]
+    for function in (card.model_card, card.claim_checklist): refused(function, tmp_path)
+    assert card.card_command([str(tmp_path)]) == 2
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+@given(shares(), st.floats(.05, 20), seeds())
+def test_what_an_export_calculates(p, temperature, seed):
+    x = torch.from_numpy(np.array(p))
+    found = export.calibrated(x, temperature)
+    assert torch.allclose(found.sum(dim=1), torch.ones(len(p))) and (found.argmax(dim=1) == export.calibrated(x, 1.).argmax(dim=1)).float().mean() > .9
+    assert torch.allclose(export.calibrated(x.clamp(min=1e-6), 1.), x.clamp(min=1e-6) / x.clamp(min=1e-6).sum(dim=1, keepdim=True), atol=1e-5)
+    rng, k = generator(seed), p.shape[1]
+    weights, means, variances = rng.dirichlet(np.ones(k)), rng.normal(size=(k, 3)), rng.uniform(.1, 2, (k, 3))
+    reduced = rng.normal(size=(5, 3)) * rng.choice([1e-6, 1, 100])
+    direct = export.mixture_responsibilities(*(torch.from_numpy(part) for part in (reduced, weights, means, variances)))
+    assert np.allclose(direct, e_step(reduced, weights, means, variances)[0], atol=1e-9)
+    side = int(rng.integers(1, 9))
+    maps = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(export.QuarterMaximum()(maps), torch.nn.AdaptiveMaxPool2d(2)(maps))
+
+
+@FEW
+@given(st.lists(pictures(), min_size=1, max_size=3))
+def test_an_exported_network_says_what_the_run_says(slices):
+    asked = predictor()
+    module = export.ExportedNetwork(asked.network.module, asked.mixture, asked.description["mean"], asked.description["std"], asked.description["mirror"], asked.record["temperature"], asked.record["thresholds"]).eval()
+    def run(names, fed):
+        with torch.no_grad(): return [part.numpy() for part in module(torch.from_numpy(np.array(fed["slices"])))]
+    bare = export.exportable(asked.network.module)
+    assert bare.decoder is None and not bare.training and asked.network.module.decoder is not None
+    exported = export.ExportedRun(SimpleNamespace(run=run), {"classes": list(asked.classes_), "image_size": 32, "preparation": asked.settings})
+    prepared = exported.prepare(slices)
+    found, expected = exported.outputs(prepared, batch_size=2), asked.outputs(prepared)
+    distances = export.differences(found, expected, asked.record["temperature"], asked.record["thresholds"])
+    assert list(distances) == list(export.OUTPUTS) and max(distances.values()) <= export.TOLERANCE
+    assert (exported.predict(slices) == asked.predict(slices)).all() and np.allclose(exported.predict_proba(slices), expected["probabilities"], atol=1e-4) and exported.transform(slices).shape == expected["embeddings"].shape
+    assert json.dumps(export.describe_export(asked)) and export.check_slices(asked).shape == (11, 32, 32)
+    good = np.zeros((1, 32, 32), np.uint8)
+    for wrong in (good[:0], good[0], good[:, None], good.astype(float), good.tolist(), None, "x"): refused(exported.outputs, wrong)
+    for wrong in (None, [good], ["x"], [slices[0] / 255]): refused(exported.predict, wrong)
+
+
+def test_what_is_no_exported_run(tmp_path):
+    (tmp_path / "text.onnx").write_text("<b>")
+    for file in (tmp_path, tmp_path / "absent.onnx", tmp_path / "text.onnx"): refused(export.load_exported, file, kinds=(ValueError, ImportError))
+
+
+# --- annotation -------------------------------------------------------------------------------------------------------
+
+@given(st.lists(st.tuples(st.text(st.characters(min_codepoint=1, max_codepoint=300), min_size=1, max_size=20), st.sampled_from(NAMES[4:]), st.text(min_size=1, max_size=20)), min_size=1, max_size=5))
+def test_labels_come_back_as_they_were_given(answers):
+    names, given_ = class_names(30), []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "labels.csv"
+        for k, (path, label, by) in enumerate(answers):
+            saved = answer(annotation.give_label, file, path, f"{k:064x}", label, by, names, refuses=(ValueError,))
+            if saved is not None: given_.append((path, label, f"{k:064x}", by))
+            else: assert not by[:1].isalnum() or not by.isprintable()
+            table = annotation.read_labels(file, names)
+            assert list(table) == annotation.LABEL_COLUMNS and list(table.drop(columns="time").itertuples(index=False, name=None)) == given_
+        assert annotation.labels_in_force(table) == {content: label for _, label, content, _ in given_}
+        if given_:
+            gone = annotation.take_back(file, given_[-1][3], names)
+            assert gone["sha256"] == given_[-1][2] and len(annotation.read_labels(file, names)) == len(given_) - 1
+        assert annotation.take_back(file, "nobody", names) is None
+
+
+@pytest.mark.parametrize("by", ["", " ", "=1+1", "+1", "-2", "@SUM(A1)", "a\rb", "a\nb", "\tx", "\ud800", "a\x00b", "x" * 101])
+def test_names_that_would_harm_the_table_are_refused(by, tmp_path):
+    refused(annotation.give_label, tmp_path / "labels.csv", "a.png", "0", "glioma", by, NAMES)
+    for label in ("", "x", None): refused(annotation.give_label, tmp_path / "labels.csv", "a.png", "0", label, "anna", NAMES)
+    assert not (tmp_path / "labels.csv").exists()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_table_of_labels(content):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "labels.csv"
+        for head in (b"", b"path,label,sha256,by,time\n", b"path,label,sha256,by,time\na.png,glioma,0,anna,now\n"):
+            file.write_bytes(head + content)
+            table = answer(annotation.read_labels, file, NAMES, refuses=(ValueError,))
+            if table is not None: assert list(table) == annotation.LABEL_COLUMNS and set(table["label"]) <= set(NAMES) and table.map(lambda value: isinstance(value, str)).all(axis=None)
+
+
+@given(st.integers(0, 8), st.lists(st.tuples(st.sampled_from(["anna", "ben"]), st.sampled_from(["next", "aside", "return"]), st.integers(-1, 9)), max_size=12), st.sets(st.integers(0, 8)))
+def test_a_queue_hands_a_slice_to_one_person(n, steps, done):
+    queue, before = annotation.Queue(range(n)), {}
+    for by, what, row in steps:
+        if what == "next":
+            got = queue.next(by, done, now=1.)
+            assert got is None or got in queue.order and got not in done
+            others = {other for person, other in before.items() if person != by and other is not None}
+            assert got is None or got not in others
+            before[by] = got
+        elif what == "aside" and before.get(by) is not None:
+            queue.put_aside(by, before.pop(by))
+
+
+@FEW
+@given(st.integers(1, 12), st.booleans(), seeds(), st.sampled_from(["none", "some", "all"]), st.sampled_from(["none", "some", "all"]))
+def test_a_queue_of_a_collection(n, named, seed, labelled, tested):
+    bench = fake_bench(n, named, seed)
+    table = bench.collection.table
+    table["split"] = {"none": "train", "some": np.where(np.arange(n) % 2, "test", "train"), "all": "test"}[tested]
+    table["label"] = {"none": -1, "some": np.where(np.arange(n) % 3, -1, 0), "all": 0}[labelled]
+    order = annotation.make_queue(bench.collection, {table.sha256[0]: "glioma"}, named).order
+    assert len(set(order)) == len(order) and all(table.split[row] != "test" and table.label[row] < 0 and row != 0 for row in order)
+
+
+@FEW
+@given(scan_tables(most=6), seeds())
+def test_a_training_folder(scans, seed):
+    names = ["glioma", "meningioma", "notumor", "pituitary"]
+    scans = scans.assign(patient=["=1+1", "a\rb", None, ""][seed % 4])
+    labels = {scans.sha256.iloc[0]: "pituitary"}
+    with tempfile.TemporaryDirectory() as folder:
+        count = annotation.write_training_folder(Path(folder) / "data", scans, labels, names)
+        table = pd.read_csv(Path(folder) / "data" / "labels.csv", keep_default_na=False)
+        assert len(table) == len(scans) and count == ((table.split == "train") & (table.label != "")).sum() and (table.patient == (scans.patient.iloc[0] or "")).all()
+        for row, scan in zip(table.itertuples(), scans.itertuples()):
+            known = names[scan.label] if scan.label >= 0 else ""
+            assert row.label == (known if scan.split == "test" else labels.get(scan.sha256, known))
+            assert os.path.islink(Path(folder) / "data" / row.path) or (Path(folder) / "data" / row.path).exists()
+
+
+@given(st.integers(0, 12), st.integers(0, 12), seeds())
+def test_answers_of_two_runs(n, m, seed):
+    rng = generator(seed)
+    before, after = (pd.DataFrame({"right": rng.random(k) < .5, "group": rng.choice(["p", "q"], k), "clean": rng.random(k) < .7}, index=[f"{i:064x}" for i in range(k)]) for k in (n, m))
+    table = annotation.compare_answers(before, after, 20)
+    assert list(table) == ["test_slices", "slices", "before", "after", "gain", "low", "high"]
+    for row in table.itertuples():
+        assert row.gain == pytest.approx(row.after - row.before) and row.low <= row.gain + 1e-9 and row.high >= row.gain - 1e-9
+    assert (len(table) == 0) == (min(n, m) == 0) and (not len(table) or table.slices[0] == min(n, m))
+
+
+@given(st.text(max_size=80))
+def test_any_line_of_output_is_progress_or_words(line):
+    for text in (line, f"{line} 12%|█▏  | 10/80 [00:10<01:10, 3.1it/s]", f"{line} 500%|"):
+        what, share, left = annotation.read_progress(text)
+        assert isinstance(what, str) and (share is None or 0 <= share <= 1) and isinstance(left, str)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+@given(pictures(), st.integers(1, 90))
+def test_pictures_of_a_page(image, side):
+    small = reading.shrink(image, side)
+    assert small.dtype == np.uint8 and max(small.shape) <= max(side, 1) and min(small.shape) >= 1
+    if max(image.shape) <= side: assert (small == image).all()
+    source = reading.picture_source(small)
+    assert (np.array(Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/png;base64,"))))) == small).all()
+    border = reading.edge(image > 100)
+    assert border.dtype == bool and border.shape == image.shape and not (border & ~(image > 100)).any()
+    answer_ = app.png_response(image)
+    assert answer_.media_type == "image/png" and (np.array(Image.open(io.BytesIO(answer_.body))) == image).all()
+
+
+@FEW
+@given(pictures(largest=60), st.booleans(), st.sampled_from(EVIL))
+def test_a_reading_of_any_slice(image, named, title):
+    asked = predictor(named=named)
+    found = reading.look(asked, image)
+    assert isinstance(found, reading.Reading) and found.shown.dtype == np.uint8 and max(found.shown.shape) <= reading.SHOWN and found.cam.shape == found.brain.shape == found.tumour.shape
+    assert (found.cam >= 0).all() and (found.cam <= 1 + 1e-6).all() and found.brain.dtype == found.tumour.dtype == bool
+    for name, layer in reading.layers(found).items(): assert layer.shape == (*found.cam.shape, 4) and layer.dtype == np.uint8, name
+    scans = pd.DataFrame({"path": "/absent.png", "label": np.arange(-1, 29) % 5 - 1})
+    page = reading.reading_html(asked, found, scans, title)
+    tags = harmless(page)
+    assert html.escape(title) in page and sum(tag == "figure" for tag, _ in tags) == len(found.similar)
+    assert tags[0][1]["data-class"] == found.said["class"]
+
+
+@given(no_pictures())
+def test_a_reading_of_no_slice(image): refused(reading.look, predictor(), image)
+
+
+@given(st.sampled_from(SIZES), st.booleans(), st.sampled_from([0., .5, 1.5, np.nan]), st.integers(0, 3), seeds())
+def test_words_about_a_slice(n, named, score, held, seed):
+    names, p = class_names(n), generator(seed).dirichlet(np.ones(n))
+    said = {"class": names[0] if named else "", **{f"prob_{name}": share for name, share in zip(names, p)}, "prediction_set": ";".join(names[:held]), "abstain": held != 1, "cluster": 2, "subtype": "",
+            "ood_score": score, "in_distribution": not score > 1}
+    for coverage in (None, .95):
+        words = reading.confidence_sentence(said, named, coverage)
+        assert isinstance(words, str) and len(words) > 20 and (score > 1) == ("does not look like" in words)
+    head = reading.verdict(said, named)
+    assert head and (("Unlike" in head) == (score > 1))
+    if named and held == 1 and not score > 1: assert head.lower() == plain(names[0]).lower() and head[1:] == plain(names[0])[1:]
+    bars = reading.probability_bars(said, names)
+    harmless(bars)
+    assert bars.count("bc-bar") == n
+    harmless(reading.similar_slices([0, 1], pd.DataFrame({"path": "/absent", "label": [-1, 0]}), names))
+
+
+@given(st.text(max_size=60))
+def test_refusals_are_escaped(reason):
+    page = reading.refusal_html(reason + NAMES[6])
+    assert [tag for tag, _ in harmless(page)] == ["div", "b"]
+
+
+# --- app --------------------------------------------------------------------------------------------------------------
+
+def fake_bench(n: int, named: bool, seed: int, classes: int = 4) -> SimpleNamespace:
+    """As much of a `Workbench` as the pieces of its page need; every name in it is unlikely."""
+    rng, names = generator(seed), class_names(classes)
+    evil = [*EVIL, ""]
+    table = pd.DataFrame({"path": [f"/scans/{NAMES[4 + k % 18]} {k}.png".replace("</", "<") for k in range(n)], "sha256": [f"{k:064x}" for k in range(n)], "split": "train", "label": rng.integers(-1, classes, n),
+                          "group": [f"p{k}" for k in range(n)], "source": rng.choice(evil, n), "plane": rng.choice(evil, n), "patient": "", "frame": -1, "class": rng.choice(names, n) if named else "",
+                          "abstain": rng.random(n) < .5, "cluster": rng.integers(0, 3, n), "ood_score": .5, "in_distribution": rng.random(n) < .5, "x": rng.choice([np.nan, .5], n), "y": .5})
+    table["y"] = table["x"]
+    outputs = {"embeddings": rng.normal(size=(n, 4)), "probabilities": rng.dirichlet(np.ones(classes), n), "responsibilities": rng.dirichlet(np.ones(3), n)}
+    pairs = pd.DataFrame({"path_a": table.path, "path_b": table.path, "kind": NAMES[6], "orientation": NAMES[6]})
+    asked = SimpleNamespace(classes_=np.array(names), named=named, description={"cluster_classes": [k % classes for k in range(3)] if named else None}, mixture=SimpleNamespace(weights=np.ones(3)))
+    folder = asked.folder = Path(tempfile.mkdtemp())
+    bench = SimpleNamespace(predictor=asked, collection=Collection(table, np.zeros((n, 1, 8, 8), np.uint8), outputs, pairs), version="0", label_file=folder / "labels.csv", run=folder, data=None,
+                            scans=pd.DataFrame({"split": ["train"], "label": [0]}), queue=annotation.Queue(range(n)), answering=threading.Lock(), changing=threading.Lock(), training=None, note="")
+    bench.labels = lambda: annotation.labels_in_force(annotation.read_labels(bench.label_file, names))
+    return bench
+
+
+@given(st.integers(1, 15), st.booleans(), seeds(), st.sampled_from((1, 4, 40)))
+def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
+    bench = fake_bench(n, named, seed, classes)
+    (bench.run / "tables").mkdir()
+    pd.DataFrame({"path": bench.collection.table.path, "suspect": True, "given": NAMES[6], "suggested": NAMES[6]}).to_csv(bench.run / "tables" / "label_suspects.csv", index=False)
+    for piece in (app.cards_html(bench), app.card_html(bench, 0), app.pairs_html(bench), app.suspects_html(bench), app.label_html(bench, 0, True), app.label_html(bench, None)): harmless(piece)
+    known = (bench.collection.table.label >= 0).sum()
+    assert f"{known} labels look wrong" in app.suspects_html(bench) and f"{n} pairs of copies" in app.pairs_html(bench)
+    content = app.map_content(bench)
+    on = bench.collection.table.x.notna().sum()
+    assert json.dumps(content, allow_nan=False) and content["slices"] == n and all(len(content[name]) == on for name in ("rows", "x", "y", "words", "names"))
+    for choice in content["choices"]: assert len(choice["names"]) == len(choice["colours"]) and all(0 <= value < len(choice["names"]) for value in choice["values"]) and len(choice["values"]) == on
+    for choice in app.map_colours(bench): assert len(choice["values"]) == n and re.fullmatch(r"(#[0-9A-F]{6})*", "".join(choice["colours"]))
+    harmless(app.headline(bench))
+
+
+@given(st.integers(1, 6), seeds(), st.lists(st.tuples(st.one_of(st.integers(-2, 8).map(str), st.sampled_from(["", "²", "1e3", "9" * 5000, "٣", "0x1", "1.0", " 1"])), st.sampled_from(["anna", "ben", "", " "]),
+                                                      st.one_of(st.none(), st.integers(0, 3))), max_size=8))
+def test_answers_that_a_browser_sends(n, seed, answers):
+    bench, expected = fake_bench(n, True, seed), {}
+    bench.collection.table.loc[0, "split"] = "test"
+    for row, by, label in answers:
+        with at_most(10): app.answer_slice(bench, row, by, None if label is None else bench.predictor.classes_[label])
+        if row.isdecimal() and len(row) < 9 and 0 < int(row) < n and by.strip() and label is not None: expected[int(row)] = (by, bench.predictor.classes_[label])
+    assert app.labelled_rows(bench) == set(expected) and {bench.collection.table.sha256[row]: label for row, (_, label) in expected.items()} == bench.labels()
+    for goal in (1, 5, 0, -3): harmless(app.goal_html(bench, goal, "anna"))
+    assert f'data-done="{len(expected)}"' in app.goal_html(bench, 5, "anna")
+    row = app.next_row(bench, "anna")
+    assert row is None or row not in expected and bench.collection.table.split[row] != "test" or row == 0
+    gone = app.undo(bench, "anna")
+    assert gone is None or gone in expected
+
+
+@given(st.floats(allow_nan=False, min_value=0, max_value=10))
+def test_meters(share): assert 0 <= int(re.search(r'aria-valuenow="(\d+)"', app.meter(share))[1]) <= 100
+
+
+@given(st.text(alphabet="/.\\%a2efpageslicetheme.css", max_size=40))
+def test_what_climbs_out_is_closed(path):
+    if app.is_open(path): assert ".." not in path and "\\" not in path and "//" not in path
+    assert not app.is_open(f"/page/../{path}") and not app.is_open(f"/file={path}")
+
+
+@pytest.mark.parametrize("row", ["-1", "3", "99999999999", "²", "a", "0 ", "../0", "9" * 5000])
+def test_addresses_of_slices_that_are_not_there(row):
+    routes = {route.path: route.endpoint for route in app.page_routes(fake_bench(3, True, 0))}
+    for path, name in (("/page/slice/{row}.png", "row"), ("/page/original/{row}.png", "row"), ("/page/pair/{number}/{side}.png", "number")):
+        assert routes[path](SimpleNamespace(path_params={name: row, "side": "a"})).status_code == 404
+    assert routes["/page/slice/{row}.png"](SimpleNamespace(path_params={"row": "2"})).status_code == 200
+    assert routes["/page/pair/{number}/{side}.png"](SimpleNamespace(path_params={"number": "0", "side": "c"})).status_code == 404
+
+
+def test_gains_of_a_training(tmp_path):
+    before, after = finished_run(tmp_path / "a", NAMES[6]), finished_run(tmp_path / "b", NAMES[6])
+    assert len(annotation.test_answers(before)) == 6
+    page = app.moved_html(before, after, 3)
+    harmless(page)
+    assert "50.0% before, 50.0% after" in page and page.count("<tr>") == 3
+    table = pd.read_csv(after / "tables" / "test_predictions.csv").assign(y_true="")
+    table.to_csv(after / "tables" / "test_predictions.csv", index=False)
+    assert "nobody can say" in app.moved_html(before, after, 3)
+
+
+# --- completeness -----------------------------------------------------------------------------------------------------
+
+MODULES = (plots, explanation, segmentation, prediction, report, card, export, annotation, reading, app)
+
+NOT_TRIED = {
+    **dict.fromkeys(["report.Run", "report.check_resume", "report.finish", "report.check_same_data", "report.run_report", "report.free_folder", "report.report_command"],
+                    "a whole run: tried in test_train.py and in the tests of files and locks"),
+    **dict.fromkeys(["report.study_settings", "report.config_record", "report.check_names", "report.parse_parameters", "report.notebook_path"], "takes settings and names of notebooks, no image, table or array"),
+    **dict.fromkeys(["segmentation.train_unet", "segmentation.segmentation_epoch", "segmentation.UNetSettings"], "trains: tried in 14_segmentation.ipynb and test_studies.py"),
+    **dict.fromkeys(["prediction.predict_command", "export.export_command", "export.export_run", "export.write_onnx", "export.check_agreement", "export.import_extra"],
+                    "whole commands and files: tried in test_prediction.py and test_export.py"),
+    **dict.fromkeys(["annotation.lock_handle", "annotation.locked", "annotation.Training", "annotation.link_or_copy", "annotation.training_parameters"], "locks, processes, links and settings: no image, table or array"),
+    **dict.fromkeys(["reading.open_scan", "reading.check_volume", "reading.OpenedScan"], "read files: tried with every format in test_formats.py and test_app.py"),
+    **dict.fromkeys(["app.Workbench", "app.begin_training", "app.advance", "app.next_training", "app.newest_run", "app.Gate", "app.import_gradio", "app.files_only", "app.read_view", "app.browse_view", "app.label_view",
+                     "app.training_view", "app.build_page", "app.start_server", "app.launch", "app.check_port", "app.app_command"], "the page itself and its trainings: tried in a real browser in test_app.py"),
+}
+
+
+def test_every_function_is_tried():
+    """Each public function is called here by name, through its module, or is left out for a reason; none is both."""
+    text = Path(__file__).read_text(encoding="utf-8").split("# --- completeness")[0]
+    public = {f"{module.__name__.split('.')[-1]}.{name}" for module in MODULES for name in module.__all__ if callable(getattr(module, name))}
+    tried = {name for name in public if re.search(rf"\b{re.escape(name)}\b", text)}
+    assert public - tried - set(NOT_TRIED) == set()
+    assert set(NOT_TRIED) - public == set() and tried & set(NOT_TRIED) == set()
