@@ -409,13 +409,12 @@ KEY_SCRIPT = r"""
 brainclust.row = () => document.querySelector('#label-slice [data-row]')?.dataset.row ?? '';
 brainclust.who = () => {
   const field = document.querySelector('#label-who textarea, #label-who input');
-  const clean = text => (text || '').replace(/[\p{C}\p{Z}]+/gu, ' ').replace(/^[^\p{L}\p{N}]+/u, '').trim();  // what a table of labels may hold
-  let name = clean(field?.value);
+  let name = (field?.value || '').trim();
   try {
-    name = name || clean(localStorage.getItem('brainclust-who')) || 'visitor-' + Math.random().toString(36).slice(2, 8);
+    name = name || localStorage.getItem('brainclust-who') || 'visitor-' + Math.random().toString(36).slice(2, 8);
     localStorage.setItem('brainclust-who', name);
   } catch { name = name || (brainclust.nobody ??= 'visitor-' + Math.random().toString(36).slice(2, 8)); }
-  return [...name].slice(0, 60).join('');
+  return name.slice(0, 60);
 };
 brainclust.press = (id) => {
   const button = document.getElementById(id), slice = document.querySelector('#label-slice [data-row]');

@@ -28,7 +28,7 @@ from rubbish import LAYOUTS, answer, at_most, broken_points, ids, no_pictures, p
 from brainclust import annotation, app, card, explanation, export, plots, prediction, reading, report, segmentation
 from brainclust.clustering import e_step, fit_mixture
 from brainclust.collection import Collection, plain
-from brainclust.config import make_config, write_csv
+from brainclust.config import load_json, make_config, save_json, save_table, write_csv
 from brainclust.encoders import make_network
 from brainclust.training import TrainingData, embed_slices, make_fabric, save_model
 
@@ -746,9 +746,8 @@ def predictor(classes: int = 4, named: bool = True) -> prediction.Predictor:
     tensors = {"responsibilities": mixture.responsibilities(embed_slices(fabric, made, data, mirror=config.mirror)[0]), **{f"mixture.{name}": value for name, value in vars(mixture).items()}}
     save_model(folder, SimpleNamespace(network=made, result=made, tensors={name: torch.from_numpy(np.asarray(value)) for name, value in tensors.items()}), data, config)
     prediction.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3, [.9 / classes] * classes, mirror=config.mirror)
-    known = json.loads((folder / "model.json").read_text())
     names, clusters = class_names(classes), [k % classes for k in range(5)] if named else None
-    (folder / "model.json").write_text(json.dumps(known | {"classes": names, "cluster_classes": clusters}))
+    save_json(folder / "model.json", load_json(folder / "model.json") | {"classes": names, "cluster_classes": clusters})
     return prediction.Predictor(folder, "cpu", "32-true")
 
 
@@ -1062,12 +1061,20 @@ def finished_run(folder: Path, evil: str, n: int = 6, clean: bool = True) -> Pat
     scans = pd.DataFrame({"path": predictions.path, "sha256": [f"{k:064x}" for k in range(n)], "split": "test", "plane": "", "estimated_plane": ["axial", ""] * (n // 2), "source": evil})
     (folder / "tables").mkdir(parents=True)
     write_csv(predictions, folder / "tables" / "test_predictions.csv")
-    scans.to_parquet(folder / "scans.parquet")
+    save_table(folder / "scans.parquet", scans)
     pd.DataFrame([{"method": "head", **dict.fromkeys(report.SCORES, .5)}]).to_csv(folder / "tables" / "methods.csv", index=False)
     settings_ = {"preset": "demo", "data": f"/somewhere/{evil}".replace("</", "<"), "classes": classes, "n_clusters": 2, "encoder": "autoencoder", "image_size": 32, "seed": 0, "bootstrap": 10}
     data = {"hash": "0" * 64, "slices": n, "labelled": 3, "counts": {"test": {evil: n // 2, "b": n // 2}}, "clean_test": n, "removed": {evil: 1}, "collection": {"licence": evil}}
-    (folder / "run.json").write_text(json.dumps({"config": settings_, "data": data, "versions": {"brainclust": "0"}, "seed": 0, "seconds": {}, "notes": [evil], "results": {"epoch": 2, "calibration_error": None}}))
+    save_json(folder / "run.json", {"config": settings_, "data": data, "versions": {"brainclust": "0"}, "seed": 0, "seconds": {}, "notes": [evil], "results": {"epoch": 2, "calibration_error": None},
+                                    "files": report.written_files(folder)})
     return folder
+
+
+def forget_the_truth(run: Path) -> None:
+    """Make a run one whose test slices have no known class."""
+    table = pd.read_csv(report.run_table(run, "test_predictions")).assign(y_true="")
+    table.to_csv(run / "tables" / "test_predictions.csv", index=False)
+    save_json(run / "run.json", load_json(run / "run.json") | {"files": report.written_files(run)})
 
 
 EVIL = [NAMES[6], "<script>alert(1)</script>", "[click](javascript:alert(1))", "a|b", "line\nbreak", "`code`<b>", "骨 & $\\frac{$"]
@@ -1115,9 +1122,8 @@ def test_tables_in_markdown(keys, values):
 def test_cards_of_runs_without_clean_or_known_slices(tmp_path):
     none_clean = finished_run(tmp_path / "a", "glioma", clean=False)
     assert (card.judged_slices(none_clean).clean == False).all() and "| glioma | 3 |" in card.model_card(none_clean)  # noqa: E712
-    record = json.loads((none_clean / "run.json").read_text())
-    table = pd.read_csv(none_clean / "tables" / "test_predictions.csv").assign(y_true="")
-    table.to_csv(none_clean / "tables" / "test_predictions.csv", index=False)
+    record = load_json(none_clean / "run.json")
+    forget_the_truth(none_clean)
     methods = pd.read_csv(none_clean / "tables" / "methods.csv").set_index("method")
     assert card.results_section(none_clean, record, methods)[-1].startswith("Without labels")
     assert "not calibrated" in card.trust_section(none_clean, record)[-1]
@@ -1347,6 +1353,7 @@ def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
     bench = fake_bench(n, named, seed, classes)
     (bench.run / "tables").mkdir()
     pd.DataFrame({"path": bench.collection.table.path, "suspect": True, "given": NAMES[6], "suggested": NAMES[6]}).to_csv(bench.run / "tables" / "label_suspects.csv", index=False)
+    save_json(bench.run / "run.json", {"files": report.written_files(bench.run)})
     for piece in (app.cards_html(bench), app.card_html(bench, 0), app.pairs_html(bench), app.suspects_html(bench), app.label_html(bench, 0, True), app.label_html(bench, None)): harmless(piece)
     known = (bench.collection.table.label >= 0).sum()
     assert f"{known} labels look wrong" in app.suspects_html(bench) and f"{n} pairs of copies" in app.pairs_html(bench)
@@ -1400,8 +1407,7 @@ def test_gains_of_a_training(tmp_path):
     page = app.moved_html(before, after, 3)
     harmless(page)
     assert "50.0% before, 50.0% after" in page and page.count("<tr>") == 3
-    table = pd.read_csv(after / "tables" / "test_predictions.csv").assign(y_true="")
-    table.to_csv(after / "tables" / "test_predictions.csv", index=False)
+    forget_the_truth(after)
     assert "nobody can say" in app.moved_html(before, after, 3)
 
 
@@ -1410,13 +1416,13 @@ def test_gains_of_a_training(tmp_path):
 MODULES = (plots, explanation, segmentation, prediction, report, card, export, annotation, reading, app)
 
 NOT_TRIED = {
-    **dict.fromkeys(["report.Run", "report.check_resume", "report.finish", "report.check_same_data", "report.run_report", "report.free_folder", "report.report_command"],
+    **dict.fromkeys(["report.Run", "report.check_resume", "report.finish", "report.check_same_data", "report.run_report", "report.free_folder", "report.tidy_file", "report.report_command"],
                     "a whole run: tried in test_train.py and in the tests of files and locks"),
     **dict.fromkeys(["report.study_settings", "report.config_record", "report.check_names", "report.parse_parameters", "report.notebook_path"], "takes settings and names of notebooks, no image, table or array"),
     **dict.fromkeys(["segmentation.train_unet", "segmentation.segmentation_epoch", "segmentation.UNetSettings"], "trains: tried in 14_segmentation.ipynb and test_studies.py"),
     **dict.fromkeys(["prediction.predict_command", "export.export_command", "export.export_run", "export.write_onnx", "export.check_agreement", "export.import_extra"],
                     "whole commands and files: tried in test_prediction.py and test_export.py"),
-    **dict.fromkeys(["annotation.lock_handle", "annotation.locked", "annotation.Training", "annotation.link_or_copy", "annotation.training_parameters"], "locks, processes, links and settings: no image, table or array"),
+    **dict.fromkeys(["annotation.locked", "annotation.Training", "annotation.link_or_copy", "annotation.training_parameters"], "locks, processes, links and settings: no image, table or array"),
     **dict.fromkeys(["reading.open_scan", "reading.check_volume", "reading.OpenedScan"], "read files: tried with every format in test_formats.py and test_app.py"),
     **dict.fromkeys(["app.Workbench", "app.begin_training", "app.advance", "app.next_training", "app.newest_run", "app.Gate", "app.import_gradio", "app.files_only", "app.read_view", "app.browse_view", "app.label_view",
                      "app.training_view", "app.build_page", "app.start_server", "app.launch", "app.check_port", "app.app_command"], "the page itself and its trainings: tried in a real browser in test_app.py"),
