@@ -9,6 +9,7 @@ import argparse
 import html
 import io
 import os
+import re
 import shutil
 import signal
 import socket
