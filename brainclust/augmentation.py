@@ -230,9 +230,9 @@ def check_batch(
     generator: torch.Generator,  # explicit, so that a run can be repeated
 ) -> None:
     "Raise one clear sentence for a batch that cannot be augmented."
-    if not (x.ndim == 4 and x.shape[1] == 1 and x.is_floating_point()):
-        raise ValueError(f"augmentation needs a float batch (B, 1, H, W) in [0, 1], got {x.dtype} {tuple(x.shape)}: "
-                         "scale the uint8 slices by 1/255 first")
+    if not (torch.is_tensor(x) and x.ndim == 4 and x.shape[1] == 1 and x.is_floating_point()):
+        given = f"{x.dtype} {tuple(x.shape)}" if torch.is_tensor(x) else type(x).__name__
+        raise ValueError(f"augmentation needs a float batch (B, 1, H, W) in [0, 1], got {given}: scale the uint8 slices by 1/255 first")
     if not isinstance(generator, torch.Generator):
         raise ValueError(f"augmentation needs a torch.Generator so that a run can be repeated, got {generator!r}")
 

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['ORIENTATIONS', 'COPY_KINDS', 'MOST_COPIES', 'OPPOSITE', 'NO_CLEAN_TEST', 'PATIENT_SLICES', 'measure_slice',
-           'measure_slices', 'judge_copies', 'find_copies', 'unit_rows', 'frequencies', 'orient', 'descriptors',
-           'search_points', 'divide_space', 'candidate_pairs', 'orientation_correlations', 'confirm_pairs',
-           'spanning_pairs', 'join_parts', 'gather', 'near_duplicate_pairs', 'resize_copy', 'recompress_copy',
-           'relight_copy', 'exact_pairs', 'spread_pairs', 'duplicate_pairs', 'conflicts', 'find_disputed',
-           'clean_scan_table', 'duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept',
-           'leak_counts', 'choose_groups', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few',
-           'hide_labels', 'set_validation_apart', 'removal_report', 'PreparedScans', 'find_pairs',
-           'describe_preparation', 'prepare_scans', 'file_numbers', 'are_numbered', 'split_by_number', 'beside_test',
-           'estimated_patients', 'read_masked', 'part_by_number', 'prepare_masked_scans']
+           'measure_slices', 'judge_conflict', 'judge_agreed', 'find_copies', 'unit_rows', 'frequencies', 'orient',
+           'descriptors', 'search_points', 'divide_space', 'candidate_pairs', 'orientation_correlations',
+           'confirm_pairs', 'spanning_pairs', 'join_parts', 'gather', 'near_duplicate_pairs', 'resize_copy',
+           'recompress_copy', 'relight_copy', 'exact_pairs', 'spread_pairs', 'duplicate_pairs', 'conflicts',
+           'find_disputed', 'clean_scan_table', 'duplicate_groups', 'group_keys', 'mark_clean', 'add_groups',
+           'group_kept', 'leak_counts', 'choose_groups', 'split_table', 'labelled_prefix', 'check_label_fraction',
+           'hide_but_few', 'groups_shown', 'hide_labels', 'set_validation_apart', 'removal_report', 'PreparedScans',
+           'find_pairs', 'describe_preparation', 'prepare_scans', 'file_numbers', 'are_numbered', 'split_by_number',
+           'beside_test', 'estimated_patients', 'read_masked', 'part_by_number', 'prepare_masked_scans']
 
 # %% ../nbs/03_cleaning.ipynb #030002
 import hashlib, math, warnings
@@ -25,13 +25,13 @@ import cv2
 import numpy as np
 import pandas as pd
 from scipy.fft import dctn
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
 from .config import CLASSES, default_cache_folder, remember
-from .data import map_threads, mask_path, read_scan_table, read_slice
+from .data import check_scan_table, map_threads, mask_path, read_scan_table, read_slice
 
 # %% ../nbs/03_cleaning.ipynb #030008
 def measure_slice(
@@ -54,21 +54,25 @@ def measure_slices(
     return table.assign(**pd.DataFrame(facts, index=table.index, columns=["pixels_sha256", "grey_std"])), thumbnails
 
 # %% ../nbs/03_cleaning.ipynb #030012
-def judge_copies(
-    copies: pd.DataFrame,  # rows with equal pixels, the preferred first
+def judge_conflict(
+    copies: pd.DataFrame,  # rows with equal pixels under several classes, the preferred first
 ) -> pd.DataFrame:  # reason and duplicate_of for each row that must go
-    "Which of several equal slices go, and why; `duplicate_of` is the path of the copy that stays, or empty."
+    "Which of several contradicting slices go; `duplicate_of` is the path of the copy that stays, or empty."
     classes_of = lambda rows: sorted(set(rows.loc[rows["label"] >= 0, "class_name"]))
     labels, test = classes_of(copies), copies[copies["split"] == "test"]
-    conflict = len(labels) > 1
-    none_stays = conflict and (test.empty or len(classes_of(test)) > 1)
+    none_stays = test.empty or len(classes_of(test)) > 1
+    reason = f"conflict: copies are labelled {' and '.join(labels)}; {'none stays' if none_stays else 'the test copy stays'}"
     gone = copies if none_stays else copies.iloc[1:]
-    kept = copies.iloc[0]
-    if conflict:
-        reason = f"conflict: copies are labelled {' and '.join(labels)}; {'none stays' if none_stays else 'the test copy stays'}"
-    else:
-        reason = np.where(gone["sha256"] == kept["sha256"], "duplicate file", "duplicate pixels")
-    return pd.DataFrame({"reason": reason, "duplicate_of": "" if none_stays else kept["path"]}, index=gone.index)
+    return pd.DataFrame({"reason": reason, "duplicate_of": "" if none_stays else copies["path"].iloc[0]}, index=gone.index)
+
+def judge_agreed(
+    copies: pd.DataFrame,  # any number of sets that do not contradict themselves, the preferred row of each first
+) -> pd.DataFrame:  # reason and duplicate_of for each row that must go
+    "All copies but the first of each set go; all sets at once, as there may be thousands."
+    gone = copies[copies.duplicated("pixels_sha256")]
+    kept = copies.drop_duplicates("pixels_sha256").set_index("pixels_sha256").loc[gone["pixels_sha256"]]
+    reason = np.where(gone["sha256"].to_numpy() == kept["sha256"].to_numpy(), "duplicate file", "duplicate pixels")
+    return pd.DataFrame({"reason": reason, "duplicate_of": kept["path"].to_numpy()}, index=gone.index, dtype=str)
 
 # %% ../nbs/03_cleaning.ipynb #030014
 def find_copies(
@@ -78,16 +82,20 @@ def find_copies(
     copied = table[table.duplicated("pixels_sha256", keep=False)]
     ranked = copied.assign(from_train=copied["split"] != "test", unlabelled=copied["label"] < 0)
     ranked = ranked.sort_values(["from_train", "unlabelled", "path"])
-    judged = [judge_copies(rows) for _, rows in ranked.groupby("pixels_sha256")]
-    return pd.concat([pd.DataFrame({"reason": [], "duplicate_of": []}, dtype=str), *judged])
+    classes = ranked["class_name"].where(ranked["label"] >= 0).groupby(ranked["pixels_sha256"]).transform("nunique")
+    judged = [judge_conflict(rows) for _, rows in ranked[classes > 1].groupby("pixels_sha256")]
+    return pd.concat([judge_agreed(ranked[classes <= 1]), *judged])
 
 # %% ../nbs/03_cleaning.ipynb #030018
 def unit_rows(
     thumbnails: np.ndarray,  # (N, ...), any real type
 ) -> np.ndarray:  # (N, D) float32; the product of two rows is their Pearson correlation
     "Flatten, centre and scale to length one; a constant thumbnail becomes zero and so correlates with nothing."
-    rows = np.asarray(thumbnails).reshape(len(thumbnails), -1).astype(np.float64)
-    constant = rows.max(1, keepdims=True) == rows.min(1, keepdims=True)
+    shape = np.shape(thumbnails)
+    rows = np.asarray(thumbnails).reshape(shape[0], math.prod(shape[1:])).astype(np.float64)
+    low, high = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
+    constant = high == low
+    rows /= np.where(constant, 1, np.maximum(-low, high))  # squares of very large or small numbers are no numbers
     rows -= rows.mean(1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=~constant).astype(np.float32)
@@ -352,6 +360,7 @@ def duplicate_pairs(
     workers: int | None = None,  # threads; None: one per core, at most 8
 ) -> pd.DataFrame:  # path_a, path_b, kind ("file", "pixels" or "near"), score, orientation; one row per pair
     "All pairs of copies, exact and near; `orientation` says how b lies when a is upright."
+    check_scan_table(table, "path", "sha256", "label")
     if thumbnails is None: table, thumbnails = measure_slices(table, workers)
     usable = np.flatnonzero((table["grey_std"] >= blank_std) & ~table["path"].duplicated())  # equal volumes share their slices
     copies = table.iloc[usable][["sha256", "label"]].set_axis(usable)
@@ -404,6 +413,8 @@ def clean_scan_table(
     pairs: pd.DataFrame | None = None,  # from `duplicate_pairs`; None: disputed near copies stay
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # kept; removed, with `reason` and `duplicate_of`
     "Remove blank slices, exact copies and disputed near copies; raises `FileNotFoundError` when a file is gone."
+    check_scan_table(table, "path", "label", "class_name", "split", "group", "sha256")
+    table = table.reset_index(drop=True)  # tables laid together may number their rows alike
     if "pixels_sha256" not in table: table, _ = measure_slices(table, workers)
     spread = table["grey_std"][table["grey_std"] < blank_std]
     blank = pd.DataFrame({"reason": [f"blank: standard deviation {s:.1f} grey levels" for s in spread], "duplicate_of": ""},
@@ -434,7 +445,7 @@ def group_keys(
     table: pd.DataFrame,  # a scan table
 ) -> pd.Series:  # the group, or the path of a slice without one
     "What must not be divided; a slice of unknown group stands alone."
-    return table["group"].where(table["group"] != "", table["path"])
+    return table["group"].where(table["group"].notna() & (table["group"] != ""), table["path"])
 
 def mark_clean(
     table: pd.DataFrame,  # a scan table with groups
@@ -450,7 +461,8 @@ def add_groups(
     workers: int | None = None,  # threads; None: one per core, at most 8
 ) -> pd.DataFrame:  # `group` now unites patients and copies; `patient` keeps the patient; `clean` is added
     "Give every slice the group that must never be divided, and mark the clean ones."
-    patients = table["patient"] if "patient" in table else table["group"]
+    check_scan_table(table, "path", "patient" if "patient" in table else "group")
+    patients = (table["patient"] if "patient" in table else table["group"]).fillna("")
     if pairs is None: pairs = duplicate_pairs(table, threshold=threshold, workers=workers)
     paths = pd.concat([table["path"], pairs["path_a"], pairs["path_b"]])
     nodes, names = pd.factorize(paths)
@@ -486,23 +498,30 @@ def leak_counts(
 
 # %% ../nbs/03_cleaning.ipynb #030096
 def choose_groups(
-    sizes: np.ndarray,  # (G, C) slices per group and class
+    sizes: np.ndarray | csr_array,  # (G, C) slices per group and class
     targets: np.ndarray,  # (C,) slices wanted per class
     rng: np.random.Generator,
 ) -> np.ndarray:  # (G,) bool, the groups chosen
     "Choose whole groups at random whose counts come close to the targets in every class."
-    chosen, missing = np.zeros(len(sizes), bool), np.array(targets, int)
-    order = rng.permutation(len(sizes))
+    sizes, missing = csr_array(sizes), np.array(targets, int)
+    count, chosen = sizes.shape[0], np.zeros(sizes.shape[0], bool)
+    rows, classes, slices = np.repeat(np.arange(count), np.diff(sizes.indptr)), sizes.indices, sizes.data
+
+    def choose(g: int) -> None:
+        "Take a group."
+        own = slice(sizes.indptr[g], sizes.indptr[g + 1])
+        chosen[g] = True
+        missing[classes[own]] -= slices[own]
+
+    order = rng.permutation(count)
     for g in order:
-        if (sizes[g] <= missing).all():
-            chosen[g], missing = True, missing - sizes[g]
+        own = slice(sizes.indptr[g], sizes.indptr[g + 1])
+        if (slices[own] <= missing[classes[own]]).all(): choose(g)
     while not chosen.all():
         left = order[~chosen[order]]
-        gains = np.abs(missing).sum() - np.abs(missing - sizes[left]).sum(axis=1)
-        if gains.max() <= 0:
-            break
-        best = left[gains.argmax()]
-        chosen[best], missing = True, missing - sizes[best]
+        gains = np.bincount(rows, np.abs(missing[classes]) - np.abs(missing[classes] - slices), minlength=count)[left]
+        if gains.max() <= 0: break
+        choose(left[gains.argmax()])
     return chosen
 
 # %% ../nbs/03_cleaning.ipynb #030098
@@ -512,18 +531,19 @@ def split_table(
     seed: int = 0,
 ) -> pd.DataFrame:  # with `split` and `clean`; a given test split is kept as it is
     "Set whole groups apart as test data, stratified by class, when none are; raises when no group is small enough."
+    check_scan_table(table, "path", "label", "split", "group")
     if (table["split"] == "test").any():
         return mark_clean(table)
     if not 0 < test_fraction < 1:
         raise ValueError(f"The test fraction {test_fraction} is not between 0 and 1.")
-    keys = group_keys(table)
-    sizes = pd.crosstab(keys, table["label"])  # unlabelled slices are one more column
-    targets = np.floor(test_fraction * sizes.sum().to_numpy() + 0.5).astype(int)
-    chosen = choose_groups(sizes.to_numpy(), targets, np.random.default_rng(seed))
+    (group, names), (label, _) = (pd.factorize(values, sort=True) for values in (group_keys(table), table["label"]))
+    sizes = csr_array((np.ones(len(table), int), (group, label)))  # unlabelled slices are one more column
+    targets = np.floor(test_fraction * sizes.sum(axis=0) + 0.5).astype(int)
+    chosen = choose_groups(sizes, targets, np.random.default_rng(seed))
     if not chosen.any():
         raise ValueError(f"No group of the {len(table)} slices is small enough for a test fraction of {test_fraction}; "
                          "raise the fraction or add slices.")
-    return mark_clean(table.assign(split=np.where(keys.isin(sizes.index[chosen]), "test", "train")))
+    return mark_clean(table.assign(split=np.where(chosen[group], "test", "train")))
 
 # %% ../nbs/03_cleaning.ipynb #030102
 def labelled_prefix(
@@ -571,6 +591,23 @@ def hide_but_few(
     return table.assign(true_label=table["label"], label=table["label"].where(visible, -1), class_name=table["class_name"].where(visible, ""))
 
 
+def groups_shown(
+    train: pd.DataFrame,  # training slices of known class
+    label_fraction: float,  # (0, 1]
+    seed: int,
+) -> set[str]:
+    "The groups that stay labelled, drawn among those of each main class; a class that is in none of them adds one of its own."
+    counts = train.groupby([group_keys(train).rename("key"), "label"]).size()
+    totals, shown = counts.groupby("key").sum(), set()
+    main_class = counts.groupby("key").idxmax().str[1]
+    draw = lambda groups, label: labelled_prefix(groups, label_fraction, np.random.default_rng([seed, label]))
+    for label, groups in totals.groupby(main_class): shown.update(draw(groups, label))
+    keys, labels = counts.index.get_level_values("key"), counts.index.get_level_values("label")
+    for label in labels.unique().difference(labels[keys.isin(shown)]):
+        if label not in labels[keys.isin(shown)]: shown.add(draw(totals[keys[labels == label]], label)[0])
+    return shown
+
+
 def hide_labels(
     table: pd.DataFrame,  # cleaned, grouped and split
     label_fraction: float = 0.2,  # share of each class's training slices that stay labelled, [0, 1]; 0: none
@@ -578,18 +615,14 @@ def hide_labels(
     labels_per_class: int = 0,  # labelled slices of every class, each of another group, instead of a fraction; 0: the fraction counts
 ) -> pd.DataFrame:  # `label` is -1 and `class_name` empty where hidden; the truth is in `true_label`
     "Hide the labels of the test part and of all but some of the training part, in whole groups, class by class."
+    check_scan_table(table, "path", "label", "class_name", "split", "group")
     if "true_label" in table:
         raise ValueError("The labels of this table are hidden already; pass the table from before.")
+    if labels_per_class < 0: raise ValueError(f"labels_per_class is a number of slices, 0 or more, got {labels_per_class}.")
     train = table[(table["split"] == "train") & (table["label"] >= 0)]
     if labels_per_class: return hide_but_few(table, train, labels_per_class, seed)
     check_label_fraction(label_fraction, train["class_name"].value_counts())
-    shown = []
-    if label_fraction > 0:
-        sizes = pd.crosstab(group_keys(train), train["label"])
-        main_class = sizes.idxmax(axis=1)
-        for label in sizes:
-            groups = sizes.sum(axis=1)[main_class == label]
-            shown += labelled_prefix(groups, label_fraction, np.random.default_rng([seed, label])) if len(groups) else []
+    shown = groups_shown(train, label_fraction, seed) if label_fraction > 0 else set()
     visible = group_keys(table).isin(shown) & (table["split"] == "train")
     return table.assign(true_label=table["label"], label=table["label"].where(visible, -1),
                         class_name=table["class_name"].where(visible, ""))
@@ -603,8 +636,9 @@ def set_validation_apart(
 ) -> pd.DataFrame:  # chosen slices have the split "validation" and keep their label; the same table when there are too few
     "Move whole groups of labelled slices from the training part to a validation part."
     labelled, chosen = table[table["label"] >= 0], []
-    for label in sorted(labelled["label"].unique()) if validation_fraction else []:
-        sizes = group_keys(labelled)[labelled["label"] == label].value_counts().sort_index()
+    counts = labelled.groupby(["label", group_keys(labelled).rename("key")]).size()
+    for label, sizes in counts.groupby("label") if validation_fraction else ():
+        sizes = sizes.droplevel("label")
         groups = labelled_prefix(sizes, validation_fraction, np.random.default_rng([seed, label, 1]))
         if not least <= sizes[groups].sum() < sizes.sum(): return table
         chosen += groups
@@ -719,7 +753,7 @@ def split_by_number(
     numbers, split = file_numbers(table["path"]), np.full(len(table), "train", object)
     for label, rows in table.groupby("label").indices.items():
         ordered = rows[numbers[rows].argsort()]
-        size = max(1, round(test_fraction * len(rows)))
+        size = min(max(1, round(test_fraction * len(rows))), len(rows) - 1)  # one stays for training
         start = np.random.default_rng([seed, label + 1]).integers(0, len(rows) - size + 1)
         split[ordered[start:start + size]] = "test"
     return table.assign(split=split.astype(str))

@@ -89,7 +89,7 @@ MAP_SLICES = 4000  # slices on the map at most: half a minute on two cores
 
 
 def map_slices(
-    embeddings: np.ndarray,  # (N, D)
+    embeddings: np.ndarray,  # (N, D), D at least 2
     most: int = MAP_SLICES,
     seed: int = 0,
 ) -> np.ndarray:  # float32 (N, 2), in [0, 1]; NaN for slices that are not on the map, all of them if there are fewer than 4

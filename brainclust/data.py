@@ -4,32 +4,33 @@
 
 # %% auto #0
 __all__ = ['MINIMUM_SIDE', 'MAXIMUM_SIDE', 'PICTURE_FORMATS', 'CHENG_CLASSES', 'MAXIMUM_SLICE_BYTES', 'MAXIMUM_VOLUME_BYTES',
-           'MAXIMUM_ELEMENTS', 'DICOM_SUFFIXES', 'MAXIMUM_FRAMES', 'DEFLATED', 'PLANES', 'NOBODY', 'IDENTIFYING_TAGS',
-           'SLICE_READERS', 'VOLUME_SUFFIXES', 'CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'MASK_FOLDERS',
-           'SYSTEM_NAMES', 'SCAN_COLUMNS', 'MAXIMUM_COLUMNS', 'RESERVED_COLUMNS', 'NAME_ENDINGS', 'UNPACK_VERSION',
-           'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'MASK_SUFFIXES', 'UnreadableSlice', 'VolumeFile', 'stretch_to_uint8',
-           'grey_from_picture', 'DecodedSlice', 'check_sides', 'open_picture', 'decode_picture', 'cheng_field',
-           'inflated_size', 'matlab_elements', 'check_matlab_array', 'check_matlab_5', 'load_matlab_5', 'load_cheng',
-           'decode_cheng', 'deflated_start', 'parse_dicom', 'frame_count', 'dicom_modality', 'check_dicom_image',
-           'plane_of', 'frame_attributes', 'dicom_facts', 'dicom_notes', 'apply_window', 'render_frame', 'show_frames',
-           'volume_limits', 'decode_dicom', 'file_suffix', 'failure_reason', 'reasons_for_failures', 'decode_slice',
-           'check_file', 'read_file', 'read_slice', 'squash_name', 'normalise_class_name', 'find_files',
-           'is_readable_name', 'is_segmentation', 'first_known', 'split_of', 'labels_from_tree', 'first_few',
-           'read_csv_rows', 'index_files', 'find_named_files', 'translate_column', 'labels_from_csv', 'DecodedVolume',
-           'open_volume', 'nifti_header', 'nifti_shape', 'load_nifti', 'cut_slice', 'decode_nifti', 'decode_multiframe',
-           'patient_from_name', 'empty_slices', 'read_unpacked', 'write_unpacked', 'unpack_volume', 'inspect_file',
-           'map_threads', 'quiet_libraries', 'inspect_files', 'list_scan_files', 'refusal', 'label_files',
-           'settle_labels', 'join_facts', 'note_sentences', 'read_scan_table', 'mask_path', 'read_tumour_mask',
-           'read_mask', 'class_counts']
+           'MAXIMUM_ELEMENTS', 'DICOM_SUFFIXES', 'MAXIMUM_FRAMES', 'DEFLATED', 'MAXIMUM_READS', 'PLANES', 'NOBODY',
+           'IDENTIFYING_TAGS', 'SLICE_READERS', 'VOLUME_SUFFIXES', 'CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES',
+           'MASK_FOLDERS', 'SYSTEM_NAMES', 'SCAN_COLUMNS', 'MAXIMUM_COLUMNS', 'RESERVED_COLUMNS', 'NAME_ENDINGS',
+           'UNPACK_VERSION', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'MASK_SUFFIXES', 'UnreadableSlice', 'VolumeFile',
+           'stretch_to_uint8', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'open_picture', 'decode_picture',
+           'own_member', 'cheng_field', 'inflated_size', 'matlab_elements', 'check_matlab_array', 'check_matlab_5',
+           'load_matlab_5', 'load_cheng', 'decode_cheng', 'deflated_start', 'CountedFile', 'parse_dicom', 'frame_count',
+           'dicom_modality', 'check_dicom_image', 'plane_of', 'frame_attributes', 'dicom_facts', 'dicom_notes',
+           'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom', 'file_suffix',
+           'failure_reason', 'reasons_for_failures', 'decode_slice', 'check_file', 'read_file', 'read_slice',
+           'squash_name', 'first_few', 'known_classes', 'normalise_class_name', 'find_files', 'is_readable_name',
+           'is_segmentation', 'first_known', 'split_of', 'labels_from_tree', 'read_csv_rows', 'index_files',
+           'find_named_files', 'translate_column', 'labels_from_csv', 'DecodedVolume', 'open_volume', 'nifti_header',
+           'nifti_shape', 'load_nifti', 'cut_slice', 'decode_nifti', 'decode_multiframe', 'patient_from_name',
+           'empty_slices', 'read_unpacked', 'write_unpacked', 'unpack_volume', 'inspect_file', 'map_threads',
+           'quiet_libraries', 'inspect_files', 'list_scan_files', 'refusal', 'label_files', 'settle_labels',
+           'join_facts', 'note_sentences', 'read_scan_table', 'mask_path', 'read_tumour_mask', 'read_mask',
+           'check_scan_table', 'class_counts']
 
 # %% ../nbs/01_data.ipynb #010002
-import csv, gzip, hashlib, io, json, logging, math, os, re, stat, warnings, zlib
+import csv, gzip, hashlib, io, json, logging, math, os, re, stat, unicodedata, warnings, zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from struct import iter_unpack, unpack_from
@@ -52,18 +53,20 @@ class VolumeFile(UnreadableSlice):
     "A file that holds not one slice but many."
 
 def stretch_to_uint8(
-    values: np.ndarray,  # integers or floats of any shape and range
+    values: np.ndarray,  # integers or floats of any range and shape, one at least
     low: float | None = None,  # becomes 0, as does all below; None: the smallest value
     high: float | None = None,  # becomes 255, as does all above; None: the largest value
 ) -> np.ndarray:  # uint8, same shape
     "Linear stretch, by default from the image's own minimum to its maximum; a constant image becomes 0; raises on NaN or infinity."
-    with np.errstate(invalid="ignore"):  # a signalling NaN is refused below
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is refused below
         values = values.astype(np.float64)
-    if not np.isfinite([values.min(), values.max()]).all():
-        raise UnreadableSlice("values not finite: the image holds NaN or infinity, replace them with numbers first")
-    low, high = values.min() if low is None else low, values.max() if high is None else high
+        lowest, highest = values.min(), values.max()
+        low, high = lowest if low is None else low, highest if high is None else high
+        span = high - low
+    if not np.isfinite([lowest, highest, span]).all():
+        raise UnreadableSlice("values not finite: the image holds NaN, infinity or a range beyond all numbers, replace them first")
     values -= low
-    values *= 255 / (high - low) if high > low else 0
+    values *= 255 / span if span > 1e-300 else 0  # below, the quotient would be infinite
     return np.round(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8)
 
 # %% ../nbs/01_data.ipynb #010009
@@ -73,6 +76,7 @@ def grey_from_picture(
     "8-bit grey pixels of a Pillow image: luminance of colour, transparency on black, deep images stretched."
     if picture.mode.startswith(("I", "F")):
         return stretch_to_uint8(np.asarray(picture))
+    if picture.mode == "La": picture = picture.convert("LA")  # the only way out of this mode
     if picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
@@ -129,12 +133,19 @@ def decode_picture(
 # %% ../nbs/01_data.ipynb #010019
 CHENG_CLASSES = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
+def own_member(
+    group: h5py.Group,
+    name: str,
+) -> h5py.Group | h5py.Dataset | None:  # None: missing, or a link that may lead into another file
+    "What a group itself holds under a name."
+    return group.get(name) if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+
 def cheng_field(
     struct: h5py.Group,  # cjdata
     name: str,  # "image", "tumorMask", "PID" or "label"
 ) -> np.ndarray:  # as MATLAB shows it: (rows, columns)
     "One numeric field of the struct; raises `UnreadableSlice` when it is missing, no small matrix, or stored in another file."
-    values = struct.get(name)
+    values = own_member(struct, name)
     if not isinstance(values, h5py.Dataset) or values.ndim != 2 or values.dtype.kind not in "iuf":
         raise UnreadableSlice(f"unknown MATLAB layout: cjdata.{name} is no numeric matrix")
     if values.external or values.is_virtual or max(values.shape) > (256 if name in ("PID", "label") else MAXIMUM_SIDE):
@@ -225,7 +236,7 @@ def load_cheng(
         if missing: raise UnreadableSlice(f"unknown MATLAB layout: cjdata has no numeric {missing[0]}")
         return [fields[name] for name in names]
     with h5py.File(io.BytesIO(data), "r") as file:
-        struct = file.get("cjdata")
+        struct = own_member(file, "cjdata")
         if not isinstance(struct, h5py.Group):
             raise UnreadableSlice("unknown MATLAB layout: there is no struct cjdata")
         return [cheng_field(struct, name) for name in names]
@@ -261,6 +272,21 @@ def deflated_start(
     _read_command_set_elements(file)
     return file.tell()
 
+MAXIMUM_READS = 2**21  # pieces of a DICOM file, two for each of its elements; damaged or malicious files consist of millions
+
+class CountedFile(io.BytesIO):
+    "A DICOM file that raises `UnreadableSlice` when it takes too many pieces to read."
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        "The next bytes; a deflated data set, the only thing that pydicom reads to the end at once, is counted inflated."
+        from pydicom.filereader import read_dataset
+        self.reads += 1
+        if self.reads > MAXIMUM_READS: raise UnreadableSlice(f"too large: the file has more than {MAXIMUM_READS // 2:,} elements")
+        content = super().read(size)
+        if size is None or size < 0: read_dataset(CountedFile(zlib.decompress(content, -15)), is_implicit_VR=False, is_little_endian=True)
+        return content
+
 def parse_dicom(
     data: bytes,  # the whole file, with or without the mark "DICM" behind its preamble
 ) -> "Dataset":
@@ -268,7 +294,7 @@ def parse_dicom(
     from pydicom import dcmread
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
     if DEFLATED in data: inflated_size(data[deflated_start(data):], -15, MAXIMUM_SLICE_BYTES)
-    dataset = dcmread(io.BytesIO(data), force=True)
+    dataset = dcmread(CountedFile(data), force=True)
     if data[128:132] != b"DICM" and "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise UnreadableSlice("not an image: the content is not DICOM")
     if "TransferSyntaxUID" not in dataset.file_meta:  # files without a header say how they are written by being parsed
@@ -568,11 +594,32 @@ SYSTEM_NAMES = {"thumbs.db", "desktop.ini", "__macosx", "settings.json"}  # the 
 
 def squash_name(
     name: str,  # a folder or label name
-) -> str:  # lower case letters and digits; "tumour" spelt "tumor"
+) -> str:  # lower case letters and digits of any script; "tumour" spelt "tumor"
     "A name without case, separators and spelling variants, for comparison."
-    return re.sub("[^a-z0-9]", "", name.lower()).replace("tumour", "tumor")
+    kept = (c for c in unicodedata.normalize("NFKC", name.lower()) if unicodedata.category(c)[0] in "LMN")  # letter, mark, number
+    return "".join(kept).replace("tumour", "tumor")
+
+# %% ../nbs/01_data.ipynb #010087
+def first_few(
+    values: Sequence,  # what to list
+    limit: int = 3,  # how many are shown
+) -> str:  # "a, b, c and 5 more"
+    "The first values of a list, for an error message."
+    rest = len(values) - limit
+    return ", ".join(map(str, values[:limit])) + (f" and {rest} more" if rest > 0 else "")
 
 # %% ../nbs/01_data.ipynb #010071
+@lru_cache(8)
+def known_classes(
+    classes: tuple[str, ...],  # in label order
+) -> dict[str, str]:  # class name by squashed name
+    "The classes for comparison; raises ValueError when two of them, or one and `unlabelled`, cannot be told apart."
+    known = {squash_name(c): c for c in classes}
+    if len(known) < len(classes) or "" in known or {"-1", "-1.0"} & {c.strip() for c in classes}:
+        raise ValueError(f"The class names {first_few(classes, 12)} cannot be told apart, or one says 'unlabelled': "
+                         "only letters and digits count, without case, and -1 is no class.")
+    return known
+
 def normalise_class_name(
     name: str,  # as found: "glioma_tumor", "No Tumour", ...
     classes: Sequence[str] = CLASSES,  # the known classes, in label order
@@ -580,8 +627,7 @@ def normalise_class_name(
     "The known class that a folder or label name means."
     if name.strip() in ("-1", "-1.0"):
         return ""
-    key = squash_name(name)
-    known = {squash_name(c): c for c in classes}
+    key, known = squash_name(name), known_classes(tuple(classes))
     for candidate in (key, key.removesuffix("tumor"), CLASS_ALIASES.get(key)):
         if candidate in known:
             return known[candidate]
@@ -646,7 +692,8 @@ def labels_from_tree(
     folder: Path,  # named in errors
 ) -> pd.DataFrame:  # file, class_name, split, reason, and whether a label inside the file counts; one row per image
     "Labels and splits from folder names; raises on a folder that names no known class, or lies outside the splits."
-    names = [first_known(f.parts[:-1], lambda part: normalise_class_name(part, classes)) for f in files]
+    class_of = lru_cache(None)(lambda part: normalise_class_name(part, classes))  # folders are few, files many
+    names = [first_known(f.parts[:-1], class_of) for f in files]
     splits = [first_known(f.parts[:-1], split_of) for f in files]
     has_class, has_split = any(n is not None for n in names), any(splits)
     reasons = []
@@ -654,7 +701,7 @@ def labels_from_tree(
         no_class, no_split = name is None, has_split and split is None
         in_folder = any(split_of(part) is None for part in file.parts[:-1])
         if in_folder and no_class and (has_class or has_split):
-            raise ValueError(f"The folder '{file.parent}' in {folder} names no known class ({', '.join(classes)}); rename it, "
+            raise ValueError(f"The folder '{file.parent}' in {folder} names no known class ({first_few(classes, 12)}); rename it, "
                              "move it away, or call it 'unlabelled' if its slices carry no label.")
         if in_folder and no_split:
             raise ValueError(f"The folder '{file.parent}' in {folder} lies beside the splits; move it into Training or Testing.")
@@ -662,15 +709,6 @@ def labels_from_tree(
         reasons.append("outside the class folders: the image lies beside them" if loose else "")
     return pd.DataFrame({"file": files, "class_name": [n or "" for n in names],
                          "split": [s or "train" for s in splits], "reason": reasons, "own_label": not has_class})
-
-# %% ../nbs/01_data.ipynb #010087
-def first_few(
-    values: Sequence,  # what to list
-    limit: int = 3,  # how many are shown
-) -> str:  # "a, b, c and 5 more"
-    "The first values of a list, for an error message."
-    rest = len(values) - limit
-    return ", ".join(map(str, values[:limit])) + (f" and {rest} more" if rest > 0 else "")
 
 # %% ../nbs/01_data.ipynb #010089
 SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "width", "height", "mode", "bit_depth",
@@ -741,10 +779,11 @@ def translate_column(
     csv: Path,  # named in the error
 ) -> list[str]:  # translated values
     "Translate one CSV column; raises one sentence that names the first unknown values."
-    wrong = list(dict.fromkeys(repr(v) for v in values if translate(v) is None))
+    known_as = {value: translate(value) for value in values.unique()}
+    wrong = [repr(value) for value, name in known_as.items() if name is None]
     if wrong:
         raise ValueError(f"{csv} has unknown values in '{values.name}': {first_few(wrong)}; known are {', '.join(known)}.")
-    return [translate(v) for v in values]
+    return [known_as[value] for value in values]
 
 # %% ../nbs/01_data.ipynb #010096
 def labels_from_csv(
@@ -759,7 +798,7 @@ def labels_from_csv(
     split = translate_column(rows["split"], split_of, ("train", "test"), csv) if "split" in rows else "train"
     named = dict(file=found, split=split,
                  class_name=translate_column(rows["label"], lambda v: normalise_class_name(v, classes),
-                                             (*classes, "empty for unlabelled"), csv),
+                                             (first_few(classes, 12), "empty for unlabelled"), csv),
                  group=rows["patient"] if "patient" in rows else "", reason="", own_label=False)
     return rows.drop(columns="label").assign(**named).explode("file", ignore_index=True)
 
@@ -1080,7 +1119,7 @@ def settle_labels(
     "Class names from labels outside and inside the files; raises on a label inside that counts and is no known class."
     known = {name: normalise_class_name(name, classes) for name in set(own)}
     wrong = sorted({name for name, counts in zip(own, table["own_label"]) if counts and known[name] is None})
-    if wrong: raise ValueError(f"The files are labelled {', '.join(wrong)} inside, which is no known class ({', '.join(classes)}).")
+    if wrong: raise ValueError(f"The files are labelled {first_few(wrong)} inside, which is no known class ({first_few(classes, 12)}).")
     names = [known[name] if counts else given for name, counts, given in zip(own, table["own_label"], table["class_name"])]
     notes = [(*said, f"own label: {name}") if known[name] and given and known[name] != given else tuple(said)
              for said, name, given in zip(notes, own, table["class_name"])]
@@ -1142,7 +1181,8 @@ def read_scan_table(
     facts = inspect_files([Path(p) for p in named["path"]], Path(cache_folder or default_cache_folder()), volume_plane, volume_step, workers)
     found = dict(zip(named.index, facts))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)
-    table["label"] = [classes.index(c) if c else -1 for c in table["class_name"]]
+    ids = {name: i for i, name in enumerate(classes)}
+    table["label"] = [ids[c] if c else -1 for c in table["class_name"]]
     good = table["reason"] == ""
     unreadable = table.loc[~good, ["path", "label", "class_name", "split", "source", "reason"]].reset_index(drop=True)
     if not good.any():
@@ -1191,11 +1231,25 @@ def read_mask(
     return mask
 
 # %% ../nbs/01_data.ipynb #010162
+def check_scan_table(
+    table: pd.DataFrame,  # what a user handed over
+    *columns: str,  # needed here
+) -> None:
+    "Raise one sentence for what is no scan table: another type, missing columns, or labels that are no whole numbers."
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"A scan table is a DataFrame, as `read_scan_table` returns it; this is of type {type(table).__name__}.")
+    if missing := [c for c in columns if c not in table]:
+        raise ValueError(f"The scan table lacks the column {', '.join(missing)}; pass one that `read_scan_table` returned.")
+    if "label" in columns and len(table) and table["label"].dtype.kind not in "iu":
+        raise ValueError("The column 'label' of the scan table holds no whole numbers; class ids count from 0, and -1 is unknown.")
+
 def class_counts(
     table: pd.DataFrame,  # a scan table
 ) -> pd.DataFrame:  # class_name, split, slices; unlabelled slices last, as "unlabelled"
     "Slices per class and split, tidy: one row per combination, zeros included."
+    check_scan_table(table, "label", "class_name", "split")
     order = table.assign(order=table["label"].where(table["label"] >= 0, np.inf)).sort_values("order", kind="stable")
     names = order["class_name"].replace("", "unlabelled")
-    counts = pd.crosstab(names, order["split"]).loc[names.unique(), [s for s in ("train", "test") if (order["split"] == s).any()]]
+    counts = pd.crosstab(names, order["split"]).reindex(columns=order["split"].unique())
+    counts = counts.loc[names.unique(), sorted(counts, key=["train", "validation", "test"].index)]
     return counts.stack().rename("slices").reset_index()

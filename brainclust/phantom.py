@@ -735,7 +735,7 @@ def scan_signal(
     blurred = cv2.GaussianBlur(signal * bias, (0, 0), rng.uniform(0.4, 0.7))
     magnitude = add_rician_noise(rng, blurred, noise)
     top = np.percentile(magnitude, 99.5) * rng.uniform(0.9, 1.15)
-    return np.round(255 * np.clip(magnitude / top, 0, 1) ** rng.uniform(0.85, 1.15)).astype(np.uint8)
+    return np.round(255 * np.clip(magnitude / max(top, 1e-9), 0, 1) ** rng.uniform(0.85, 1.15)).astype(np.uint8)
 
 # %% ../nbs/02_phantom.ipynb #020079
 def phantom_slice(

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CACHE_VERSION', 'window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square',
-           'restore_geometry', 'preprocess_slice', 'cache_key', 'prepare_file', 'iterate_preprocessed', 'write_images',
-           'open_slice_cache', 'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram', 'dataset_mean_std',
-           'scale_to_unit', 'standardise', 'prepare_mask', 'prepare_masks']
+           'restore_geometry', 'preprocess_slice', 'cache_key', 'prepare_file', 'iterate_preprocessed', 'images_header',
+           'write_images', 'open_slice_cache', 'checksum_of', 'build_folder', 'build_slice_cache', 'grey_histogram',
+           'dataset_mean_std', 'scale_to_unit', 'standardise', 'prepare_mask', 'prepare_masks']
 
 # %% ../nbs/05_preprocessing.ipynb #050003
+import io
 import json
 import os
 import zlib
@@ -25,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from .config import default_cache_folder, whole_folder
-from .data import decode_slice, read_mask
+from .data import MAXIMUM_SIDE, check_scan_table, decode_slice, read_mask
 from .skull_stripping import brain_weights_digest, single_threaded_pool, skull_strip_2d
 
 # %% ../nbs/05_preprocessing.ipynb #050006
@@ -35,8 +36,8 @@ def window(
     high: float,  # grey level that becomes 255
 ) -> np.ndarray:  # uint8 (H, W)
     "Stretch [low, high] linearly to [0, 255] and cut off what lies outside; raises ValueError unless low < high."
-    if not low < high:
-        raise ValueError(f"a window needs low < high, got {low} and {high}")
+    if not (low < high and np.isfinite(high - low)):
+        raise ValueError(f"a window needs finite low < high, got {low} and {high}")
     table = np.rint(np.clip((np.arange(256) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     return table[image]
 
@@ -108,11 +109,14 @@ def preprocess_slice(
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, such as a stopwatch's
 ) -> np.ndarray:  # uint8 (image_size, image_size)
     "Strip, window, pad to a square and resize one slice."
-    if image_size < 1: raise ValueError(f"image_size is a number of pixels, 1 or more, got {image_size}")
+    if not 1 <= image_size <= MAXIMUM_SIDE or image_size != int(image_size):
+        raise ValueError(f"image_size is a number of pixels, 1 to {MAXIMUM_SIDE:,}, got {image_size}")
+    if max(np.shape(image), default=0) > MAXIMUM_SIDE:  # padded to a square, a long strip would fill the memory
+        raise ValueError(f"a slice has at most {MAXIMUM_SIDE:,} pixels on a side, got {np.shape(image)}")
     with timed("skull stripping"): stripped, _ = skull_strip_2d(image, skull_strip, denoise_sigma, otsu_relax, closing_radius)
     with timed("window and size"):
         if window_percentiles is not None: stripped = window_percentile(stripped, *window_percentiles)
-        return resize_square(pad_to_square(stripped), image_size)
+        return resize_square(pad_to_square(stripped), int(image_size))
 
 # %% ../nbs/05_preprocessing.ipynb #050022
 CACHE_VERSION = 1  # raise it when the same inputs and settings give other pixels
@@ -156,6 +160,16 @@ def iterate_preprocessed(
     with single_threaded_pool(workers) as pool: yield from pool.map(prepare_file, paths, sha256s, repeat(settings), repeat(timed))
 
 # %% ../nbs/05_preprocessing.ipynb #050028
+def images_header(
+    count: int,  # slices
+    image_size: int,  # pixels
+) -> bytes:
+    "The beginning of a .npy file that holds one uint8 (count, 1, image_size, image_size) array."
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, dict(descr="|u1", fortran_order=False, shape=(count, 1, image_size, image_size)))
+    return file.getvalue()
+
+
 def write_images(
     file: Path,  # a new .npy file
     slices: Iterable[np.ndarray],  # uint8 (image_size, image_size)
@@ -164,9 +178,8 @@ def write_images(
 ) -> int:  # CRC-32 of all pixels
     "Write slices as one (count, 1, image_size, image_size) array and force it onto the disk."
     checksum = 0
-    header = dict(descr="|u1", fortran_order=False, shape=(count, 1, image_size, image_size))
     with open(file, "wb") as handle:
-        np.lib.format.write_array_header_1_0(handle, header)
+        handle.write(images_header(count, image_size))
         for slice_ in tqdm(slices, total=count, desc="preprocessing", unit="slice", delay=1):
             pixels = np.ascontiguousarray(slice_).tobytes()
             handle.write(pixels)
@@ -228,6 +241,7 @@ def build_slice_cache(
     slices: Callable[[], Iterable[np.ndarray]] | None = None,  # makes the prepared slices, in order, where not this function shall; asked only if they are missing
 ) -> np.memmap:  # uint8 (N, 1, image_size, image_size), read-only, row i is the table's row i
     "Open the cache of these slices and settings, and build it first when it is absent or damaged."
+    check_scan_table(table, "path", "sha256")
     settings = dict(image_size=image_size, skull_strip=skull_strip, denoise_sigma=float(denoise_sigma),
                     otsu_relax=float(otsu_relax), closing_radius=closing_radius,
                     window_percentiles=window_percentiles and [float(p) for p in window_percentiles])
@@ -248,11 +262,11 @@ def build_slice_cache(
 # %% ../nbs/05_preprocessing.ipynb #050048
 def grey_histogram(
     images: np.ndarray,  # uint8 (N, 1, H, W), may be a memory map
-    indices: np.ndarray,  # rows to count
+    indices: np.ndarray,  # rows to count, or a mask of them
     block: int = 64,  # rows read at a time
 ) -> np.ndarray:  # int64 (256,), pixels per grey level
     "Count the grey levels of some of the slices."
-    indices = np.sort(np.asarray(indices))  # a memory map reads fastest in its own order
+    indices = np.sort(np.arange(len(images))[indices])  # a memory map reads fastest in its own order
     counts = np.zeros(256, np.int64)
     for start in range(0, len(indices), block):
         counts += np.bincount(images[indices[start:start + block]].ravel(), minlength=256)

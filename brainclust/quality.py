@@ -58,6 +58,7 @@ def outline_head(
     "The head as one piece without holes."
     roots = np.rint(np.sqrt(cv2.GaussianBlur(image, (0, 0), 1) * 255.0)).astype(np.uint8)
     threshold, _ = cv2.threshold(roots, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    threshold = max(threshold, roots.min())  # Otsu's threshold of a single grey level lies below it
     foreground = cv2.copyMakeBorder((roots > threshold).astype(np.uint8), 8, 8, 8, 8, cv2.BORDER_CONSTANT, value=0)
     return fill_holes(largest_component(np.ascontiguousarray(close_then_open(foreground, 2)[8:-8, 8:-8])))
 

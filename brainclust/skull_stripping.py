@@ -130,13 +130,15 @@ def skull_strip_2d(
     closing_radius: int = 5,  # pixels, the paper's value
 ) -> tuple[np.ndarray, np.ndarray]:  # stripped uint8 (H, W), mask bool (H, W)
     "Black out what the method takes for background; raises ValueError for an unknown method, a wrong image or negative settings."
+    image = np.asarray(image)
     if method not in SKULL_STRIPPERS:
         raise ValueError(f"unknown skull stripping {method!r}: choose one of {', '.join(SKULL_STRIPPERS)}")
     if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
         raise ValueError(f"skull stripping needs a grey uint8 slice (H, W), got {image.dtype} {image.shape}")
-    if denoise_sigma < 0 or closing_radius < 0:
-        raise ValueError(f"denoise_sigma and closing_radius are pixels, 0 or more: got {denoise_sigma} and {closing_radius}")
-    settings = dict(denoise_sigma=denoise_sigma, otsu_relax=otsu_relax, closing_radius=closing_radius)
+    if not (0 <= denoise_sigma <= 100 and 0 <= closing_radius <= 100 and closing_radius == int(closing_radius)):  # beyond, a slice takes minutes
+        raise ValueError(f"denoise_sigma and closing_radius are pixels, 0 to 100, the latter whole: got {denoise_sigma} and {closing_radius}")
+    if not np.isfinite(otsu_relax): raise ValueError(f"otsu_relax is a number of grey levels, got {otsu_relax}")
+    settings = dict(denoise_sigma=denoise_sigma, otsu_relax=otsu_relax, closing_radius=int(closing_radius))
     mask = SKULL_STRIPPERS[method](image, **settings).astype(bool)
     return np.where(mask, np.uint8(255) if method == "synth_mask" else image, np.uint8(0)), mask
 
@@ -427,7 +429,7 @@ def standard_pictures(
     pictures: np.ndarray,  # uint8 (B, H, W)
 ) -> torch.Tensor:  # float32 (B, 1, H, W), channels last in memory, which is twice as fast on processors
     "Give every picture mean 0 and standard deviation 1; a constant one becomes 0."
-    x = torch.from_numpy(pictures).float()[:, None]
+    x = torch.from_numpy(np.array(pictures)).float()[:, None]  # a copy: PyTorch takes no array that is read-only or runs backwards
     spread, mean = torch.std_mean(x, (2, 3), keepdim=True)
     return ((x - mean) / (spread + 1)).contiguous(memory_format=torch.channels_last)
 
@@ -604,9 +606,9 @@ def single_threaded_pool(
     workers: int = 0,  # threads; 0: one per core
 ):  # yields the pool
     "A pool of threads in which OpenCV and PyTorch use one thread each; their own numbers are restored after it."
+    pool = ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))  # first: it may refuse
     opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
     try: yield pool
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the other slices
