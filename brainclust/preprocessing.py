@@ -195,12 +195,13 @@ def open_slice_cache(
     image_size: int,  # pixels expected
 ) -> np.memmap | None:  # uint8 (count, 1, image_size, image_size), read-only; None: absent or damaged
     "Open a finished cache if it is whole."
+    file, header = folder / "images.npy", images_header(count, image_size)
     try:
-        recorded = json.loads((folder / "settings.json").read_text())
-        images = np.lib.format.open_memmap(folder / "images.npy", "r")  # only this format, and no pickles
-    except (OSError, ValueError, EOFError): return None
-    whole = images.shape == (count, 1, image_size, image_size) and images.dtype == np.uint8
-    return images if whole and checksum_of(images) == recorded.get("checksum") else None
+        checksum = json.loads((folder / "settings.json").read_text())["checksum"]
+        with file.open("rb") as handle: known = handle.read(len(header)) == header  # nothing in a file is parsed
+        images = np.memmap(file, np.uint8, "r", len(header), (count, 1, image_size, image_size))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError): return None
+    return images if known and checksum_of(images) == checksum else None
 
 
 def checksum_of(
