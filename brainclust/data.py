@@ -728,7 +728,7 @@ def read_csv_rows(
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # rows longer than the header
             rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False).fillna("")
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a comma-separated UTF-8 table ({error}); save it as CSV again.") from error
+        raise ValueError(f"{path} is not a comma-separated UTF-8 table ({' '.join(str(error).split())}); save it as CSV again.") from error
     rows.columns = [c.strip().lower() for c in rows.columns]
     name_column = next((c for c in ("path", "file", "id") if c in rows), None)
     if name_column is None or "label" not in rows:

@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from .cleaning import group_keys
 from .config import CLASSES
 from .data import map_threads, read_slice
-from .metrics import accuracy_interval
+from .metrics import accuracy_interval, as_points
 from .phantom import PLANES
 from .skull_stripping import close_then_open, fill_holes, largest_component
 
@@ -445,11 +445,11 @@ def label_suspects(
     folds: int = 5,
     seed: int = 0,
 ) -> pd.DataFrame:  # row (position in `labels`), given, suggested, probability, quality, suspect, rank; the most suspect first
-    "Rank labels by how much the other slices contradict them (cleanlab); raises ValueError with fewer than two classes."
+    "Rank labels by how much the other slices contradict them (cleanlab); raises ValueError with fewer than two classes, and for features that are not finite."
     rows = np.flatnonzero(np.asarray(labels) >= 0)
     present, given = np.unique(np.asarray(labels)[rows], return_inverse=True)
     if len(present) < 2: raise ValueError(f"Label suspects need at least two classes, the labels hold {len(present)}.")
-    probabilities = held_out_probabilities(np.asarray(features, np.float32)[rows], given, np.asarray(groups)[rows], folds, seed=seed)
+    probabilities = held_out_probabilities(as_points(np.asarray(features, np.float32)[rows]), given, np.asarray(groups)[rows], folds, seed=seed)
     quality = get_label_quality_scores(given, probabilities, method="self_confidence")
     suspect = find_label_issues(given, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
     names = np.array(class_names)[present]

@@ -18,7 +18,7 @@ DEFINED = (ValueError, TypeError, OSError, IndexError, KeyError, RuntimeError, A
 
 
 @contextmanager
-def at_most(seconds: int = 20):
+def at_most(seconds: int = 60):
     """Fail when the block hangs."""
     def too_long(*_): raise AssertionError(f"no answer within {seconds} seconds")
     before = signal.signal(signal.SIGALRM, too_long)
@@ -36,14 +36,14 @@ def sentence(error: BaseException) -> str:
     return text
 
 
-def answer(function, *arguments, refuses: tuple = (), seconds: int = 20, **named):
+def answer(function, *arguments, refuses: tuple = (), seconds: int = 60, **named):
     """What `function` returns, or None where it refuses with one of the errors `refuses` in one sentence; anything else fails the test."""
     with at_most(seconds):
         try: return function(*arguments, **named)
         except refuses as error: sentence(error)
 
 
-def survives(function, *arguments, seconds: int = 20, **named):
+def survives(function, *arguments, seconds: int = 60, **named):
     """What `function` makes of what its documentation excludes: an answer, or any ordinary error; it neither hangs nor takes the process down."""
     with at_most(seconds):
         try: return function(*arguments, **named)

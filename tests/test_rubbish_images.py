@@ -22,6 +22,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import EpsImagePlugin, Image
 
 from brainclust import audit, augmentation, cleaning, collection, data, phantom, preprocessing, quality, skull_stripping
+from brainclust.config import save_table
 from rubbish import LAYOUTS, answer, at_most, no_pictures, pictures, points, scan_tables, seeds, sentence, shares, stacks, survives, untidy
 from test_formats import cheng_bytes, dicom_bytes, image_bytes, nifti_bytes
 
@@ -98,7 +99,7 @@ def test_damaged_bytes_give_pixels_or_a_reason(name, draw, tmp_path):
     file = tmp_path / f"a{suffix}"
     file.write_bytes(content)
     grown()
-    with at_most(20), data.quiet_libraries():
+    with at_most(), data.quiet_libraries():
         try:
             if suffix in data.VOLUME_SUFFIXES or name == "frames.dcm":
                 with data.reasons_for_failures():
@@ -119,7 +120,7 @@ def test_decoders_take_any_bytes(draw, name):
     content = draw.draw(st.binary(max_size=600) | st.sampled_from(list(small_files().values())).flatmap(damage))
     function = {"decode_picture": data.decode_picture, "decode_cheng": data.decode_cheng, "decode_dicom": data.decode_dicom,
                 "load_cheng": lambda b: data.load_cheng(b, ["image"]), "load_matlab_5": data.load_matlab_5, "parse_dicom": data.parse_dicom}[name]
-    with at_most(20), data.quiet_libraries():
+    with at_most(), data.quiet_libraries():
         try:
             with data.reasons_for_failures(): function(content)
         except data.UnreadableSlice as error: sentence(error)
@@ -157,7 +158,7 @@ def test_unpacked_volumes_come_back_or_are_unpacked_again(images, ruin, content,
 def test_patients_of_matlab_files_can_be_written_down(patient):
     content = cheng_bytes(np.arange(400, dtype=np.int16).reshape(20, 20), np.zeros((20, 20)), patient or "0")
     decoded = answer(data.decode_slice, content, ".mat", refuses=(data.UnreadableSlice,))
-    assert (decoded is None) == (len(patient) > 256)
+    assert (decoded is None) == (len(patient) > 256 or not patient.isprintable())
     if decoded is not None: decoded.facts["patient"].encode()
 
 
@@ -1069,7 +1070,7 @@ def test_label_suspects(labels, kind):
     n = 40
     x = np.random.default_rng(0).normal(size=(n, 6))
     if kind == "constant": x[:] = 3
-    if kind == "nan": x[3, 3] = np.nan
+    if kind == "nan": x[4, 3] = np.nan
     if kind == "strided": x = np.repeat(x, 2, axis=1)[:, ::2]
     ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1, "one class": np.zeros(n, int), "none": np.full(n, -1), "few groups": np.arange(n) % 2}[labels]
     groups = np.array([f"g{i % 4 if labels == 'few groups' else i}" for i in range(n)])
@@ -1301,7 +1302,7 @@ def test_slices_are_placed_on_a_square(x, most):
 
 def test_a_run_whose_slices_are_gone_is_named(tmp_path):
     table = pd.DataFrame({"path": [str(tmp_path / "gone.png")], "label": [-1], "true_label": [0], "split": ["train"], "plane": [""]})
-    table.to_parquet(tmp_path / "scans.parquet")
+    save_table(tmp_path / "scans.parquet", table)
     with pytest.raises(ValueError, match="no longer there") as error: collection.slices_of_run(tmp_path)
     sentence(error.value)
     (tmp_path / "gone.png").touch()

@@ -62,7 +62,7 @@ def texts(figure: Figure) -> str:
 
 def refused(function, *arguments, kinds: tuple = (ValueError, TypeError), **named) -> str:
     """The one sentence with which a function refuses."""
-    with at_most(20), pytest.raises(kinds) as error: function(*arguments, **named)
+    with at_most(), pytest.raises(kinds) as error: function(*arguments, **named)
     return sentence(error.value)
 
 
@@ -1371,7 +1371,7 @@ def test_answers_that_a_browser_sends(n, seed, answers):
     bench, expected = fake_bench(n, True, seed), {}
     bench.collection.table.loc[0, "split"] = "test"
     for row, by, label in answers:
-        with at_most(10): app.answer_slice(bench, row, by, None if label is None else bench.predictor.classes_[label])
+        with at_most(): app.answer_slice(bench, row, by, None if label is None else bench.predictor.classes_[label])
         if row.isdecimal() and len(row) < 9 and 0 < int(row) < n and by.strip() and label is not None: expected[int(row)] = (by, bench.predictor.classes_[label])
     assert app.labelled_rows(bench) == set(expected) and {bench.collection.table.sha256[row]: label for row, (_, label) in expected.items()} == bench.labels()
     for goal in (1, 5, 0, -3): harmless(app.goal_html(bench, goal, "anna"))
