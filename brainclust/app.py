@@ -36,12 +36,13 @@ from .report import run_table
 if TYPE_CHECKING: import gradio
 
 # %% auto #0
-__all__ = ['OPEN_PATHS', 'OPEN_FOLDERS', 'POLICY', 'MAP_SCRIPT', 'KEY_SCRIPT', 'STYLE', 'TAB_STYLE', 'MAP_HTML', 'LISTED',
-           'newest_run', 'Workbench', 'next_training', 'begin_training', 'meter', 'moved_html', 'advance', 'is_open',
-           'Gate', 'png_response', 'map_colours', 'map_content', 'page_routes', 'card_html', 'cards_html', 'pairs_html',
-           'suspects_html', 'label_html', 'goal_html', 'labelled_rows', 'next_row', 'visitor_name', 'answer_slice',
-           'undo', 'import_gradio', 'files_only', 'read_view', 'browse_view', 'label_view', 'training_view', 'headline',
-           'build_page', 'start_server', 'launch', 'check_port', 'app_command']
+__all__ = ['OPEN_PATHS', 'OPEN_FOLDERS', 'POLICY', 'THIS_MACHINE', 'MAP_SCRIPT', 'KEY_SCRIPT', 'STYLE', 'TAB_STYLE', 'MAP_HTML',
+           'LISTED', 'newest_run', 'Workbench', 'next_training', 'begin_training', 'meter', 'moved_html', 'advance',
+           'is_open', 'names_here', 'Gate', 'png_response', 'map_colours', 'map_content', 'page_routes', 'card_html',
+           'cards_html', 'pairs_html', 'suspects_html', 'label_html', 'goal_html', 'labelled_rows', 'next_row',
+           'visitor_name', 'answer_slice', 'undo', 'import_gradio', 'files_only', 'read_view', 'browse_view',
+           'label_view', 'training_view', 'headline', 'build_page', 'start_server', 'launch', 'check_port',
+           'app_command']
 
 # %% ../nbs/34_app.ipynb #ap340005
 def newest_run(
@@ -183,6 +184,7 @@ OPEN_PATHS = {"/", "/config", "/config/", "/theme.css", "/favicon.ico", "/robots
 OPEN_FOLDERS = ("/assets/", "/static/", "/svelte/", "/page/", *(f"/gradio_api/{name}" for name in (
     "info", "startup-events", "app_id", "queue/join", "queue/data", "upload", "heartbeat/", "call/", "run/", "api/", "reset", "cancel", "theme.css", "login_check", "token", "user")))
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'"
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def is_open(path: str) -> bool:
@@ -190,18 +192,31 @@ def is_open(path: str) -> bool:
     return ".." not in path and "\\" not in path and "//" not in path and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS))
 
 
-class Gate:
-    "ASGI middleware: refuse what the page does not need, and forbid the browser to speak to others."
+def names_here(
+    headers: Sequence[tuple[bytes, bytes]],  # of a request
+    served_at: str,  # address that the page is served at
+) -> bool:
+    "Whether a request calls the page by a name of this machine, and comes from the page itself or from no page; a page served to the network has any name."
+    named = {name.lower(): value.decode("latin-1").lower() for name, value in headers}
+    host, origin = named.get(b"host", ""), named.get(b"origin", "")
+    if origin and origin.partition("://")[2] != host: return False
+    return served_at not in THIS_MACHINE or re.sub(r":\d*$", "", host).strip("[]") in THIS_MACHINE
 
-    def __init__(self, app: Callable):
-        self.app = app
+# %% ../nbs/34_app.ipynb #gate0002
+class Gate:
+    "ASGI middleware: refuse what the page does not need and what other pages ask, and forbid the browser to speak to others."
+
+    def __init__(self, app: Callable, served_at: str = "127.0.0.1"):
+        self.app, self.served_at = app, served_at
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        "Answer 404, or pass on."
+        "Answer 403 or 404, or pass on."
         if scope["type"] == "lifespan": return await self.app(scope, receive, send)
-        if scope["type"] != "http" or not is_open(scope["path"]):
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-            return await send({"type": "http.response.body", "body": b"There is nothing here."})
+        open_ = scope["type"] == "http" and is_open(scope["path"])
+        if not open_ or not names_here(scope["headers"], self.served_at):
+            said = b"This page is for the machine that it runs on, and for no other page." if open_ else b"There is nothing here."
+            await send({"type": "http.response.start", "status": 403 if open_ else 404, "headers": [(b"content-type", b"text/plain")]})
+            return await send({"type": "http.response.body", "body": said})
 
         async def guarded(message: dict) -> None:
             "Add the rules for the browser."
@@ -797,7 +812,7 @@ def start_server(
     page.queue(max_size=200).launch(
         server_name=host, server_port=port, inline=inline, prevent_thread_lock=True, quiet=True, share=False, ssr_mode=False, pwa=False, mcp_server=False, run_history=False, enable_monitoring=False,
         footer_links=[], max_file_size=MAXIMUM_UPLOAD, allowed_paths=[], theme=gradio.themes.Base(**fonts), css=STYLE, head=f"<style>{TAB_STYLE}</style><script>{MAP_SCRIPT}{KEY_SCRIPT}</script>", state_session_capacity=100,
-        height=900, app_kwargs={"routes": page_routes(bench), "middleware": [Middleware(Gate)], "docs_url": None, "redoc_url": None, "openapi_url": None})
+        height=900, app_kwargs={"routes": page_routes(bench), "middleware": [Middleware(Gate, served_at=host)], "docs_url": None, "redoc_url": None, "openapi_url": None})
     return page
 
 # %% ../nbs/34_app.ipynb #new9751ad

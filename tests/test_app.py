@@ -2,9 +2,11 @@
 import http.server
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -312,6 +314,63 @@ def test_no_address_is_fetched_for_a_stranger(server):
     server.get("/gradio_api/proxy=" + address), server.get("/gradio_api/file=" + address)
     trap.shutdown()
     assert asked == []
+
+
+def raw(server: "Server", request: bytes, seconds: float = 10) -> bytes:
+    """The first bytes that come back for whatever is sent."""
+    host, port = server.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), seconds) as line:
+        answer = b""
+        try:
+            line.sendall(request)
+            while (part := line.recv(2**16)) and len(answer) < 2**18: answer += part
+        except (TimeoutError, ConnectionError): pass  # a stream that stays open has said enough
+        return answer
+
+
+def anything(rng: random.Random, depth: int = 0):
+    """Something that JSON can say."""
+    kinds = [None, True, -1, 2**70, 1e308, float("nan"), "", "../../etc/passwd", "\ud800", "a\r\nInjected: 1", "x" * 5000, [], {}]
+    if depth > 3 or rng.random() < .5: return rng.choice(kinds)
+    if rng.random() < .5: return [anything(rng, depth + 1) for _ in range(rng.randrange(4))]
+    names = ["data", "fn_index", "session_hash", "event_id", "path", "url", "meta", "_type", "trigger_id", "event_data", "orig_name", "is_stream", "x"]
+    return {rng.choice(names): anything(rng, depth + 1) for _ in range(rng.randrange(5))}
+
+
+def test_garbage_is_survived(server, run, slices):
+    rng, host = random.Random(0), server.address.removeprefix("http://").encode()
+    asked = ["/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=a", "/gradio_api/call/read", "/gradio_api/call/read/none", "/gradio_api/run/read", "/gradio_api/api/read", "/gradio_api/upload",
+             "/gradio_api/upload?upload_id=%0d%0aInjected:%201", "/gradio_api/reset", "/gradio_api/cancel", "/page/slice/0.png?v=%0d%0aInjected:%201", "/page/original/0.png", "/page/map.json", "/config", "/%00", "/assets/%0d%0aInjected:1"]
+    odd = [b"Range: bytes=0-18446744073709551616", b"Range: bytes=-1", b"Range: bytes=9-1", b"Range: bytes=" + b"0-0," * 2000 + b"0-0", b"X-Forwarded-Host: a\x00b", b"X-Forwarded-Proto: gopher", b"Cookie: " + b"a=b;" * 900,
+           b"Content-Type: multipart/form-data", b"Content-Type: multipart/form-data; boundary=" + b"y" * 300, b"Content-Type: application/json; charset=utf-7", b"Content-Encoding: gzip", b"Content-Length: 7",
+           b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Transfer-Encoding: chunked", b"Connection: upgrade\r\nUpgrade: websocket", b"Accept-Language: " + b"\xff" * 50, b"Expect: 100-continue", b"\x00\x01: 2", b"no colon"]
+    def request() -> bytes:
+        """Something that a browser would not ask."""
+        body = json.dumps(anything(rng)).encode() if rng.random() < .8 else rng.randbytes(rng.randrange(300))
+        headers = [b"Host: " + host, b"Connection: close", *rng.sample(odd, rng.randrange(3))]
+        if not any(header.startswith((b"Content-Length", b"Transfer")) for header in headers): headers.append(b"Content-Length: %d" % len(body))
+        if not any(header.startswith(b"Content-Type") for header in headers): headers.append(b"Content-Type: application/json")
+        return rng.choice([b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"X"]) + b" " + rng.choice(asked).encode() + b" HTTP/1.1\r\n" + b"\r\n".join(headers) + b"\r\n\r\n" + body
+    endings, before, requests = set(), set(server.place.rglob("*")), [request() for _ in range(300)]
+    with ThreadPoolExecutor(10) as pool: answers = list(pool.map(lambda request: raw(server, request, 2), requests))
+    for request, answer in zip(requests, answers):
+        head, _, content = answer.partition(b"\r\n\r\n")
+        endings.add(head[9:12])
+        assert b"\ninjected:" not in head.lower(), request
+        assert b"Traceback" not in content and b"site-packages" not in content and b"root:" not in content, (request, content[:500])
+    assert {b"200", b"404", b"400"} <= endings, endings
+    assert server.process.poll() is None
+    assert not [path for path in server.place.rglob("*") if path not in before and "cache" not in path.name], "files were written beside the upload"
+    assert 'data-class="' in server.send("after.png", Path(pd.read_parquet(run / "scans.parquet").path[0]).read_bytes())  # and visitors are served as before
+
+
+@pytest.mark.parametrize("headers", [{"Host": "example.org"}, {"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org", "Origin": "http://example.org"}])
+def test_pages_of_others_are_not_answered(server, headers):
+    """Neither what another page in the same browser asks, nor one that calls this machine by its own name."""
+    for path, body in (("/", None), ("/page/map.json", None), ("/page/slice/0.png", None), ("/gradio_api/upload", b"{}"), ("/gradio_api/call/read", b"{}")):
+        request = urllib.request.Request(server.address + path, body, {"content-type": "text/plain"} | headers)
+        with pytest.raises(urllib.error.HTTPError) as refused: urllib.request.urlopen(request, timeout=60)
+        assert refused.value.code == 403, path
 
 
 def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
