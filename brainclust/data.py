@@ -10,9 +10,9 @@ __all__ = ['MINIMUM_SIDE', 'MAXIMUM_SIDE', 'PICTURE_FORMATS', 'CHENG_CLASSES', '
            'UNPACK_VERSION', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'MASK_SUFFIXES', 'UnreadableSlice', 'VolumeFile',
            'stretch_to_uint8', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'open_picture', 'decode_picture',
            'own_member', 'cheng_field', 'inflated_size', 'matlab_elements', 'check_matlab_array', 'check_matlab_5',
-           'load_matlab_5', 'load_cheng', 'decode_cheng', 'deflated_start', 'CountedFile', 'parse_dicom', 'frame_count',
-           'dicom_modality', 'check_dicom_image', 'plane_of', 'frame_attributes', 'dicom_facts', 'dicom_notes',
-           'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom', 'file_suffix',
+           'load_matlab_5', 'load_cheng', 'no_formula', 'decode_cheng', 'deflated_start', 'CountedFile', 'parse_dicom',
+           'frame_count', 'dicom_modality', 'check_dicom_image', 'plane_of', 'frame_attributes', 'dicom_facts',
+           'dicom_notes', 'apply_window', 'render_frame', 'show_frames', 'volume_limits', 'decode_dicom', 'file_suffix',
            'failure_reason', 'reasons_for_failures', 'decode_slice', 'check_file', 'read_file', 'read_slice',
            'squash_name', 'first_few', 'known_classes', 'normalise_class_name', 'find_files', 'is_readable_name',
            'is_segmentation', 'first_known', 'split_of', 'labels_from_tree', 'read_csv_rows', 'index_files',
@@ -242,6 +242,13 @@ def load_cheng(
         return [cheng_field(struct, name) for name in names]
 
 # %% ../nbs/01_data.ipynb #010025
+def no_formula(
+    text: str,  # that a stranger's file holds and a table will
+) -> str:  # the same, with an underscore in front of what a spreadsheet would compute
+    "Text that stays text where a table of results is opened."
+    return f"_{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def decode_cheng(
     data: bytes,  # a .mat file
 ) -> DecodedSlice:
@@ -254,7 +261,7 @@ def decode_cheng(
     patient = "".join(chr(int(code)) for code in patient.flat) if patient.size <= 256 else "\n"
     if not patient.isprintable(): raise UnreadableSlice("unknown patient: cjdata.PID is no short text")
     return DecodedSlice(stretch_to_uint8(image), str(image.dtype),
-                        {"bit_depth": 8 * image.dtype.itemsize, "patient": patient, "class_name": class_name})
+                        {"bit_depth": 8 * image.dtype.itemsize, "patient": no_formula(patient), "class_name": class_name})
 
 # %% ../nbs/01_data.ipynb #010029
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -385,7 +392,7 @@ def dicom_facts(
     patient = str(dataset.get("PatientID") or "").strip()
     if patient.lower() in NOBODY: patient = str(dataset.get("StudyInstanceUID") or "")
     return {"bit_depth": int(dataset.get("BitsStored") or dataset.BitsAllocated), "voxel_height": height, "voxel_width": width,
-            "plane": plane_of(attributes.get("ImageOrientationPatient")), "patient": patient, "notes": dicom_notes(dataset)}
+            "plane": plane_of(attributes.get("ImageOrientationPatient")), "patient": no_formula(patient), "notes": dicom_notes(dataset)}
 
 # %% ../nbs/01_data.ipynb #010039
 IDENTIFYING_TAGS = ("PatientName", "PatientID", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "OtherPatientIDs",
@@ -925,7 +932,7 @@ def patient_from_name(
     stem = path.name[:len(path.name) - len(file_suffix(path))]
     if bids := re.match("sub-[A-Za-z0-9]+", stem): return bids[0]
     stem = re.sub(rf"([_\-. ]({NAME_ENDINGS}))+$", "", f"_{stem}", flags=re.I)[1:]
-    return re.sub(r"^(BraTS-[A-Z]+-\d+)-\d{3}$", r"\1", stem, flags=re.I) or path.parent.name
+    return no_formula(re.sub(r"^(BraTS-[A-Z]+-\d+)-\d{3}$", r"\1", stem, flags=re.I) or path.parent.name)
 
 # %% ../nbs/01_data.ipynb #010123
 def empty_slices(

@@ -267,6 +267,13 @@ def test_a_patient_is_text_that_every_table_can_hold():
     assert decode_slice(cheng_bytes(image, image > 9, "MR042D"), ".mat").facts["patient"] == "MR042D"
 
 
+def test_a_patient_is_no_formula():
+    formula, image = '=HYPERLINK("http://example.org")', np.arange(4096).astype(np.uint8).reshape(64, 64)
+    assert decode_slice(dicom_bytes(image, PatientID=formula), ".dcm").facts["patient"] == "_" + formula
+    assert decode_slice(cheng_bytes(image.astype(np.int16), image > 9, "-1+1"), ".mat").facts["patient"] == "_-1+1"
+    assert decode_slice(dicom_bytes(image, PatientID="a=b"), ".dcm").facts["patient"] == "a=b"
+
+
 def test_an_extension_is_passed_over(tmp_path):
     volume = np.arange(16**3, dtype=np.uint16).reshape(16, 16, 16)
     image = nibabel.Nifti1Image(volume, np.diag([2., 3, 4, 1]))
