@@ -130,7 +130,7 @@ def model_card(
     sections = {
         f"# {in_markdown(folder.resolve().name)}": ["**Not for diagnosis.** This model has not been validated on patients.",
             f"It sorts single two-dimensional slices of brain MRI into {in_markdown(', '.join(config['classes']))}, and into {config['n_clusters']} clusters. "
-            f"The encoder ({config['encoder']}, {config['image_size']} px) was trained with brainclust {record['versions']['brainclust']}, preset `{config['preset']}`, seed {record['seed']}."],
+            + in_markdown(f"The encoder ({config['encoder']}, {config['image_size']} px) was trained with brainclust {record['versions']['brainclust']}, preset {config['preset']}, seed {record['seed']}.")],
         "## Intended use": ["Research on grouping slices from few labels, sorting collections before a person looks at them, choosing slices to label, and teaching."],
         "## What it must not be used for": ["- Diagnosis, triage or any decision about a patient.", "- Slices of another kind than it was trained on: other organs, modalities, sequences or age groups. "
             "`brainclust-predict` marks slices that are unlike the training's (`in_distribution`), and no such mark is a proof.", "- Claims about patients: it judges slices."],
@@ -142,12 +142,12 @@ def model_card(
             "- Labels were taken as the collection gives them.", "- Where the collection names no patients, groups of copies stand for them, and slices of one patient may lie on both sides of the split.",
             "- Each number is that of one training; trained again with another seed it would differ.", *[f"- {in_markdown(note)}" for note in record["notes"]]],
         "## How it was made": [in_markdown(json.dumps({k: v for k, v in config.items() if k not in ("out", "cache", "data")}, ensure_ascii=False)),
-            "Versions: " + ", ".join(f"{name} {version}" for name, version in record["versions"].items() if name != "platform") + "."]}
+            "Versions: " + ", ".join(in_markdown(f"{name} {version}") for name, version in record["versions"].items() if name != "platform") + "."]}
     lines = ["---", *[f"{key}: {json.dumps(value)}" for key, value in front.items()], "---"]
     for title, paragraphs in sections.items():
         listed = [text for text in paragraphs if text]
         lines += ["", title, "", *[part for n, text in enumerate(listed) for part in ([""] if n and not (text.startswith("- ") and listed[n - 1].startswith("- ")) else []) + [text]]]
-    return "\n".join(lines).replace("<", "&lt;") + "\n"  # what a class is called, or a note says, is no markup
+    return "\n".join(lines) + "\n"
 
 # %% ../nbs/29_card.ipynb #cd290012
 CLAIM = (
