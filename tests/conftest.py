@@ -23,6 +23,20 @@ def run_papermill(target: Path, **parameters) -> subprocess.CompletedProcess:
     return subprocess.run(papermill_command(target, **parameters), cwd=target.parent, capture_output=True, text=True)
 
 
+def made_once(tmp_path_factory, name: str, make) -> Path:
+    """A folder that `make(folder)` fills, once for all processes that share the tests; the others wait for it."""
+    from brainclust.config import lock_handle
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as handle:
+        lock_handle(handle)
+        if not (folder / "made").exists():
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
 def pytest_addoption(parser) -> None:
     """The long tests: `pytest --nightly -m nightly tests`."""
     parser.addoption("--nightly", action="store_true", help="run the tests marked nightly, which take hours, too")
@@ -69,10 +83,10 @@ def phantom_tree(tmp_path_factory) -> Path:
     """Small phantoms as a user has scans: Training and Testing with one folder per class."""
     from brainclust.phantom import write_phantoms
     import pandas as pd
-    source = write_phantoms(tmp_path_factory.mktemp("phantoms") / "source", 8, 3, 64, 0, .25)
-    tree = source.parent / "tree"
-    for row in pd.read_csv(source / "labels.csv").itertuples():
-        target = tree / {"train": "Training", "test": "Testing"}[row.split] / row.label / Path(row.path).name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((source / row.path).read_bytes())
-    return tree
+    def make(folder: Path) -> None:
+        source = write_phantoms(folder / "source", 8, 3, 64, 0, .25)
+        for row in pd.read_csv(source / "labels.csv").itertuples():
+            target = folder / "tree" / {"train": "Training", "test": "Testing"}[row.split] / row.label / Path(row.path).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((source / row.path).read_bytes())
+    return made_once(tmp_path_factory, "phantoms", make) / "tree"

@@ -1301,7 +1301,7 @@ def test_slices_are_placed_on_a_square(x, most):
 
 
 def test_a_run_whose_slices_are_gone_is_named(tmp_path):
-    table = pd.DataFrame({"path": [str(tmp_path / "gone.png")], "label": [-1], "true_label": [0], "split": ["train"], "plane": [""]})
+    table = pd.DataFrame({"path": [str(tmp_path / "gone.png")], "sha256": ["00"], "label": [-1], "true_label": [0], "split": ["train"], "plane": [""]})
     save_table(tmp_path / "scans.parquet", table)
     with pytest.raises(ValueError, match="no longer there") as error: collection.slices_of_run(tmp_path)
     sentence(error.value)
@@ -1322,7 +1322,7 @@ NOT_TRIED = {
                      "data.frame_attributes", "data.dicom_facts", "data.dicom_notes", "data.failure_reason", "data.check_file", "data.read_file", "data.nifti_header", "data.nifti_shape",
                      "data.load_nifti", "data.unpack_volume", "data.check_matlab_5", "data.check_matlab_array", "data.deflated_start", "data.matlab_elements", "data.open_picture",
                      "data.open_volume"], WITHIN),
-    **dict.fromkeys(["data.check_sides", "data.first_few", "data.known_classes", "data.first_known", "data.patient_from_name", "phantom.draw_contrast", "phantom.draw_glioma_centre",
+    **dict.fromkeys(["data.check_sides", "data.no_formula", "data.first_few", "data.known_classes", "data.first_known", "data.patient_from_name", "phantom.draw_contrast", "phantom.draw_glioma_centre",
                      "phantom.draw_meningioma_site", "phantom.patient_table", "phantom.draw_patient_slices", "skull_stripping.draw_any_contrast",
                      "skull_stripping.draw_training_slices", "skull_stripping.widen_tumour", "skull_stripping.widen_patient", "skull_stripping.double_convolution",
                      "audit.audited_split", "audit.number_of", "audit.parse_conditions", "audit.fraction", "audit.positive", "audit.audit_parser", "collection.plain"], TEXT),

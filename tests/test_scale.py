@@ -83,6 +83,7 @@ def test_the_death_of_a_process_ends_the_training_with_its_words(slices, tmp_pat
     assert json.loads((tmp_path / "two" / "state.json").read_text())["epoch"] == done + 1
 
 
+@pytest.mark.nightly
 def test_the_notebook_trains_in_two_processes(tmp_path):
     done = run_papermill(tmp_path / "out.ipynb", **TINY, out=tmp_path / "run", overrides="{devices: 2, baselines: false}")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -114,6 +115,7 @@ np.save(sys.argv[3], images)
 """
 
 
+@pytest.mark.nightly
 def test_ray_completes_the_work_of_a_killed_worker(tmp_path):
     table, _ = read_scan_table(write_phantoms(tmp_path / "slices", 10, 5, 128))
     expected = np.array(build_slice_cache(table, tmp_path / "cache", 64, "paper"))

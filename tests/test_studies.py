@@ -52,6 +52,7 @@ def check_run(out: Path, shares: tuple[str, ...]) -> dict:
     return record
 
 
+@pytest.mark.nightly
 def test_segmentation_scores_the_second_folder_only(collections, tmp_path):
     data, more = collections
     assert report("study_segmentation", tmp_path / "run", data=data, test_data=more, image_size=64, encoder_size=32, label_fraction=1.,
@@ -88,6 +89,7 @@ def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.nightly
 def test_subtypes_and_companions_on_a_few_phantoms(tmp_path):
     few = "{phantom_patients: 8, phantom_slices: 3, phantom_size: 64, image_size: 32, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}"
     assert report("study_subtypes", tmp_path / "subtypes", epochs=1, largest=3, claimed=2, draws=4, label_fraction=.5, device="cpu", overrides=few) == 0
@@ -99,6 +101,7 @@ def test_subtypes_and_companions_on_a_few_phantoms(tmp_path):
                                                   "maxima, stripped: synth", "maxima, brain mask alone"}
 
 
+@pytest.mark.nightly
 def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
     assert report("study_skull_stripping", tmp_path / "run", data=collections[0], heads=8, steps=2, test_patients=2) == 0
     record = check_run(tmp_path / "run", ("brain_mask_tumour_inside", "brain_mask_dice_axial"))
@@ -126,6 +129,7 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     assert "'few' is neither a number nor all" in capfd.readouterr().err
 
 
+@pytest.mark.nightly
 def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
     out, settings = tmp_path / "run", dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
                                            overrides="{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, unlabelled_batch_size: 16}")
@@ -142,6 +146,7 @@ def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
     assert "training slices to label" in capfd.readouterr().err
 
 
+@pytest.mark.nightly
 def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
     assert report("study_pretraining", tmp_path / "run", data=phantom_tree, heads=40, pictures=1, pretraining_epochs=1, image_size=64,
                   device="cpu", overrides="{bootstrap: 20}") == 0
@@ -150,6 +155,7 @@ def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
     assert (tmp_path / "run" / "phantom_encoder.safetensors").stat().st_size > 100_000
 
 
+@pytest.mark.nightly
 def test_speed_is_measured_on_a_few_phantoms(tmp_path):
     assert report("study_speed", tmp_path / "run", image_size=32, batch_size=8, steps=1, repeats=2, files=8, slices="40, 16", growth="40, 80", device="cpu") == 0
     results = json.loads((tmp_path / "run" / "run.json").read_text())["results"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, run_papermill
+from conftest import TINY, made_once, run_papermill
 
 from brainclust.card import card_command
 from brainclust.comparison import compare_command
@@ -20,10 +20,10 @@ NUMBERS = ("test_accuracy", "test_accuracy_clusters", "labelled_only_test_accura
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, phantom_tree) -> Path:
     """The run directory of one tiny report on a folder of scans."""
-    out = tmp_path_factory.mktemp("report") / "run"
-    words = [word for name, value in {**TINY, "data": phantom_tree, "out": out}.items() for word in ("-p", name, str(value))]
-    assert report_command(words) == 0
-    return out
+    def make(folder: Path) -> None:
+        words = [word for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items() for word in ("-p", name, str(value))]
+        assert report_command(words) == 0
+    return made_once(tmp_path_factory, "report", make) / "run"
 
 
 def test_run_directory_is_complete(report):
