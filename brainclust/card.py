@@ -77,7 +77,7 @@ def markdown_table(
     lines = ["| " + " | ".join(map(in_markdown, rows[0])) + " |", "|" + "---|" * len(rows[0])]
     return "\n".join(lines + ["| " + " | ".join(map(in_markdown, row.values())) + " |" for row in rows])
 
-
+# %% ../nbs/29_card.ipynb #c9f3aa58
 def results_section(
     folder: Path, record: dict[str, Any], methods: pd.DataFrame,  # from `read_run`
 ) -> list[str]:  # paragraphs

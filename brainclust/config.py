@@ -286,7 +286,7 @@ def is_number(value: Any) -> bool:
     "Whether it is a finite number."
     return has_form(value, (int, float)) and abs(value) < float("inf")
 
-
+# %% ../nbs/00_config.ipynb #cc3d2f8b
 def read_csv(
     path: str | Path,
     columns: Sequence[str] = (),  # that must be there
@@ -504,7 +504,7 @@ def whole_file(
     finally:
         temporary.unlink(missing_ok=True)
 
-
+# %% ../nbs/00_config.ipynb #c1b1a671
 def explained(
     error: Exception,  # met while a file was written
     path: Path,  # that file
@@ -630,7 +630,7 @@ def sealed_file(
                 content.flush()
             os.fsync(file.fileno())
 
-
+# %% ../nbs/00_config.ipynb #cd1a85dc
 def is_sealed(
     path: str | Path,
 ) -> bool:
@@ -667,7 +667,7 @@ def load_json(
     check_seal(path, remedy, 2**24)
     return {name: value for name, value in read_json(path).items() if name != "seal"}
 
-
+# %% ../nbs/00_config.ipynb #c8e06ad2
 def save_table(path: str | Path, table: "pd.DataFrame") -> None:
     "Write a table as Parquet."
     import pyarrow, pyarrow.parquet as parquet
@@ -689,7 +689,7 @@ def load_table(
         return pd.read_parquet(path, columns=columns)
     except (ValueError, TypeError, pyarrow.ArrowException) as error: raise ValueError(f"{path} is no table of a run ({' '.join(str(error).split())[:100]}): {remedy}.") from None
 
-
+# %% ../nbs/00_config.ipynb #c11e1a54
 def save_tensors(
     path: str | Path,
     tensors: "dict[str, torch.Tensor] | dict[str, np.ndarray]",  # all of one kind; sent to the processor, and made contiguous
@@ -722,7 +722,7 @@ def load_arrays(
     from safetensors.numpy import load_file
     return _load_numbers(load_file, path, remedy, most)
 
-
+# %% ../nbs/00_config.ipynb #c90e06bc
 def read_tensors(
     path: str | Path,
     most: int = 2**30,  # bytes
@@ -741,7 +741,7 @@ def _load_numbers(load: Callable[[Path], dict], path: str | Path, remedy: str, m
     try: return load(Path(path))
     except (SafetensorError, KeyError, TypeError) as error: raise ValueError(f"{path} holds no tensors ({' '.join(str(error).split())[:100]}): {remedy}.") from None
 
-
+# %% ../nbs/00_config.ipynb #c4d10449
 def file_digest(path: str | Path) -> str:
     "Return the SHA-256 of a file's bytes."
     with open(path, "rb") as file: return hash_file(file, "sha256").hexdigest()
@@ -787,7 +787,7 @@ def held_by_another(folder: Path, handle: IO) -> ValueError:
     whose = handle.read(200).strip()
     return ValueError(f"{folder} is being written by another process{f' ({whose})' if whose else ''}: wait until it has ended, or choose another out.")
 
-
+# %% ../nbs/00_config.ipynb #c2e9709c
 def hold_folder(
     folder: Path,  # exists
     name: str = "run.lock",  # of the lock file, which is there as long as the lock is held
@@ -823,7 +823,7 @@ def _release_all() -> None:
     "Leave no lock file when a process ends by itself."
     for file in list(_held): release_folder(file.parent, file.name)
 
-
+# %% ../nbs/00_config.ipynb #c66b296c
 def check_not_held(folder: Path, name: str = "run.lock") -> None:
     "Raise `ValueError` with one sentence if another process has locked a folder."
     file = folder.absolute() / name

@@ -201,6 +201,7 @@ def check_matlab_array(
         if element == 14: left = check_matlab_array(part, order, left)
     return left
 
+# %% ../nbs/01_data.ipynb #c68ddfbb
 def check_matlab_5(
     data: bytes,  # the whole file
 ) -> None:

@@ -506,7 +506,7 @@ def update_average(
         if kept.is_floating_point(): kept.lerp_(current, pull)
         else: kept.copy_(current)  # a counter
 
-
+# %% ../nbs/11_training.ipynb #cfa66f14
 def start_training(fabric: Fabric, network: ClusteringNetwork, config: Config) -> tuple[TrainingState, torch.nn.Module, torch.nn.Module]:
     "Return a fresh state, the network as Fabric trains it, and the one to be measured: its moving average if the config wants one."
     watch = Stopwatch(fabric.device)
@@ -967,7 +967,7 @@ def save_model(
     save_json(folder / "model.json", description)
     return description
 
-
+# %% ../nbs/11_training.ipynb #cbb0fcd9
 def read_description(
     file: Path,  # model.json
 ) -> dict[str, Any]:
@@ -1002,7 +1002,7 @@ def read_mixture(
     if not all(np.isfinite(value).all() for value in vars(mixture).values()) or (mixture.variances <= 0).any() or (mixture.weights < 0).any(): raise wrong
     return mixture
 
-
+# %% ../nbs/11_training.ipynb #c9a7d01d
 def load_model(
     folder: Path,  # with model.safetensors and model.json
 ) -> tuple[ClusteringNetwork, Mixture, dict]:  # network in evaluation mode, mixture, description
