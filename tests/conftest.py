@@ -90,3 +90,13 @@ def phantom_tree(tmp_path_factory) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((source / row.path).read_bytes())
     return made_once(tmp_path_factory, "phantoms", make) / "tree"
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory, phantom_tree: Path) -> Path:
+    """The run directory of one tiny report on a folder of scans; whoever changes it takes a copy."""
+    from brainclust.report import report_command
+    def make(folder: Path) -> None:
+        words = [word for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items() for word in ("-p", name, str(value))]
+        assert report_command(words) == 0
+    return made_once(tmp_path_factory, "report", make) / "run"

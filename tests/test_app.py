@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
 from PIL import Image
 from test_formats import good_files
 
@@ -32,7 +31,6 @@ from brainclust.phantom import write_phantoms
 from brainclust.prediction import Predictor, save_reference
 from brainclust.preprocessing import build_slice_cache
 from brainclust.reading import MAXIMUM_UPLOAD
-from brainclust.report import run_report
 from brainclust.training import TrainingData, make_fabric, save_model, train_jointly
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
@@ -390,8 +388,8 @@ def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
 
 
 @needs_browser
-def test_training_again_learns_from_the_labels(chromium, phantom_tree, tmp_path):
-    run = run_report({**TINY, "data": str(phantom_tree), "out": str(tmp_path / "run"), "preset": "demo", "label_fraction": .3, "baselines": False, "labelled_only": False, "tsne_slices": 20}, html=False)
+def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
+    run = Path(shutil.copytree(report, tmp_path / "run"))
     before, given = pd.read_parquet(run / "scans.parquet"), []
     with Server(run, tmp_path / "place") as server:
         visitor = Visitor(chromium, server.address)

@@ -5,25 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, made_once, run_papermill
+from conftest import TINY, run_papermill
 
 from brainclust.card import card_command
 from brainclust.comparison import compare_command
 from brainclust.prediction import predict_command
-from brainclust.report import report_command
 
 PAPER = {"Figure 3.1", "Figure 3.2", "Figure 3.3", "Figure 3.4", "Figure 4.1", "Figure 4.2", "Figure 5.1", "Figure 5.2",
          "Figure 5.3", "Table 2.1", "Table 5.1"}
 NUMBERS = ("test_accuracy", "test_accuracy_clusters", "labelled_only_test_accuracy", "nmi", "ari", "silhouette")
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory, phantom_tree) -> Path:
-    """The run directory of one tiny report on a folder of scans."""
-    def make(folder: Path) -> None:
-        words = [word for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items() for word in ("-p", name, str(value))]
-        assert report_command(words) == 0
-    return made_once(tmp_path_factory, "report", make) / "run"
 
 
 def test_run_directory_is_complete(report):
