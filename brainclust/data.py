@@ -611,10 +611,10 @@ def squash_name(
 def first_few(
     values: Sequence,  # what to list
     limit: int = 3,  # how many are shown
-) -> str:  # "a, b, c and 5 more"
+) -> str:  # "a, b, c and 5 more", in one line
     "The first values of a list, for an error message."
     rest = len(values) - limit
-    return ", ".join(map(str, values[:limit])) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(" ".join(str(value).split()) for value in values[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 # %% ../nbs/01_data.ipynb #010071
 @lru_cache(8)
@@ -738,9 +738,12 @@ def read_csv_rows(
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a comma-separated UTF-8 table ({' '.join(str(error).split())}); save it as CSV again.") from error
     rows.columns = [c.strip().lower() for c in rows.columns]
+    named = [name.strip("\ufeff").strip().lower() for name in header]  # pandas would number a second column of the same name
+    twice = [name for name in dict.fromkeys(named) if name and named.count(name) > 1]
+    if twice: raise ValueError(f"{path} has more than one column '{first_few(twice, 1)}', case and spaces aside; keep the right one.")
     name_column = next((c for c in ("path", "file", "id") if c in rows), None)
     if name_column is None or "label" not in rows:
-        raise ValueError(f"{path} needs the column 'label' and one of 'path', 'file' or 'id', but has {', '.join(rows.columns)}.")
+        raise ValueError(f"{path} needs the column 'label' and one of 'path', 'file' or 'id', but has {first_few(rows.columns, 12)}.")
     if rows.empty:
         raise ValueError(f"{path} has no row; add one line per image.")
     rows = rows.rename(columns={c: f"csv_{c}" for c in rows if c in RESERVED_COLUMNS and c != name_column})
