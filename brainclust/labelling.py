@@ -98,9 +98,12 @@ def slices_to_label(
     typical = representatives(points, np.ones(len(points)), groups, taken, (count + 1) // 2, True, seed)
     taken[typical] = True
     free = np.flatnonzero(~np.isin(groups, groups[taken]))
-    least = np.sort(doubt[free])[-10 * (count // 2):][:1]  # the most undecided, ten times as many as are wanted; ties stay together
-    pool = free[doubt[free] >= least]
-    uncertain = pool[representatives(points[pool], doubt[pool] ** 2, groups[pool], taken[pool], count // 2, False, seed)] if len(pool) and count > 1 else pool[:0]
+    left = count - len(typical)  # half of all, or more where no place is new
+    if left and len(free):  # among the most undecided slices, ten times as many as are wanted and of as many groups; ties stay together
+        of_groups = pd.Series(doubt[free]).groupby(groups[free], dropna=False).max()
+        pool = free[doubt[free] >= min(np.sort(doubt[free])[-10 * left:][0], np.sort(of_groups)[-left:][0])]
+        uncertain = pool[representatives(points[pool], doubt[pool] ** 2, groups[pool], taken[pool], left, False, seed)]
+    else: uncertain = free[:0]
     rows = pd.DataFrame({"index": np.concatenate([typical, uncertain]), "kind": ["most central"] * len(typical) + ["most uncertain"] * len(uncertain),
                          "turn": np.concatenate([np.arange(len(typical)), np.arange(len(uncertain)) + .5])})
     rows = rows.sort_values("turn", kind="stable").drop(columns="turn").reset_index(drop=True)
