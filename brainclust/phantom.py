@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['PLANES', 'PLANE_AXES', 'PLANE_CENTRES', 'PLANE_FIELDS', 'WEIGHTINGS', 'TISSUE_INTENSITY', 'DRAWING', 'Atlas',
-           'signed_distance', 'close_mask', 'load_atlas', 'sample_volume', 'skull_depth', 'tissue_fractions', 'Waves',
-           'draw_waves', 'evaluate_waves', 'Anatomy', 'draw_anatomy', 'to_atlas', 'to_patient', 'slice_points',
-           'draw_contrast', 'length_of', 'ellipsoid', 'capsule', 'coverage', 'blend', 'Pixels', 'skin_distance',
-           'select_pixels', 'paint_soft_tissue', 'paint_skull', 'neck_and_mouth', 'eyes_and_nose', 'paint_face',
-           'paint_brain', 'paint_enhancing', 'paint_healthy', 'to_picture', 'Tumour', 'draw_glioma_centre',
-           'draw_meningioma_site', 'draw_tumour', 'tumour_distance', 'push_aside', 'tumour_surface', 'paint_glioma',
-           'paint_meningioma', 'paint_pituitary', 'paint_tumour', 'brain_and_tumour', 'bias_field', 'add_rician_noise',
-           'Patient', 'draw_patient', 'paint_patient', 'scan_signal', 'phantom_slice', 'Phantoms', 'patient_table',
-           'draw_patient_slices', 'make_phantoms', 'holds_phantoms', 'write_files', 'write_phantoms']
+           'signed_distance', 'close_mask', 'measure_atlas', 'load_atlas', 'sample_volume', 'skull_depth',
+           'tissue_fractions', 'Waves', 'draw_waves', 'evaluate_waves', 'Anatomy', 'draw_anatomy', 'to_atlas',
+           'to_patient', 'slice_points', 'draw_contrast', 'length_of', 'ellipsoid', 'capsule', 'coverage', 'blend',
+           'Pixels', 'skin_distance', 'select_pixels', 'paint_soft_tissue', 'paint_skull', 'neck_and_mouth',
+           'eyes_and_nose', 'paint_face', 'paint_brain', 'paint_enhancing', 'paint_healthy', 'to_picture', 'Tumour',
+           'draw_glioma_centre', 'draw_meningioma_site', 'draw_tumour', 'tumour_distance', 'push_aside',
+           'tumour_surface', 'paint_glioma', 'paint_meningioma', 'paint_pituitary', 'paint_tumour', 'brain_and_tumour',
+           'bias_field', 'add_rician_noise', 'Patient', 'draw_patient', 'paint_patient', 'scan_signal', 'phantom_slice',
+           'Phantoms', 'patient_table', 'draw_patient_slices', 'make_phantoms', 'holds_phantoms', 'write_files',
+           'write_phantoms']
 
 # %% ../nbs/02_phantom.ipynb #020003
 import json
@@ -31,7 +32,7 @@ from joblib.externals.loky import get_reusable_executor
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 from tqdm import tqdm
 
-from .config import CLASSES, folder_digest, is_sealed, save_json, whole_folder
+from .config import CLASSES, default_cache_folder, folder_digest, is_sealed, remember, save_json, whole_folder
 
 # %% ../nbs/02_phantom.ipynb #020006
 PLANES = ("axial", "coronal", "sagittal")
@@ -63,8 +64,7 @@ def close_mask(
     return distance_transform_edt(grown) * spacing > radius
 
 # %% ../nbs/02_phantom.ipynb #020009
-@cache
-def load_atlas() -> Atlas:
+def measure_atlas() -> Atlas:
     "Read the MNI152 maps that nilearn packs (no download) and measure the depth below the skull."
     # imported here: nilearn takes two seconds to import and the worker processes do not need it
     from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
@@ -77,6 +77,16 @@ def load_atlas() -> Atlas:
     depth = gaussian_filter(signed_distance(close_mask(coarse, 14, 2), 2), 1.0)
     origin = t1.affine[:3, 3]
     return Atlas(tissue, depth, origin, origin - 2 * margin)
+
+
+@cache
+def load_atlas() -> Atlas:
+    "The atlas, measured at most once by this code."
+    def measure() -> pd.DataFrame:
+        "The volumes of the atlas, one a row."
+        return pd.DataFrame([{"name": name, "type": str(volume.dtype), "shape": list(volume.shape), "values": volume.tobytes()} for name, volume in vars(measure_atlas()).items()])
+    rows = remember(default_cache_folder(), "atlas", [], measure).to_dict("records")
+    return Atlas(**{row["name"]: np.frombuffer(row["values"], row["type"]).reshape(row["shape"]) for row in rows})
 
 # %% ../nbs/02_phantom.ipynb #020011
 def sample_volume(

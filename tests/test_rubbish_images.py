@@ -1104,6 +1104,22 @@ def test_distances_of_volumes(mask, spacing):
     assert (phantom.sample_volume(volume, np.full((3, 3), 1e4), np.zeros(3), spacing, outside=-7) == -7).all()
 
 
+def test_the_atlas_is_kept_and_a_damaged_copy_is_measured_again(tmp_path, monkeypatch):
+    atlas, asked = phantom.measure_atlas(), []
+    monkeypatch.setenv("BRAINCLUST_CACHE", str(tmp_path))
+    monkeypatch.setattr(phantom, "measure_atlas", lambda: asked.append(1) or atlas)
+    def loaded() -> int:
+        for name, volume in vars(phantom.load_atlas.__wrapped__()).items():
+            assert volume.dtype == getattr(atlas, name).dtype and np.array_equal(volume, getattr(atlas, name))
+        return len(asked)
+    assert [loaded(), loaded()] == [1, 1]
+    kept, = (tmp_path / "measured").glob("atlas-*.parquet")
+    with open(kept, "r+b") as file:
+        file.seek(10**6)
+        file.write(b"rubbish")
+    assert [loaded(), loaded()] == [2, 2]
+
+
 @given(x=hnp.arrays(np.float32, st.tuples(st.integers(0, 6), st.integers(1, 5), st.just(3)), elements=st.floats(-150, 150, width=32)), seed=seeds(),
        how=st.sampled_from(LAYOUTS))
 def test_geometry_of_heads(x, seed, how):
