@@ -182,6 +182,9 @@ def _outside_legend(
     keys = [Patch(color=colour, label=_wrapped([name])[0]) for name, colour in palette.items()]
     widest = max(len(line) for key in keys for line in key.get_label().split("\n"))
     columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.45 + 0.065 * widest))))  # inches for patch, gap and each letter
+    rows = -(-len(keys) // columns)
+    lines = max(sum(key.get_label().count("\n") + 1 for key in keys[start:start + rows]) for start in range(0, len(keys), rows))
+    figure.set_figheight(figure.get_figheight() + max(0, .18 * lines - .6))  # a tall legend takes no room from the axes
     figure.legend(handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
 
 # %% ../nbs/12_plots.ipynb #120028
@@ -332,6 +335,7 @@ def plot_tensor_preparation(
     for (name, array), (picture, histogram) in zip(stages.items(), axes.T):
         values = np.asarray(array)
         _show_slice(picture, _as_picture(values), f"{name}\n{' × '.join(map(str, values.shape))} {values.dtype}")
+        values = values + 0  # a mask's False and True become 0 and 1
         histogram.hist(values.ravel(), bins=50, color="#56B4E9")
         mean, sd = np.round([values.mean(dtype=float), values.std(dtype=float)], 4) + 0.0  # no "-1e-08" for a mean of zero
         histogram.set(yscale="log", xlabel=f"{values.min():.3g} to {values.max():.3g}\nmean {mean:.4g}, sd {sd:.4g}")

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
@@ -114,6 +114,7 @@ def test_skull_stripping(images, title, columns):
 @FEW
 @given(pictures(), st.sampled_from(["grey", "one channel", "three channels", "three last", "float", "int64", "bool"]), st.sampled_from(NAMES))
 def test_tensor_preparation(image, kind, name):
+    assume(kind != "three last" or len(image) not in (1, 3))  # those are as well channels
     array = {"grey": image, "one channel": image[None], "three channels": np.stack([image] * 3), "three last": np.stack([image] * 3, axis=-1), "float": image / 255. - .3,
              "int64": image.astype(np.int64) - 9, "bool": image > 100}[kind]
     figure = drawn(plots.plot_tensor_preparation, {name: array, "again": image})
