@@ -524,7 +524,8 @@ def plot_map_scores(
     figure, axes = new_figure(7.2, .9 + .3 * len(table), 1, len(CAM_SCORES), sharey=True)
     places, names = np.arange(len(table)), table["map"].str.replace("_", " ")
     for axis, score, title in zip(axes[0], CAM_SCORES, ("pointing game", "energy in the mask", "best IoU")):
-        axis.errorbar(table[score], places, xerr=[table[score] - table[f"{score}_low"], table[f"{score}_high"] - table[score]],
+        mean, low, high = (table[column].to_numpy(float) for column in (score, f"{score}_low", f"{score}_high"))
+        axis.errorbar(mean, places, xerr=np.maximum([mean - low, high - mean], 0),  # which rounding may bring below 0
                       fmt="o", color="black", ecolor="#777777", markersize=4)
         axis.set(xlim=(-.03, 1.03), title=title, yticks=places, yticklabels=names, ylim=(len(table) - .5, -.5))
         axis.grid(axis="x", color="#DDDDDD", linewidth=.6)

@@ -128,14 +128,15 @@ def rank_levels(
     levels = np.flatnonzero(counts).astype(float)[:, None]
     weights = counts[counts > 0]
     clusters = min(clusters, len(levels))
+    if method not in ("kmeans", "gmm"): raise ValueError(f"unknown clustering of grey levels {method!r}: choose kmeans or gmm")
+    if clusters == 1: return np.zeros(256, dtype=int)  # a mixture could not be fitted to a single pixel
     if method == "kmeans":
         model = KMeans(clusters, n_init=5, random_state=0).fit(levels, sample_weight=weights)
         centres = model.cluster_centers_[:, 0]
-    elif method == "gmm":
+    else:
         drawn = np.repeat(levels, np.ceil(weights * min(1, 2000 / weights.sum())).astype(int), axis=0)  # about 2,000 pixels
         model = GaussianMixture(clusters, reg_covar=1., max_iter=50, tol=1e-2, random_state=0).fit(drawn)
         centres = model.means_[:, 0]
-    else: raise ValueError(f"unknown clustering of grey levels {method!r}: choose kmeans or gmm")
     return centres.argsort().argsort()[model.predict(np.arange(256.)[:, None])]
 
 # %% ../nbs/14_segmentation.ipynb #140025
