@@ -25,9 +25,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import numpy as np
 import pandas as pd
 import psutil
@@ -40,6 +39,8 @@ from .config import (Config, check_not_held, explained, file_digest, hold_folder
 from .metrics import (accuracy_interval, calibration_error, class_table, contingency,
                                 difference_interval)
 from .plots import save_figure
+
+if TYPE_CHECKING: from nbformat import NotebookNode
 
 # %% ../nbs/18_report.ipynb #180005
 UNIMPORTANT = {"resume", "out", "workers", "cache", "devices", "engine"}  # settings that may differ between a run and its continuation
@@ -456,7 +457,7 @@ def last_lines(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def tidy_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def tidy_outputs(notebook: "NotebookNode") -> "NotebookNode":
     "Join the pieces of each output stream and keep only the final state of progress bars."
     for cell in notebook.cells:
         joined = []
@@ -522,8 +523,9 @@ def until_interrupted(
     finally: pool.shutdown(wait=False)
 
 
-def tidy_file(target: Path) -> nbformat.NotebookNode | None:  # None: nothing to be read
+def tidy_file(target: Path) -> "NotebookNode | None":  # None: nothing to be read
     "Tidy the outputs of an executed notebook, as far as it got."
+    import nbformat  # slow to import
     try: executed = tidy_outputs(nbformat.read(target, as_version=4))
     except (OSError, nbformat.reader.NotJSONError): return None  # it never began, or the disk was full
     with whole_file(target) as temporary: nbformat.write(executed, temporary)
