@@ -144,7 +144,7 @@ def losses_of(memory_format, precision, fused=False, quick=False, steps=4):
     for module in network.modules():
         if type(module) in (SmallMapConv2d, StemConv2d) and not quick: module.__class__ = torch.nn.Conv2d
     wrapped, optimizer = fabric.setup(network, torch.optim.AdamW(network.parameters(), 1e-3, fused=fused))
-    images, labels = torch.rand(16, 1, 64, 64, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 4
+    images, labels = torch.rand(16, 1, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 4
     losses = []
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)

@@ -67,6 +67,7 @@ def test_segmentation_scores_the_second_folder_only(collections, tmp_path):
     assert (unet.iou <= unet.dice + 1e-9).all()
 
 
+@pytest.mark.nightly
 def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
     assert report("study_explanation", tmp_path / "run", data=collections[0], image_size=64, label_fraction=1., occluded=2,
                   epochs=2, preset="best", device="cpu", overrides="{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}") == 0
