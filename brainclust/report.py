@@ -582,7 +582,8 @@ def report_command(
     try:
         folder = run_report(parse_parameters(options.parameter), not options.no_html, options.notebook)
     except KeyboardInterrupt as error:
-        print(f"\nbrainclust-report: interrupted; the same command with -p out {error} -p resume True goes on.", file=sys.stderr)
+        again = f"interrupted; the same command with -p out {error} -p resume True goes on" if str(error) else "interrupted before the run began; the same command begins it"
+        print(f"\nbrainclust-report: {again}.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
         print(f"brainclust-report: {error}", file=sys.stderr)

@@ -99,7 +99,9 @@ def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) 
     place = where(out) if process.poll() is None else "ended"
     stop(process, kind)
     said = (folder / "run.log").read_text(errors="replace")
-    if place != "ended" and process.returncode > 0: assert re.match(f"brainclust-report: .* -p out {out} -p resume True", said.splitlines()[-1]), said[-2000:]
+    if place != "ended" and process.returncode > 0:
+        sentence = f"brainclust-report: .* -p out {out} -p resume True" if out.exists() else "brainclust-report: interrupted before the run began"
+        assert re.match(sentence, said.splitlines()[-1]), said[-2000:]
     process = start(out, cache, resume=True)
     assert finish(process) == 0, (folder / "run.log").read_text(errors="replace")[-4000:]
     check_same(whole, out)
