@@ -8,24 +8,30 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # One patient more than enough for two epochs at 32 pixels: seconds instead of minutes, every step taken.
-TINY = {"image_size": 32, "epochs": 2, "encoder": "autoencoder", "phantom_patients": 8, "phantom_slices": 3,
-        "phantom_size": 64, "labelled_batch_size": 8, "unlabelled_batch_size": 16, "bootstrap": 20, "device": "cpu"}
+TINY = {"image_size": 32, "epochs": 2, "encoder": "autoencoder", "phantom_patients": 8,
+        "phantom_slices": 3, "phantom_size": 64, "labelled_batch_size": 8,
+        "unlabelled_batch_size": 16, "bootstrap": 20, "device": "cpu"}
 
 
 def papermill_command(target: Path, **parameters) -> list[str]:
     """Return the papermill command line that runs the training notebook."""
     pairs = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-    return [sys.executable, "-m", "papermill", str(ROOT / "nbs" / "train.ipynb"), str(target), *pairs, "--no-progress-bar"]
+    return [sys.executable, "-m", "papermill", str(ROOT / "nbs" / "train.ipynb"), str(target),
+            *pairs, "--no-progress-bar"]
 
 
 def run_papermill(target: Path, **parameters) -> subprocess.CompletedProcess:
     """Run the training notebook and return the finished process, its output as text."""
-    return subprocess.run(papermill_command(target, **parameters), cwd=target.parent, capture_output=True, text=True)
+    return subprocess.run(
+        papermill_command(target, **parameters), cwd=target.parent, capture_output=True, text=True)
 
 
 def made_once(tmp_path_factory, name: str, make) -> Path:
-    """A folder that `make(folder)` fills, once for all processes that share the tests; the others wait for it."""
-    from brainclust.config import lock_handle
+    """A folder that `make(folder)` fills, once for all processes that share the tests.
+
+    The others wait for it.
+    """
+    from brainclust.core.locks import lock_handle
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
@@ -39,7 +45,9 @@ def made_once(tmp_path_factory, name: str, make) -> Path:
 
 def pytest_addoption(parser) -> None:
     """The long tests: `pytest --nightly -m nightly tests`."""
-    parser.addoption("--nightly", action="store_true", help="run the tests marked nightly, which take hours, too")
+    parser.addoption(
+        "--nightly", action="store_true", help="run the tests marked nightly, which take hours, too"
+    )
 
 
 def pytest_configure(config) -> None:
@@ -51,7 +59,8 @@ def pytest_collection_modifyitems(config, items) -> None:
     """Leave out what is for the night, unless it was asked for."""
     if config.getoption("--nightly"): return
     for item in items:
-        if item.get_closest_marker("nightly"): item.add_marker(pytest.mark.skip(reason="for the night: --nightly"))
+        if item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="for the night: --nightly"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,8 +73,8 @@ def private_cache(tmp_path_factory) -> None:
 @pytest.fixture(scope="session")
 def slices(tmp_path_factory) -> "tuple[TrainingData, Path]":
     """Six patients per class, half of them labelled, and the file of their slices."""
-    from brainclust.phantom import make_phantoms
-    from brainclust.training import TrainingData
+    from brainclust.synthetic.phantoms import make_phantoms
+    from brainclust.training.batches import TrainingData
     import numpy as np
     import torch
     phantoms = make_phantoms(6, 3, 64, seed=0, test_fraction=.3)
@@ -75,18 +84,20 @@ def slices(tmp_path_factory) -> "tuple[TrainingData, Path]":
     labels = np.where(np.isin(table.patient, table.patient[train].unique()[::2]), truth, -1)
     labels[test] = -1
     np.save(file, phantoms.images[:, None])
-    return TrainingData(torch.from_numpy(phantoms.images[:, None]), labels, truth, train, test, .2, .2, 4), file
+    return TrainingData(
+        torch.from_numpy(phantoms.images[:, None]), labels, truth, train, test, 0.2, 0.2, 4), file
 
 
 @pytest.fixture(scope="session")
 def phantom_tree(tmp_path_factory) -> Path:
     """Small phantoms as a user has scans: Training and Testing with one folder per class."""
-    from brainclust.phantom import write_phantoms
+    from brainclust.synthetic.phantoms import write_phantoms
     import pandas as pd
     def make(folder: Path) -> None:
         source = write_phantoms(folder / "source", 8, 3, 64, 0, .25)
         for row in pd.read_csv(source / "labels.csv").itertuples():
-            target = folder / "tree" / {"train": "Training", "test": "Testing"}[row.split] / row.label / Path(row.path).name
+            target = (folder / "tree" / {"train": "Training", "test": "Testing"}[row.split]
+                      / row.label / Path(row.path).name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((source / row.path).read_bytes())
     return made_once(tmp_path_factory, "phantoms", make) / "tree"
@@ -94,9 +105,14 @@ def phantom_tree(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory, phantom_tree: Path) -> Path:
-    """The run directory of one tiny report on a folder of scans; whoever changes it takes a copy."""
-    from brainclust.report import report_command
+    """The run directory of one tiny report on a folder of scans.
+
+    Whoever changes it takes a copy.
+    """
+    from brainclust.runs.execute import report_command
     def make(folder: Path) -> None:
-        words = [word for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items() for word in ("-p", name, str(value))]
+        words = [word
+                 for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items()
+                 for word in ("-p", name, str(value))]
         assert report_command(words) == 0
     return made_once(tmp_path_factory, "report", make) / "run"

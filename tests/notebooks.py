@@ -1,8 +1,8 @@
 """Runs notebooks as nbdev_test does, each exported cell under the name and the line numbers of its module, so that coverage counts it there.
 
-    python tests/notebooks.py 10_losses 11_training                  these notebooks
-    python tests/notebooks.py --coverage FOLDER                      for the night: all notebooks and all tests under coverage, and the table
-    python tests/notebooks.py --coverage FOLDER 10_losses test_audit only these; what FOLDER holds from before is added
+python tests/notebooks.py 10_losses 11_training                  these notebooks
+python tests/notebooks.py --coverage FOLDER                      for the night: all notebooks and all tests under coverage, and the table
+python tests/notebooks.py --coverage FOLDER 10_losses test_audit only these; what FOLDER holds from before is added
 """
 import argparse
 import ast
@@ -30,16 +30,24 @@ def exported_cells(notebook: str, package: Path = ROOT / "brainclust") -> dict[s
     places = {}
     for file in sorted(package.glob("*.py")):
         lines = file.read_text(encoding="utf-8").splitlines()
-        markers = [number for number, line in enumerate(lines, 1) if line.startswith("# %% ")] + [len(lines) + 1]
+        markers = [number for number, line in enumerate(lines, 1) if line.startswith("# %% ")] + [
+            len(lines) + 1
+        ]
         for number, following in zip(markers, markers[1:]):
             found = re.fullmatch(rf"# %% \.\./nbs/{notebook}\.ipynb #(\S+)", lines[number - 1])
-            if found: places[found[1]] = Place(str(file), number, lines[number:following - 1])
+            if found:
+                places[found[1]] = Place(str(file), number, lines[number:following - 1])
     return places
 
 
 def same_code(place: Place, source: str) -> bool:
-    """Whether a module's lines are those of a cell; nbdev shortens imports from the package itself."""
-    shorten = lambda line: re.sub(r"\bfrom brainclust(\.\w+)? import", lambda found: f"from {found[1] or '.'} import", line).rstrip()
+    """Whether a module's lines are those of a cell.
+
+    Nbdev shortens imports from the package itself.
+    """
+    shorten = lambda line: re.sub(
+        r"\bfrom brainclust(\.\w+)? import", lambda found: f"from {found[1] or '.'} import", line
+    ).rstrip()
     lines = lambda text: list(map(shorten, text.rstrip().splitlines()))
     return lines(source) == lines("\n".join(place.lines))
 
@@ -58,36 +66,50 @@ def run_notebook(
         """Compiles the cell at hand under the name of its module."""
         place = None
         def cache(self, transformed_code, number=0, raw_code=None):
-            return self.place.file if self.place else super().cache(transformed_code, number, raw_code)
+            return (
+                self.place.file if self.place else super().cache(transformed_code, number, raw_code)
+            )
         def ast_parse(self, source, filename="<unknown>", symbol="exec"):
             tree = super().ast_parse(source, filename, symbol)
-            return ast.increment_lineno(tree, self.place.line) if self.place and filename == self.place.file else tree
+            return (ast.increment_lineno(tree, self.place.line)
+                    if self.place and filename == self.place.file else tree)
 
     class ModuleShell(CaptureShell):
         """Knows which of its cells are exported."""
         compiler_class = ModuleCompiler
         def cell(self, cell, **named):
             place = places.get(cell.get("id")) if cell.cell_type == "code" else None
-            assert not place or same_code(place, cell.source), f"cell {cell.id} of {path.name} is not what its module holds: nbdev_export"
-            if before_cell and cell.cell_type == "code": before_cell(cell)
+            assert not place or same_code(place, cell.source), (
+                f"cell {cell.id} of {path.name} is not what its module holds: nbdev_export")
+            if before_cell and cell.cell_type == "code":
+                before_cell(cell)
             self.compile.place = place
             super().cell(cell, **named)
 
     nbdev.test.CaptureShell = ModuleShell
-    try: return nbdev.test.test_nb(path.resolve(), skip_flags=SKIPPED)[0]
-    finally: nbdev.test.CaptureShell = CaptureShell
+    try:
+        return nbdev.test.test_nb(path.resolve(), skip_flags=SKIPPED)[0]
+    finally:
+        nbdev.test.CaptureShell = CaptureShell
 
 
 def measure_coverage(names: list[str], folder: Path) -> int:
-    """Run notebooks and test files under coverage, one after the other, and print the table; the number of those that failed."""
+    """Run notebooks and test files under coverage, one after the other, and print the table.
+
+    The number of those that failed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "COVERAGE_FILE": str(folder / ".coverage"), "COVERAGE_RCFILE": str(ROOT / ".coveragerc"),
+    environment = {**os.environ, "COVERAGE_FILE": str(folder / ".coverage"),
+                   "COVERAGE_RCFILE": str(ROOT / ".coveragerc"),
                    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     coverage = [sys.executable, "-m", "coverage"]
     failed = 0
     for name in names:
-        what = ["-m", "pytest", "-q", f"tests/{name}.py"] if name.startswith("test_") else ["tests/notebooks.py", name]
-        code = subprocess.run([*coverage, "run", f"--source={ROOT / 'brainclust'}", *what], cwd=ROOT, env=environment).returncode
+        what = (["-m", "pytest", "-q", f"tests/{name}.py"] if name.startswith("test_")
+                else ["tests/notebooks.py", name])
+        code = subprocess.run(
+            [*coverage, "run", f"--source={ROOT / 'brainclust'}", *what], cwd=ROOT, env=environment
+        ).returncode
         print(f"{name}: {'passed' if code == 0 else f'failed ({code})'}", flush=True)
         failed += code != 0
         subprocess.run([*coverage, "combine", "-q", "--append"], cwd=ROOT, env=environment)
@@ -97,16 +119,23 @@ def measure_coverage(names: list[str], folder: Path) -> int:
 
 def main() -> int:
     """The command line: 0 when everything passed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="notebooks and test files, without their endings; none: all")
-    parser.add_argument("--coverage", type=Path, metavar="FOLDER", help="measure the lines of the package that run; the data is kept there")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "names", nargs="*", help="notebooks and test files, without their endings; none: all")
+    parser.add_argument("--coverage", type=Path, metavar="FOLDER",
+                        help="measure the lines of the package that run; the data is kept there")
     arguments = parser.parse_args()
-    everything = [path.stem for kind in ("nbs/*.ipynb", "tests/test_*.py") for path in sorted(ROOT.glob(kind))]
+    everything = [
+        path.stem for kind in ("nbs/*.ipynb", "tests/test_*.py") for path in sorted(ROOT.glob(kind))
+    ]
     names = arguments.names or everything
     unknown = sorted(set(names) - set(everything))
-    if unknown: parser.error(f"there is no notebook or test file {' '.join(unknown)}")
+    if unknown:
+        parser.error(f"there is no notebook or test file {' '.join(unknown)}")
     if arguments.coverage: return measure_coverage(names, arguments.coverage.resolve())
     return sum(not run_notebook(ROOT / "nbs" / f"{name}.ipynb") for name in names)
 
 
-if __name__ == "__main__": sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

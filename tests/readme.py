@@ -10,11 +10,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def render_readme() -> str:
-    """Return the README's text: the index notebook as markdown, hidden cells dropped, links seen from the top folder."""
+    """Return the README's text.
+
+    The index notebook as markdown, hidden cells dropped, links seen from the top folder.
+    """
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
     notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("#| hide")]
     text, _ = MarkdownExporter().from_notebook_node(notebook)
-    text = re.sub(r"\]\((images/|\w+\.ipynb)", r"](nbs/\1", text)
+    text = re.sub(r"\]\((images/|[\w/]+\.ipynb)", r"](nbs/\1", text)
     return text.strip() + "\n"
 
 

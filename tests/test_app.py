@@ -23,18 +23,26 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
-from brainclust.app import newest_run
-from brainclust.cleaning import group_keys, prepare_scans
-from brainclust.config import load_json, make_config, save_json, save_table
-from brainclust.encoders import make_network
-from brainclust.phantom import write_phantoms
-from brainclust.prediction import Predictor, save_reference
-from brainclust.preprocessing import build_slice_cache
-from brainclust.reading import MAXIMUM_UPLOAD
-from brainclust.training import TrainingData, make_fabric, save_model, train_jointly
+from brainclust.app.workbench import newest_run
+from brainclust.data.cleaning import prepare_scans
+from brainclust.data.splits import group_keys
+from brainclust.core.config import make_config
+from brainclust.core.files import load_json, save_json, save_table
+from brainclust.models.encoders import make_network
+from brainclust.synthetic.phantoms import write_phantoms
+from brainclust.runs.ood import save_reference
+from brainclust.runs.predictor import Predictor
+from brainclust.imaging.slice_cache import build_slice_cache
+from brainclust.app.reading import MAXIMUM_UPLOAD
+from brainclust.training.batches import TrainingData
+from brainclust.training.distributed import make_fabric
+from brainclust.training.saved_model import save_model
+from brainclust.training.self_training import train_jointly
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-CALM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome")
+                 if (path := shutil.which(name))), None)
+CALM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
@@ -42,16 +50,22 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is inst
 def run(tmp_path_factory) -> Path:
     """A small run with calibration and sets, a third of whose training slices are labelled."""
     folder = tmp_path_factory.mktemp("page")
-    scans = prepare_scans(write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=.25, progress=False), label_fraction=.34, cache_folder=folder)[0]
-    config, out = make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"), folder / "run"
+    scans = prepare_scans(
+        write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25, progress=False),
+        label_fraction=0.34, cache_folder=folder)[0]
+    config, out = (make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"),
+                   folder / "run")
     out.mkdir()
     images = build_slice_cache(scans, folder / "cache", 64, "none")
     train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
-    data = TrainingData(torch.from_numpy(np.array(images)), np.array(scans.label), np.array(scans.true_label), train, test, .2, .2, 4)
+    data = TrainingData(torch.from_numpy(np.array(images)), np.array(scans.label),
+                        np.array(scans.true_label), train, test, 0.2, 0.2, 4)
     fabric = make_fabric(torch.device("cpu"), "32-true")
-    state = train_jointly(fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
+    state = train_jointly(
+        fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [.3] * 4, mirror=config.mirror)
+    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [0.3] * 4,
+                   flip_tta=config.flip_tta)
     save_table(out / "scans.parquet", scans)
     return out
 
@@ -67,15 +81,23 @@ class Server:
 
     def __init__(self, run: Path, place: Path, *data: str):
         self.run, self.place, self.data = run, place, data
-        for name in ("here", "home", "temporary"): (place / name).mkdir(parents=True, exist_ok=True)
+        for name in ("here", "home", "temporary"):
+            (place / name).mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> "Server":
-        environment = os.environ | {"HOME": str(self.place / "home"), "TMPDIR": str(self.place / "temporary"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
-                                    "MPLCONFIGDIR": str(place_of_fonts())}  # a list of fonts, which matplotlib makes once for every user
-        program = "import sys; from brainclust.app import app_command; sys.exit(app_command(sys.argv[1:]))"
+        environment = os.environ | {
+            "HOME": str(self.place / "home"),
+            "TMPDIR": str(self.place / "temporary"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "MPLCONFIGDIR": str(place_of_fonts()),
+        }  # a list of fonts, which matplotlib makes once for every user
+        program = "import sys; from brainclust.app.server import app_command; sys.exit(app_command(sys.argv[1:]))"
         self.log = open(self.place / "log.txt", "a+")
-        self.process = subprocess.Popen([sys.executable, "-c", program, str(self.run), *self.data, "--device", "cpu"], cwd=self.place / "here", env=environment,
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, str(self.run), *self.data, "--device", "cpu"],
+            cwd=self.place / "here", env=environment, stdout=subprocess.PIPE, stderr=self.log,
+            text=True)
         line = self.process.stdout.readline()
         assert "The page is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
         self.address = re.search(r"http://\S+?(?=/ )", line)[0]
@@ -86,23 +108,34 @@ class Server:
         assert self.process.wait(30) == 0
         self.log.close()
 
-    def get(self, path: str, body: bytes | None = None, kind: str = "application/json") -> tuple[int, bytes]:
+    def get(
+        self,
+        path: str,
+        body: bytes | None = None,
+        kind: str = "application/json",
+    ) -> tuple[int, bytes]:
         """Ask for an address as it stands."""
-        request = urllib.request.Request(self.address + path, body, {"content-type": kind} if body is not None else {})
+        request = urllib.request.Request(
+            self.address + path, body, {"content-type": kind} if body is not None else {})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer: return answer.status, answer.read()
-        except urllib.error.HTTPError as error: return error.code, error.read()
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
 
     def upload(self, name: str, content: bytes) -> str:
         """Send a file as the page does; returns what the server calls it."""
-        body = b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\"" + name.encode() + b"\"\r\ncontent-type: application/octet-stream\r\n\r\n" + content + b"\r\n--x--\r\n"
+        body = (b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\""
+                + name.encode() + b"\"\r\ncontent-type: application/octet-stream\r\n\r\n" + content
+                + b"\r\n--x--\r\n")
         status, answer = self.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")
         assert status == 200, answer
         return json.loads(answer)[0]
 
     def read(self, file: dict) -> str:
         """Let a file be read; returns the HTML, or the error."""
-        status, answer = self.get("/gradio_api/call/read", json.dumps({"data": [file, "axial"]}).encode())
+        status, answer = self.get(
+            "/gradio_api/call/read", json.dumps({"data": [file, "axial"]}).encode())
         assert status == 200, answer
         answer = self.get(f"/gradio_api/call/read/{json.loads(answer)['event_id']}")[1].decode()
         event, content = re.findall(r"event: (complete|error)\ndata: (.*)", answer)[-1]
@@ -110,12 +143,14 @@ class Server:
 
     def send(self, name: str, content: bytes) -> str:
         """Upload and read."""
-        return self.read({"path": self.upload(name, content), "meta": {"_type": "gradio.FileData"}, "orig_name": name})
+        return self.read({"path": self.upload(name, content), "meta": {"_type": "gradio.FileData"},
+                          "orig_name": name})
 
 
 @pytest.fixture(scope="module")
 def server(run, tmp_path_factory):
-    with Server(run, tmp_path_factory.mktemp("place")) as running: yield running
+    with Server(run, tmp_path_factory.mktemp("place")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +168,23 @@ class Visitor:
     def __init__(self, browser, address: str, width: int = 1280):
         self.context = browser.new_context(viewport={"width": width, "height": 900})
         self.page, self.strays, self.errors = self.context.new_page(), [], []
-        self.page.on("request", lambda request: self.strays.append(request.url) if not request.url.startswith((address, "data:", "blob:")) else None)
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on("response", lambda answer: self.errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+        self.page.on(
+            "request",
+            lambda request: (self.strays.append(request.url)
+                             if not request.url.startswith((address, "data:", "blob:")) else None))
+        self.page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on("response", lambda answer: (self.errors.append(f"{answer.status} {answer.url}")
+                                                 if answer.status >= 400 else None))
         self.page.goto(address)
         self.page.get_by_role("tab", name="Read a scan").wait_for()
 
     def view(self, name: str) -> None:
-        """Open one of the three views; on a narrow screen its tab may be in the menu beside the others."""
+        """Open one of the three views.
+
+        On a narrow screen its tab may be in the menu beside the others.
+        """
         tab = self.page.get_by_role("tab", name=name)
         self.page.wait_for_timeout(500)  # tabs are counted after they have come
         if tab.count(): return tab.click()
@@ -149,13 +193,19 @@ class Visitor:
 
     def read(self, name: str, content: bytes) -> None:
         """Drop a file, and wait for what the page says of it."""
-        clear = self.page.locator("#read-file button[aria-label*=lear], #read-file button[aria-label*=emove]")
+        clear = self.page.locator(
+            "#read-file button[aria-label*=lear], #read-file button[aria-label*=emove]"
+        )
         if clear.count():
             clear.first.click()
             self.page.locator("#read-result").get_by_text("Nothing has been read yet").wait_for()
         before = self.page.inner_html("#read-result")
-        self.page.set_input_files("#read-file input[type=file]", {"name": name, "mimeType": "application/octet-stream", "buffer": content})
-        self.page.wait_for_function("before => { const r = document.querySelector('#read-result'); return r.innerHTML !== before && r.querySelector('.bc-read, .bc-refusal'); }", arg=before, timeout=60_000)
+        self.page.set_input_files(
+            "#read-file input[type=file]",
+            {"name": name, "mimeType": "application/octet-stream", "buffer": content})
+        self.page.wait_for_function(
+            "before => { const r = document.querySelector('#read-result'); return r.innerHTML "
+            "!== before && r.querySelector('.bc-read, .bc-refusal'); }", arg=before, timeout=60_000)
 
     def row(self) -> str:
         return self.page.get_attribute("#label-slice [data-row]", "data-row")
@@ -164,7 +214,9 @@ class Visitor:
         """Press a key and wait for the next slice; returns the row that the key was about."""
         row = self.row()
         self.page.keyboard.press(key)
-        self.page.wait_for_function("row => { const next = document.querySelector('#label-slice [data-row]'); return !next || next.dataset.row !== row; }", arg=row)
+        self.page.wait_for_function(
+            "row => { const next = document.querySelector('#label-slice [data-row]'); return "
+            "!next || next.dataset.row !== row; }", arg=row)
         return row
 
     def leave(self) -> None:
@@ -175,16 +227,21 @@ class Visitor:
 
 @needs_browser
 def test_a_scan_is_read(server, chromium, run, slices):
-    visitor, good, scans = Visitor(chromium, server.address), good_files(slices[0].images[:, 0].numpy()), pd.read_parquet(run / "scans.parquet")
+    visitor, good, scans = (Visitor(chromium, server.address),
+                            good_files(slices[0].images[:, 0].numpy()),
+                            pd.read_parquet(run / "scans.parquet"))
     path = Path(scans.path[scans.split == "test"].iloc[0])
     expected = Predictor(run, "cpu").predict([np.array(Image.open(path))])[0]
     visitor.read("phantom.png", path.read_bytes())
     page = visitor.page
     assert page.get_attribute("#read-result .bc-read", "data-class") == expected
-    assert page.locator("#read-result .bc-stack img").count() == 4 and page.locator("#read-result .bc-similar figure").count() == 5
-    assert "Not for diagnosis" in page.inner_text("body") and not page.locator("#read-slice").is_visible()
+    assert (page.locator("#read-result .bc-stack img").count() == 4
+            and page.locator("#read-result .bc-similar figure").count() == 5)
+    assert ("Not for diagnosis" in page.inner_text("body")
+            and not page.locator("#read-slice").is_visible())
     page.locator("#read-cam input[type=range]").fill("0")
-    page.wait_for_function("getComputedStyle(document.querySelector('#read-result .bc-cam')).opacity === '0'")
+    page.wait_for_function(
+        "getComputedStyle(document.querySelector('#read-result .bc-cam')).opacity === '0'")
     visitor.read("slice.dcm", good["g.dcm"])
     assert page.get_attribute("#read-result .bc-read", "data-class") in TINY_CLASSES
     visitor.read("volume.nii.gz", good["m.nii.gz"])
@@ -199,10 +256,14 @@ TINY_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 @needs_browser
 def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tmp_path):
-    visitor, dicom = Visitor(chromium, server.address), good_files(slices[0].images[:, 0].numpy())["g.dcm"]
+    visitor, dicom = (Visitor(chromium, server.address),
+                      good_files(slices[0].images[:, 0].numpy())["g.dcm"])
     Image.new("L", (10_000, 10_000)).save(tmp_path / "huge.png")
-    for name, content, words in (("huge.png", (tmp_path / "huge.png").read_bytes(), "too large: 10000 x 10000"), ("text.png", b"no picture at all", "not an image"),
-                                 ("broken.dcm", dicom[:len(dicom) // 2], "truncated"), ("<img src=x onerror=alert(1)>.png", b"x", "not an image")):
+    for name, content, words in (
+        ("huge.png", (tmp_path / "huge.png").read_bytes(), "too large: 10000 x 10000"),
+        ("text.png", b"no picture at all", "not an image"),
+        ("broken.dcm", dicom[: len(dicom) // 2], "truncated"),
+        ("<img src=x onerror=alert(1)>.png", b"x", "not an image")):
         visitor.read(name, content)
         said = visitor.page.inner_text("#read-result .bc-refusal")
         assert words in said.lower() and "cannot be read" in said and "\n\n" not in said.strip()
@@ -220,19 +281,24 @@ def test_groups_are_browsed(server, chromium, run):
     assert page.locator(".bc-card").count() == 4
     box = page.locator(".bc-canvas canvas").bounding_box()
     content = json.loads(server.get("/page/map.json")[1])
-    where = lambda i: (box["x"] + (content["x"][i] * .94 + .03) * box["width"], box["y"] + (content["y"][i] * .94 + .03) * box["width"])
+    where = lambda i: (box["x"] + (content["x"][i] * 0.94 + 0.03) * box["width"],
+                       box["y"] + (content["y"][i] * 0.94 + 0.03) * box["width"])
     page.mouse.move(*where(0))
     page.wait_for_selector(".bc-tip:not([hidden]) img[src*='page/slice/']")
     left, top, side = box["x"] + 2, box["y"] + 2, box["width"] - 4
     page.mouse.move(left, top)
     page.mouse.down()
-    for x, y in ((left + side, top), (left + side, top + side), (left, top + side), (left, top + side / 2)): page.mouse.move(x, y, steps=4)
+    for x, y in ((left + side, top), (left + side, top + side), (left, top + side),
+                 (left, top + side / 2)):
+        page.mouse.move(x, y, steps=4)
     page.mouse.up()
     page.get_by_text(f"{slices} slices chosen").wait_for()
-    with page.expect_download() as saved: page.get_by_role("button", name="Save the list").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the list").click()
     assert len(pd.read_csv(saved.value.path())) == slices
     page.locator(".bc-side select").select_option("1")
-    known = int((pd.read_parquet(run / "scans.parquet").label >= 0).sum() + (pd.read_parquet(run / "scans.parquet").split == "test").sum())
+    known = int((pd.read_parquet(run / "scans.parquet").label >= 0).sum()
+                + (pd.read_parquet(run / "scans.parquet").split == "test").sum())
     unlabelled = page.locator(".bc-legend button", has_text="unlabelled").inner_text()
     assert int(re.search(r"\((\d+)\)", unlabelled)[1]) == slices - known
     page.locator(".bc-legend button").first.click()
@@ -250,7 +316,8 @@ def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     visitor = Visitor(chromium, server.address)
     visitor.view("Label next")
     visitor.page.wait_for_selector("#label-slice [data-row]")
-    for _ in range(10): rows.append(visitor.press(str(int(truth.true_label[int(visitor.row())]) + 1)))
+    for _ in range(10):
+        rows.append(visitor.press(str(int(truth.true_label[int(visitor.row())]) + 1)))
     assert len(set(rows)) == 10 and not (truth.split[[int(row) for row in rows]] == "test").any()
     visitor.press("u")
     assert visitor.row() == rows[-1]
@@ -260,7 +327,8 @@ def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     server.process.wait()
     labels = pd.read_csv(copy / "labels.csv")
     assert list(labels.sha256) == [truth.sha256[int(row)] for row in rows[:9]]
-    assert [TINY_CLASSES.index(label) for label in labels.label] == [truth.true_label[int(row)] for row in rows[:9]]
+    assert [TINY_CLASSES.index(label) for label in labels.label] == [
+        truth.true_label[int(row)] for row in rows[:9]]
     with Server(copy, place) as server:
         visitor, other = Visitor(chromium, server.address), Visitor(chromium, server.address, 400)
         for one in (visitor, other):
@@ -268,32 +336,52 @@ def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
             one.page.wait_for_selector("[data-done='9']")
             assert one.row() not in rows[:9]
         assert visitor.row() != other.row(), "two people are shown one slice"
-        given = [one.press(key) for one, key in ((visitor, "1"), (other, "2"), (visitor, "1"), (other, "2"))]
+        given = [one.press(key)
+                 for one, key in ((visitor, "1"), (other, "2"), (visitor, "1"), (other, "2"))]
         visitor.page.keyboard.press("s")
         visitor.leave(), other.leave()
     labels = pd.read_csv(copy / "labels.csv").tail(4)
-    assert list(labels.sha256) == [truth.sha256[int(row)] for row in given] and list(labels.label) == ["glioma", "meningioma"] * 2 and labels.by.nunique() == 2
+    assert (list(labels.sha256) == [truth.sha256[int(row)] for row in given]
+            and list(labels.label) == ["glioma", "meningioma"] * 2 and labels.by.nunique() == 2)
     assert not (copy / "page" / "sent").exists()
-    for name in ("here", "home", "temporary"): assert [path for path in (place / name).rglob("*") if path.is_file()] == [], "something was written outside the run"
+    for name in ("here", "home", "temporary"):
+        assert [path for path in (place / name).rglob("*") if path.is_file()] == [], (
+            "something was written outside the run")
 
 
 def test_no_path_of_the_server_can_be_read(server, run, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret")
-    wanted = [str(secret), "/etc/passwd", str(run / "labels.csv"), str(run / "config.json"), "README.md", str(Path(sys.executable))]
-    climbs = ["../" * n + "etc/passwd" for n in (1, 4, 12)] + ["..%2f" * 8 + "etc%2fpasswd", "%2e%2e/" * 8 + "etc/passwd", "....//" * 6 + "etc/passwd", "%2fetc%2fpasswd", "..%5c..%5cetc%5cpasswd", "/etc/passwd%00.png"]
-    folders = ["/", "/file=", "/file/", "/gradio_api/file=", "/gradio_api/file/", "/gradio_api/proxy=", "/static/", "/assets/", "/svelte/", "/page/", "/page/slice/", "/page/original/", "/page/pair/0/",
-               "/gradio_api/custom_component/1/client/component/", "/gradio_api/stream/", "/gradio_api/call/", "/gradio_api/upload/", "/gradio_api/heartbeat"]
+    wanted = [str(secret), "/etc/passwd", str(run / "labels.csv"), str(run / "config.json"),
+              "README.md", str(Path(sys.executable))]
+    climbs = ["../" * n + "etc/passwd" for n in (1, 4, 12)] + [
+        "..%2f" * 8 + "etc%2fpasswd", "%2e%2e/" * 8 + "etc/passwd", "....//" * 6 + "etc/passwd",
+        "%2fetc%2fpasswd", "..%5c..%5cetc%5cpasswd", "/etc/passwd%00.png"]
+    folders = ["/", "/file=", "/file/", "/gradio_api/file=", "/gradio_api/file/",
+               "/gradio_api/proxy=", "/static/", "/assets/", "/svelte/", "/page/", "/page/slice/",
+               "/page/original/", "/page/pair/0/",
+               "/gradio_api/custom_component/1/client/component/", "/gradio_api/stream/",
+               "/gradio_api/call/", "/gradio_api/upload/", "/gradio_api/heartbeat"]
     for folder in folders:
-        for path in [*wanted, *climbs, "-1.png", "999999999999.png", "0x1.png", "1e3.png", "nan.png"]:
-            if folder in ("/gradio_api/heartbeat",): folder_path = folder + "." + path
-            else: folder_path = folder + path
+        for path in [*wanted, *climbs, "-1.png", "999999999999.png", "0x1.png", "1e3.png",
+                     "nan.png"]:
+            if folder in ("/gradio_api/heartbeat",):
+                folder_path = folder + "." + path
+            else:
+                folder_path = folder + path
             status, content = server.get(urllib.request.quote(folder_path, safe="/%=.:"))
-            assert b"root:" not in content and b"the secret" not in content and b"image_size" not in content, folder_path
+            assert (b"root:" not in content and b"the secret" not in content
+                    and b"image_size" not in content), folder_path
             assert status >= 400, (status, folder_path, content[:80])
-    for path in ("/docs", "/openapi.json", "/monitoring", "/gradio_api/vibe-code/", "/gradio_api/deep_link", "/gradio_api/runs", "/login"): assert server.get(path)[0] == 404, path
-    for method in ("/gradio_api/vibe-edit", "/gradio_api/process_recording", "/gradio_api/component_server", "/gradio_api/run-history/connect"): assert server.get(method, b"{}")[0] == 404, method
-    for path in wanted: assert server.read({"path": path, "meta": {"_type": "gradio.FileData"}}).startswith("error"), path
+    for path in ("/docs", "/openapi.json", "/monitoring", "/gradio_api/vibe-code/",
+                 "/gradio_api/deep_link", "/gradio_api/runs", "/login"):
+        assert server.get(path)[0] == 404, path
+    for method in ("/gradio_api/vibe-edit", "/gradio_api/process_recording",
+                   "/gradio_api/component_server", "/gradio_api/run-history/connect"):
+        assert server.get(method, b"{}")[0] == 404, method
+    for path in wanted:
+        assert server.read({"path": path, "meta": {"_type": "gradio.FileData"}}).startswith(
+            "error"), path
 
 
 def test_no_address_is_fetched_for_a_stranger(server):
@@ -307,7 +395,8 @@ def test_no_address_is_fetched_for_a_stranger(server):
     trap = http.server.HTTPServer(("127.0.0.1", 0), Trap)
     threading.Thread(target=trap.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{trap.server_port}/a.png"
-    for file in ({"path": address}, {"path": address, "url": address}, {"path": "file:///etc/passwd"}, {"path": "a.png", "url": address}):
+    for file in ({"path": address}, {"path": address, "url": address},
+                 {"path": "file:///etc/passwd"}, {"path": "a.png", "url": address}):
         assert server.read(file | {"meta": {"_type": "gradio.FileData"}}).startswith("error"), file
     server.get("/gradio_api/proxy=" + address), server.get("/gradio_api/file=" + address)
     trap.shutdown()
@@ -321,70 +410,107 @@ def raw(server: "Server", request: bytes, seconds: float = 10) -> bytes:
         answer = b""
         try:
             line.sendall(request)
-            while (part := line.recv(2**16)) and len(answer) < 2**18: answer += part
-        except (TimeoutError, ConnectionError): pass  # a stream that stays open has said enough
+            while (part := line.recv(2**16)) and len(answer) < 2**18:
+                answer += part
+        except (TimeoutError, ConnectionError):
+            pass  # a stream that stays open has said enough
         return answer
 
 
 def anything(rng: random.Random, depth: int = 0):
     """Something that JSON can say."""
-    kinds = [None, True, -1, 2**70, 1e308, float("nan"), "", "../../etc/passwd", "\ud800", "a\r\nInjected: 1", "x" * 5000, [], {}]
+    kinds = [None, True, -1, 2**70, 1e308, float("nan"), "", "../../etc/passwd", "\ud800",
+             "a\r\nInjected: 1", "x" * 5000, [], {}]
     if depth > 3 or rng.random() < .5: return rng.choice(kinds)
     if rng.random() < .5: return [anything(rng, depth + 1) for _ in range(rng.randrange(4))]
-    names = ["data", "fn_index", "session_hash", "event_id", "path", "url", "meta", "_type", "trigger_id", "event_data", "orig_name", "is_stream", "x"]
+    names = ["data", "fn_index", "session_hash", "event_id", "path", "url", "meta", "_type",
+             "trigger_id", "event_data", "orig_name", "is_stream", "x"]
     return {rng.choice(names): anything(rng, depth + 1) for _ in range(rng.randrange(5))}
 
 
 def test_garbage_is_survived(server, run, slices):
     rng, host = random.Random(0), server.address.removeprefix("http://").encode()
-    asked = ["/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=a", "/gradio_api/call/read", "/gradio_api/call/read/none", "/gradio_api/run/read", "/gradio_api/api/read", "/gradio_api/upload",
-             "/gradio_api/upload?upload_id=%0d%0aInjected:%201", "/gradio_api/reset", "/gradio_api/cancel", "/page/slice/0.png?v=%0d%0aInjected:%201", "/page/original/0.png", "/page/map.json", "/config", "/%00", "/assets/%0d%0aInjected:1"]
-    odd = [b"Range: bytes=0-18446744073709551616", b"Range: bytes=-1", b"Range: bytes=9-1", b"Range: bytes=" + b"0-0," * 2000 + b"0-0", b"X-Forwarded-Host: a\x00b", b"X-Forwarded-Proto: gopher", b"Cookie: " + b"a=b;" * 900,
-           b"Content-Type: multipart/form-data", b"Content-Type: multipart/form-data; boundary=" + b"y" * 300, b"Content-Type: application/json; charset=utf-7", b"Content-Encoding: gzip", b"Content-Length: 7",
-           b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Transfer-Encoding: chunked", b"Connection: upgrade\r\nUpgrade: websocket", b"Accept-Language: " + b"\xff" * 50, b"Expect: 100-continue", b"\x00\x01: 2", b"no colon"]
+    asked = [
+        "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=a", "/gradio_api/call/read",
+        "/gradio_api/call/read/none", "/gradio_api/run/read", "/gradio_api/api/read",
+        "/gradio_api/upload", "/gradio_api/upload?upload_id=%0d%0aInjected:%201",
+        "/gradio_api/reset", "/gradio_api/cancel", "/page/slice/0.png?v=%0d%0aInjected:%201",
+        "/page/original/0.png", "/page/map.json", "/config", "/%00", "/assets/%0d%0aInjected:1"]
+    odd = [b"Range: bytes=0-18446744073709551616", b"Range: bytes=-1", b"Range: bytes=9-1",
+           b"Range: bytes=" + b"0-0," * 2000 + b"0-0", b"X-Forwarded-Host: a\x00b",
+           b"X-Forwarded-Proto: gopher", b"Cookie: " + b"a=b;" * 900,
+           b"Content-Type: multipart/form-data",
+           b"Content-Type: multipart/form-data; boundary=" + b"y" * 300,
+           b"Content-Type: application/json; charset=utf-7", b"Content-Encoding: gzip",
+           b"Content-Length: 7", b"Content-Length: -1", b"Content-Length: 99999999999999999999",
+           b"Transfer-Encoding: chunked", b"Connection: upgrade\r\nUpgrade: websocket",
+           b"Accept-Language: " + b"\xff" * 50, b"Expect: 100-continue", b"\x00\x01: 2",
+           b"no colon"]
     def request() -> bytes:
         """Something that a browser would not ask."""
-        body = json.dumps(anything(rng)).encode() if rng.random() < .8 else rng.randbytes(rng.randrange(300))
+        body = (json.dumps(anything(rng)).encode() if rng.random() < 0.8
+                else rng.randbytes(rng.randrange(300)))
         headers = [b"Host: " + host, b"Connection: close", *rng.sample(odd, rng.randrange(3))]
-        if not any(header.startswith((b"Content-Length", b"Transfer")) for header in headers): headers.append(b"Content-Length: %d" % len(body))
-        if not any(header.startswith(b"Content-Type") for header in headers): headers.append(b"Content-Type: application/json")
-        return rng.choice([b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"X"]) + b" " + rng.choice(asked).encode() + b" HTTP/1.1\r\n" + b"\r\n".join(headers) + b"\r\n\r\n" + body
+        if not any(header.startswith((b"Content-Length", b"Transfer")) for header in headers):
+            headers.append(b"Content-Length: %d" % len(body))
+        if not any(header.startswith(b"Content-Type") for header in headers):
+            headers.append(b"Content-Type: application/json")
+        return (rng.choice([b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"X"]) + b" "
+                + rng.choice(asked).encode() + b" HTTP/1.1\r\n" + b"\r\n".join(headers)
+                + b"\r\n\r\n" + body)
     endings, before, requests = set(), set(server.place.rglob("*")), [request() for _ in range(300)]
-    with ThreadPoolExecutor(10) as pool: answers = list(pool.map(lambda request: raw(server, request, 2), requests))
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda request: raw(server, request, 2), requests))
     for request, answer in zip(requests, answers):
         head, _, content = answer.partition(b"\r\n\r\n")
         endings.add(head[9:12])
         assert b"\ninjected:" not in head.lower(), request
-        assert b"Traceback" not in content and b"site-packages" not in content and b"root:" not in content, (request, content[:500])
+        assert (b"Traceback" not in content and b"site-packages" not in content
+                and b"root:" not in content), (request, content[:500])
     assert {b"200", b"404", b"400"} <= endings, endings
     assert server.process.poll() is None
-    assert not [path for path in server.place.rglob("*") if path not in before and "cache" not in path.name], "files were written beside the upload"
-    assert 'data-class="' in server.send("after.png", Path(pd.read_parquet(run / "scans.parquet").path[0]).read_bytes())  # and visitors are served as before
+    assert not [
+        path for path in server.place.rglob("*") if path not in before and "cache" not in path.name
+    ], "files were written beside the upload"
+    # and visitors are served as before
+    assert 'data-class="' in server.send(
+        "after.png", Path(pd.read_parquet(run / "scans.parquet").path[0]).read_bytes())
 
 
 @pytest.mark.parametrize("headers", [{"Host": "example.org"}, {"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org", "Origin": "http://example.org"}])
 def test_pages_of_others_are_not_answered(server, headers):
-    """Neither what another page in the same browser asks, nor one that calls this machine by its own name."""
-    for path, body in (("/", None), ("/page/map.json", None), ("/page/slice/0.png", None), ("/gradio_api/upload", b"{}"), ("/gradio_api/call/read", b"{}")):
-        request = urllib.request.Request(server.address + path, body, {"content-type": "text/plain"} | headers)
-        with pytest.raises(urllib.error.HTTPError) as refused: urllib.request.urlopen(request, timeout=60)
+    """Neither what another page in the same browser asks, nor one that calls this machine by its
+    own name.
+    """
+    for path, body in (("/", None), ("/page/map.json", None), ("/page/slice/0.png", None),
+                       ("/gradio_api/upload", b"{}"), ("/gradio_api/call/read", b"{}")):
+        request = urllib.request.Request(
+            server.address + path, body, {"content-type": "text/plain"} | headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
         assert refused.value.code == 403, path
 
 
 def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
     scans = pd.read_parquet(run / "scans.parquet").sample(50, random_state=0)
-    expected, seconds = Predictor(run, "cpu").table(Predictor(run, "cpu").prepare([np.array(Image.open(path)) for path in scans.path])), {}
+    expected, seconds = (
+        Predictor(run, "cpu").table(
+            Predictor(run, "cpu").prepare([np.array(Image.open(path)) for path in scans.path])), {})
 
     def visit(number: int) -> str:
         start = time.perf_counter()
         said = server.send(f"visitor-{number}.png", Path(scans.path.iloc[number]).read_bytes())
         seconds[number] = time.perf_counter() - start
         return said
-    with ThreadPoolExecutor(50) as pool: answers = list(pool.map(visit, range(50)))
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(visit, range(50)))
     for number, (answer, row) in enumerate(zip(answers, expected.to_dict("records"))):
-        assert f"visitor-{number}.png" in answer and f'data-class="{row["class"]}"' in answer, number
+        assert f"visitor-{number}.png" in answer and f'data-class="{row["class"]}"' in answer, (
+            number)
         assert f"{row['ood_score']:.2f} of the limit" in answer, number  # a number of its own
-    with capsys.disabled(): print(f"\n50 visitors at once: median {np.median(list(seconds.values())):.1f} s, 95 % within {np.quantile(list(seconds.values()), .95):.1f} s")
+    with capsys.disabled():
+        print(f"\n50 visitors at once: median {np.median(list(seconds.values())):.1f} s, 95 % "
+              f"within {np.quantile(list(seconds.values()), 0.95):.1f} s")
 
 
 @needs_browser
@@ -397,29 +523,35 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
         visitor.page.click("#label-retrain")
         visitor.page.get_by_text("There is no new label yet").wait_for()
         visitor.page.wait_for_selector("#label-slice [data-row]")
-        for _ in range(4): given.append(int(visitor.press(str(int(before.true_label[int(visitor.row())]) + 1))))
+        for _ in range(4):
+            given.append(int(visitor.press(str(int(before.true_label[int(visitor.row())]) + 1))))
         visitor.page.click("#label-retrain")
         visitor.page.get_by_text("The training began, with 4 new labels").wait_for()
         visitor.page.wait_for_selector("#label-training .bc-meter", timeout=30_000)
         visitor.page.get_by_text("Trained again with 4 new labels").wait_for(timeout=180_000)
-        assert "no test slice" not in visitor.page.inner_text("#label-training") and visitor.page.locator("#label-training tr").count() == 3
+        assert ("no test slice" not in visitor.page.inner_text("#label-training")
+                and visitor.page.locator("#label-training tr").count() == 3)
         visitor.page.reload()
         visitor.page.get_by_text("training 1 from this page").wait_for()
         visitor.leave()
     after = pd.read_parquet(run / "retrained" / "001" / "scans.parquet")
-    assert (after.split == "test").sum() == (before.split == "test").sum() and set(after.sha256[after.split == "test"]) == set(before.sha256[before.split == "test"])
+    assert (after.split == "test").sum() == (before.split == "test").sum() and set(
+        after.sha256[after.split == "test"]) == set(before.sha256[before.split == "test"])
     known = after.set_index("sha256").label
     assert (known[before.sha256[given]].to_numpy() == before.true_label[given].to_numpy()).all()
     assert (known >= 0).sum() == (before.label >= 0).sum() + 4
-    assert newest_run(run) == run / "retrained" / "001"  # which answers when the page is started again
+    # which answers when the page is started again
+    assert newest_run(run) == run / "retrained" / "001"
 
 
 def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
-    from brainclust.app import app_command
+    from brainclust.app.server import app_command
     broken = tmp_path / "run"
     shutil.copytree(run, broken)
     (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
-    for arguments, words in (([str(tmp_path)], "holds no model.json"), ([str(run), str(tmp_path / "absent")], "There is no folder"), ([str(broken)], "names 'cyst'"),
+    for arguments, words in (([str(tmp_path)], "holds no model.json"),
+                             ([str(run), str(tmp_path / "absent")], "There is no folder"),
+                             ([str(broken)], "names 'cyst'"),
                              ([str(run), "--port", "99999999"], "give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
         said = capsys.readouterr().err.strip().splitlines()
@@ -427,35 +559,47 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
 
 
 def test_a_run_without_labels_knows_groups_only(run, tmp_path):
-    from brainclust.app import Workbench, cards_html, headline, label_html, map_content, next_row
+    from brainclust.app.server import map_content
+    from brainclust.app.views import cards_html, headline, label_html, next_row
+    from brainclust.app.workbench import Workbench
     unsupervised = tmp_path / "run"
     shutil.copytree(run, unsupervised)
-    for name, change in (("model.json", {"cluster_classes": None}), ("prediction.json", {"thresholds": None, "temperature": None})):
+    for name, change in (("model.json", {"cluster_classes": None}),
+                         ("prediction.json", {"thresholds": None, "temperature": None})):
         save_json(unsupervised / name, load_json(unsupervised / name) | change)
     scans = pd.read_parquet(run / "scans.parquet")
     save_table(unsupervised / "scans.parquet", scans.assign(label=-1, true_label=-1))
     bench = Workbench(unsupervised, device="cpu")
     said = bench.read(np.array(Image.open(scans.path[0])), "a.png")
-    assert "The run had no labels" in said and re.search(r"<h3>Group \d</h3>", said) and "bc-bar" not in said and 'data-class=""' in said
-    assert [choice["title"] for choice in map_content(bench)["choices"]] == ["label, where known", "group", "source", "plane"]
+    assert ("The run had no labels" in said and re.search(r"<h3>Group \d</h3>", said)
+            and "bc-bar" not in said and 'data-class=""' in said)
+    assert [choice["title"] for choice in map_content(bench)["choices"]] == [
+        "label, where known", "group", "source", "plane"]
     assert "without labels" in headline(bench) and "the run says" not in cards_html(bench)
-    assert f'data-row="{next_row(bench, "me")}"' in label_html(bench, next_row(bench, "me"), hint=True)
+    assert f'data-row="{next_row(bench, "me")}"' in label_html(
+        bench, next_row(bench, "me"), hint=True)
 
 
 def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
-    from brainclust.app import Workbench, answer_slice, map_content, next_row
-    pile, copy = write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7, progress=False), tmp_path / "run"
+    from brainclust.app.server import map_content
+    from brainclust.app.views import label_slice, next_row
+    from brainclust.app.workbench import Workbench
+    pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7, progress=False),
+                  tmp_path / "run")
     (pile / "labels.csv").unlink()
     (pile / "broken.png").write_bytes(b"nothing")
     shutil.copytree(run, copy)
     bench = Workbench(copy, pile, device="cpu")
-    assert len(bench.collection) == 24 and set(bench.collection.table.label) == {-1} and len(map_content(bench)["x"]) == 24
-    answer_slice(bench, str(next_row(bench, "me")), "me", "glioma")
-    assert len(bench.labels()) == 1 and set(pd.read_csv(copy / "labels.csv").path) <= set(bench.collection.table.path)
+    assert (len(bench.collection) == 24 and set(bench.collection.table.label) == {-1}
+            and len(map_content(bench)["x"]) == 24)
+    label_slice(bench, str(next_row(bench, "me")), "me", "glioma")
+    assert len(bench.labels()) == 1 and set(pd.read_csv(copy / "labels.csv").path) <= set(
+        bench.collection.table.path)
     assert not (pile / "labels.csv").exists()
 
 
 def test_uploads_are_bounded(server, run):
-    body = b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\"big.nii\"\r\n\r\n" + bytes(MAXIMUM_UPLOAD + 2**20) + b"\r\n--x--\r\n"
+    body = (b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\"big.nii\"\r\n\r\n"
+            + bytes(MAXIMUM_UPLOAD + 2**20) + b"\r\n--x--\r\n")
     assert server.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")[0] == 413
     assert not [path for path in (run / "page" / "sent").rglob("*big*")]

@@ -14,16 +14,19 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from brainclust.audit import audit_command
+from brainclust.data.audit_report import audit_command
 
-COMMAND = "import sys; from brainclust.audit import audit_command; sys.exit(audit_command())"
+COMMAND = (
+    "import sys; from brainclust.data.audit_report import audit_command; sys.exit(audit_command())")
 
 
 def audit(*arguments, cwd: Path) -> subprocess.CompletedProcess:
     """Run the command in a directory, in this process, because starting thirty takes a minute."""
     with chdir(cwd), redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        try: status = audit_command(list(map(str, arguments)))
-        except SystemExit as stop: status = stop.code
+        try:
+            status = audit_command(list(map(str, arguments)))
+        except SystemExit as stop:
+            status = stop.code
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
@@ -36,7 +39,8 @@ def last_line(done: subprocess.CompletedProcess) -> str:
 def texture(seed: int, size: int = 48) -> Image.Image:
     """Return a coloured random texture, coarse enough to survive JPEG and resizing."""
     rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
+    return Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize(
+        (size, size), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
@@ -44,7 +48,8 @@ def pets(tmp_path) -> Path:
     """Twenty different pictures of cats and dogs in three splits."""
     folder = tmp_path / "pets"
     for i in range(20):
-        path = folder / ("train", "train", "train", "val", "test")[i % 5] / ("cats", "dogs")[i // 10] / f"{i:02}.png"
+        path = (folder / ("train", "train", "train", "val", "test")[i % 5]
+                / ("cats", "dogs")[i // 10] / f"{i:02}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         texture(i).save(path)
     return folder
@@ -57,24 +62,29 @@ def rows(path: Path) -> list[list[str]]:
 
 
 def test_the_command_as_a_process(pets, tmp_path):
-    run = lambda *arguments: subprocess.run([sys.executable, "-c", COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    run = lambda *arguments: subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert run("pets", "--fail-on", "duplicate").returncode == 0
     shutil.copy(pets / "train/cats/00.png", pets / "test/cats/leak.png")
     failed = run("pets", "--fail-on", "leak")
-    assert (failed.returncode, last_line(failed)) == (1, "brainclust-audit: failed on leak (1 test image with a copy in train).")
+    assert (failed.returncode, last_line(failed)) == (
+        1, "brainclust-audit: failed on leak (1 test image with a copy in train).")
     wrong = run("cats")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1) and "There is no folder" in wrong.stderr
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (
+        2, 1) and "There is no folder" in wrong.stderr
 
 
 def test_pictures_without_flaws(pets, tmp_path):
     done = audit("pets", "--fail-on", "leak,duplicate,conflict", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "audit-pets"  # the default
-    assert len(rows(out / "pairs.csv")) == len(rows(out / "conflicts.csv")) == len(rows(out / "unreadable.csv")) == 1
+    assert (len(rows(out / "pairs.csv")) == len(rows(out / "conflicts.csv"))
+            == len(rows(out / "unreadable.csv")) == 1)
     assert len(rows(out / "keep.csv")) == 21
     assert "No image of test has a copy in train." in done.stdout
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["classes"] == ["cats", "dogs"] and summary["splits"] == {"train": 12, "val": 4, "test": 4}
+    assert summary["classes"] == ["cats", "dogs"] and summary["splits"] == {
+        "train": 12, "val": 4, "test": 4}
 
 
 def test_every_planted_flaw_is_in_its_table(pets, tmp_path):
@@ -85,27 +95,41 @@ def test_every_planted_flaw_is_in_its_table(pets, tmp_path):
     shutil.copy(pets / "train/dogs/11.png", pets / "train/cats/is a dog.png")
     (pets / "test/dogs/cut.png").write_bytes((pets / "test/dogs/14.png").read_bytes()[:200])
     (pets / "train/read me.txt").write_text("pictures of pets")
-    done = audit("pets", "--out", "results/first", "--fail-on", "leak", "--fail-on", "conflict", cwd=tmp_path)
+    done = audit(
+        "pets", "--out", "results/first", "--fail-on", "leak", "--fail-on", "conflict", cwd=tmp_path
+    )
     assert done.returncode == 1
-    assert last_line(done) == ("brainclust-audit: failed on leak (2 test images with a copy in train, 1 val image with a copy in train) "
-                               "and conflict (2 images whose copies carry another class).")
+    assert last_line(done) == (
+        "brainclust-audit: failed on leak (2 test images with a copy in train, 1 val image "
+        "with a copy in train) " "and conflict (2 images whose copies carry another class).")
     out = tmp_path / "results/first"
     header, *pairs = rows(out / "pairs.csv")
     assert header[:4] == ["path_a", "path_b", "kind", "score"]
-    assert sorted((*sorted(p[:2]), p[2]) for p in pairs) == sorted([
-        ("test/cats/leak.png", "train/cats/00.png", "file"), ("train/cats/is a dog.png", "train/dogs/11.png", "file"),
-        ("train/cats/01.png", "train/cats/pixels.bmp", "pixels"), ("train/cats/02.png", "val/cats/mirrored.png", "near"),
-        ("test/dogs/again.jpg", "train/dogs/10.png", "near")])
+    assert sorted((*sorted(p[:2]), p[2]) for p in pairs) == sorted(
+        [("test/cats/leak.png", "train/cats/00.png", "file"),
+         ("train/cats/is a dog.png", "train/dogs/11.png", "file"),
+         ("train/cats/01.png", "train/cats/pixels.bmp", "pixels"),
+         ("train/cats/02.png", "val/cats/mirrored.png", "near"),
+         ("test/dogs/again.jpg", "train/dogs/10.png", "near")])
     scores = [float(p[3]) for p in pairs]
     assert scores[:3] == [1, 1, 1] and all(.99 <= score <= 1.000001 for score in scores)
-    assert [sorted(r[:1] + r[1:2]) for r in rows(out / "conflicts.csv")[1:]] == [["train/cats/is a dog.png", "train/dogs/11.png"]]
+    assert [sorted(r[:1] + r[1:2]) for r in rows(out / "conflicts.csv")[1:]] == [
+        ["train/cats/is a dog.png", "train/dogs/11.png"]]
     kept = {r[0] for r in rows(out / "keep.csv")[1:]}
     assert {p.relative_to(pets).as_posix() for p in pets.rglob("*.*")} - kept == {
-        "train/cats/00.png", "train/cats/pixels.bmp", "train/cats/02.png", "train/dogs/10.png",  # their copies stay
-        "train/dogs/11.png", "train/cats/is a dog.png", "test/dogs/cut.png", "train/read me.txt"}
+        "train/cats/00.png",
+        "train/cats/pixels.bmp",
+        "train/cats/02.png",
+        "train/dogs/10.png",  # their copies stay
+        "train/dogs/11.png",
+        "train/cats/is a dog.png",
+        "test/dogs/cut.png",
+        "train/read me.txt",
+    }
     assert {r[0]: r[1].split(":")[0] for r in rows(out / "unreadable.csv")[1:]} == {
         "test/dogs/cut.png": "truncated", "train/read me.txt": "suffix not read"}
-    leaks = pd.DataFrame(json.loads((out / "summary.json").read_text())["leaks"]).set_index(["held_out", "other", "class_name"])
+    leaks = pd.DataFrame(json.loads((out / "summary.json").read_text())["leaks"]).set_index(
+        ["held_out", "other", "class_name"])
     counts = ["images", "exact", "near", "mirrored"]
     assert leaks.loc[("test", "train", "cats"), counts].tolist() == [3, 1, 0, 0]
     assert leaks.loc[("test", "train", "dogs"), counts].tolist() == [3, 0, 1, 0]
@@ -117,8 +141,10 @@ def test_every_planted_flaw_is_in_its_table(pets, tmp_path):
 def test_each_condition_fails_for_its_own_reason_only(pets, tmp_path, condition):
     target = {"leak": "test/cats", "duplicate": "train/cats", "conflict": "train/dogs"}[condition]
     shutil.copy(pets / "train/cats/00.png", pets / target / "copy.png")
-    statuses = {c: audit("pets", "--fail-on", c, cwd=tmp_path).returncode for c in ("leak", "duplicate", "conflict")}
-    assert statuses == {"leak": int(condition == "leak"), "duplicate": 1, "conflict": int(condition == "conflict")}
+    statuses = {c: audit("pets", "--fail-on", c, cwd=tmp_path).returncode
+                for c in ("leak", "duplicate", "conflict")}
+    assert statuses == {"leak": int(condition == "leak"), "duplicate": 1,
+                        "conflict": int(condition == "conflict")}
     assert audit("pets", cwd=tmp_path).returncode == 0  # findings alone are no failure
 
 
@@ -132,9 +158,11 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
-        self.active += [v or "" for k, v in attributes if k in ("src", "href", "srcset", "action", "data") or k.startswith("on")]
+        self.active += [v or "" for k, v in attributes
+                        if k in ("src", "href", "srcset", "action", "data") or k.startswith("on")]
 
-    def handle_data(self, text): self.text += text
+    def handle_data(self, text):
+        self.text += text
 
 
 def test_names_of_files_and_folders_cannot_become_markup(pets, tmp_path):
@@ -149,7 +177,8 @@ def test_names_of_files_and_folders_cannot_become_markup(pets, tmp_path):
     page = Page(tmp_path / "out" / "report.html")
     assert not page.tags & {"script", "i", "iframe", "object", "embed", "link", "form", "base"}
     assert page.active and all(a.startswith("data:image/jpeg;base64,") for a in page.active)
-    for text in (name, "{{ 7 * 7 }}.png", "<b>broken.png", "<i>pets & more", nasty.name): assert text in page.text
+    for text in (name, "{{ 7 * 7 }}.png", "<b>broken.png", "<i>pets & more", nasty.name):
+        assert text in page.text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
@@ -157,38 +186,50 @@ def test_names_that_are_no_unicode_are_reported(pets, tmp_path):
     shutil.copy(pets / "train/cats/00.png", pets / "test/cats" / os.fsdecode(b"caf\xe9\n.png"))
     done = audit("pets", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert rows(tmp_path / "audit-pets" / "unreadable.csv")[1:] == [["test/cats/caf\\udce9\n.png", "name not Unicode: rename the file"]]
+    assert rows(tmp_path / "audit-pets" / "unreadable.csv")[1:] == [
+        ["test/cats/caf\\udce9\n.png", "name not Unicode: rename the file"]]
     pets.rename(tmp_path / os.fsdecode(b"p\xe9ts"))
     done = audit(os.fsdecode(b"p\xe9ts"), "--out", "out", cwd=tmp_path)
     assert done.returncode == 2 and "name not Unicode" in last_line(done)
 
 
 def test_names_with_mask(pets, tmp_path):
-    for path in sorted(pets.rglob("*.png")): path.rename(path.with_name(f"with_mask_{path.name}"))  # people with face masks
+    for path in sorted(pets.rglob("*.png")):
+        path.rename(path.with_name(f"with_mask_{path.name}"))  # people with face masks
     assert audit("pets", cwd=tmp_path).returncode == 0
     assert json.loads((tmp_path / "audit-pets" / "summary.json").read_text())["images"] == 20
-    texture(99).save(pets / "train/cats/scan.png")  # now the others lie beside an image, as its segmentations would
+    # now the others lie beside an image, as its segmentations would
+    texture(99).save(pets / "train/cats/scan.png")
     assert audit("pets", cwd=tmp_path).returncode == 0
     left_out = rows(tmp_path / "audit-pets" / "unreadable.csv")[1:]
-    assert len(left_out) == 6 and all(name.startswith("train/cats/") and reason.startswith("segmentation") for name, reason in left_out)
+    assert len(left_out) == 6 and all(
+        name.startswith("train/cats/") and reason.startswith("segmentation")
+        for name, reason in left_out)
 
 
 def test_other_layouts(pets, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
-    for path in pets.rglob("*.png"): shutil.copy(path, flat / path.name)
+    for path in pets.rglob("*.png"):
+        shutil.copy(path, flat / path.name)
     shutil.copy(flat / "00.png", flat / "copy.png")
     assert audit("flat", "--fail-on", "leak,conflict", cwd=tmp_path).returncode == 0
     assert rows(tmp_path / "audit-flat" / "keep.csv")[1] == ["00.png", "", ""]
-    labels = [f"{p.name},{'cat' if p.name < '10' else 'dog'},{'holdout' if p.name < '05' else 'train'}" for p in sorted(flat.iterdir())]
+    labels = [
+        f"{p.name},{'cat' if p.name < '10' else 'dog'},{'holdout' if p.name < '05' else 'train'}"
+        for p in sorted(flat.iterdir())]
     (flat / "labels.csv").write_text("path,label,split\n" + "\n".join(labels))
-    done = audit("flat", "--fail-on", "leak", "--fail-on", "conflict", cwd=tmp_path)  # copy.png is a dog in train
-    assert done.returncode == 1 and "1 holdout image with a copy in train" in last_line(done) and "conflict (2 images" in last_line(done)
+    # copy.png is a dog in train
+    done = audit("flat", "--fail-on", "leak", "--fail-on", "conflict", cwd=tmp_path)
+    assert (done.returncode == 1 and "1 holdout image with a copy in train" in last_line(done)
+            and "conflict (2 images" in last_line(done))
     shutil.rmtree(pets / "val")
     for split in ("train", "test"):  # classes outside, splits inside
-        for name in ("cats", "dogs"): shutil.copytree(pets / split / name, tmp_path / "inside" / name / split)
+        for name in ("cats", "dogs"):
+            shutil.copytree(pets / split / name, tmp_path / "inside" / name / split)
     assert audit("inside", cwd=tmp_path).returncode == 0
-    assert json.loads((tmp_path / "audit-inside" / "summary.json").read_text())["splits"] == {"train": 12, "test": 4}
+    assert json.loads((tmp_path / "audit-inside" / "summary.json").read_text())["splits"] == {
+        "train": 12, "test": 4}
     done = audit("pets", "--no-classes", cwd=tmp_path)
     assert json.loads((tmp_path / "audit-pets" / "summary.json").read_text())["classes"] == []
 
@@ -197,11 +238,13 @@ def test_a_volume_in_two_splits(tmp_path):
     nibabel = pytest.importorskip("nibabel")
     for name, seed in (("train/a/1.nii.gz", 0), ("train/a/2.nii.gz", 1), ("test/a/3.nii.gz", 0)):
         (tmp_path / "volumes" / name).parent.mkdir(parents=True, exist_ok=True)
-        voxels = np.stack([np.asarray(texture(5 * seed + i).convert("L")) for i in range(4)], axis=-1)
+        voxels = np.stack(
+            [np.asarray(texture(5 * seed + i).convert("L")) for i in range(4)], axis=-1)
         nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "volumes" / name)
     assert audit("volumes", cwd=tmp_path).returncode == 0
     pairs = rows(tmp_path / "audit-volumes" / "pairs.csv")[1:]
-    assert [(*sorted(p[:2]), p[2]) for p in sorted(pairs)] == [(f"test/a/3.nii.gz#{i}", f"train/a/1.nii.gz#{i}", "file") for i in range(4)]
+    assert [(*sorted(p[:2]), p[2]) for p in sorted(pairs)] == [
+        (f"test/a/3.nii.gz#{i}", f"train/a/1.nii.gz#{i}", "file") for i in range(4)]
     assert len(rows(tmp_path / "audit-volumes" / "keep.csv")) == 1 + 8
 
 
@@ -212,10 +255,16 @@ def test_wrong_use_ends_with_status_2_and_one_sentence(pets, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_text("no image")
     before = {p for p in tmp_path.rglob("*")}
-    for arguments, words in ((["absent"], "There is no folder"), (["pets/train/cats/00.png"], "is a file"), (["empty"], "holds no image"),
-                             (["broken"], "None of the 1 files"), (["pets", "--out", "pets/audit"], "lies inside"), (["pets", "--out", "theirs"], "holds no earlier audit"),
-                             (["pets", "--out", "."], "holds no earlier audit"), (["pets", "--threshold", "1.5"], "'1.5' is no number between 0 and 1"), (["pets", "--threshold", "x"], "'x' is no number between 0 and 1"),
-                             (["pets", "--fail-on", "leak,blur"], "'blur' is none of leak, duplicate, conflict"), (["pets", "--workers", "0"], "whole number"), ([], "DIR")):
+    for arguments, words in (
+        (["absent"], "There is no folder"), (["pets/train/cats/00.png"], "is a file"),
+        (["empty"], "holds no image"), (["broken"], "None of the 1 files"),
+        (["pets", "--out", "pets/audit"], "lies inside"),
+        (["pets", "--out", "theirs"], "holds no earlier audit"),
+        (["pets", "--out", "."], "holds no earlier audit"),
+        (["pets", "--threshold", "1.5"], "'1.5' is no number between 0 and 1"),
+        (["pets", "--threshold", "x"], "'x' is no number between 0 and 1"),
+        (["pets", "--fail-on", "leak,blur"], "'blur' is none of leak, duplicate, conflict"),
+        (["pets", "--workers", "0"], "whole number"), ([], "DIR")):
         done = audit(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stderr)
         assert words in last_line(done), (arguments, done.stderr)
@@ -231,8 +280,11 @@ def test_a_second_audit_replaces_the_first_and_leaves_notes_alone(pets, tmp_path
     before = (out / "pairs.csv").read_bytes()
     shutil.copy(pets / "train/cats/00.png", pets / "test/cats/leak.png")
     assert audit("pets", cwd=tmp_path).returncode == 0
-    assert (out / "pairs.csv").read_bytes() != before and (out / "my notes.txt").read_text() == "look at 07"
-    assert sorted(p.name for p in out.iterdir()) == ["conflicts.csv", "keep.csv", "my notes.txt", "pairs.csv", "report.html", "summary.json", "unreadable.csv"]
+    assert (out / "pairs.csv").read_bytes() != before and (
+        out / "my notes.txt").read_text() == "look at 07"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "conflicts.csv", "keep.csv", "my notes.txt", "pairs.csv", "report.html", "summary.json",
+        "unreadable.csv"]
 
 
 def test_pictures_in_the_page_are_bounded(tmp_path):
@@ -240,7 +292,8 @@ def test_pictures_in_the_page_are_bounded(tmp_path):
     for split in ("train", "test"):
         for name in "ab":
             (folder / split / name).mkdir(parents=True)
-            for i in range(40): texture(i + 100 * (name == "b")).save(folder / split / name / f"{i}.png")
+            for i in range(40):
+                texture(i + 100 * (name == "b")).save(folder / split / name / f"{i}.png")
     assert audit("many", cwd=tmp_path).returncode == 0
     page = Page(tmp_path / "audit-many" / "report.html")
     assert len(page.active) == 2 * 24 and "Shown are 24 of 80 pairs" in " ".join(page.text.split())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brainclust.cleaning import prepare_scans
+from brainclust.data.cleaning import prepare_scans
 
 
 @pytest.fixture
@@ -16,7 +16,8 @@ def tree(tmp_path, phantom_tree) -> Path:
 
 def complaint(folder: Path, **settings) -> str:
     """Return the one sentence that `prepare_scans` raises."""
-    with pytest.raises((ValueError, OSError)) as error: prepare_scans(folder, **settings)
+    with pytest.raises((ValueError, OSError)) as error:
+        prepare_scans(folder, **settings)
     message = str(error.value)
     assert "\n" not in message and len(message) < 400
     return message
@@ -46,7 +47,8 @@ def test_missing_empty_and_file_instead_of_folder(tmp_path):
 
 def test_one_class_only(tree):
     for folder in tree.glob("*/*"):
-        if folder.name != "glioma": shutil.rmtree(folder)
+        if folder.name != "glioma":
+            shutil.rmtree(folder)
     assert "1 class" in complaint(tree)
     scans = prepare_scans(tree, label_fraction=0).table  # without labels it can still be clustered
     assert (scans.label == -1).all()
@@ -74,9 +76,11 @@ def test_missing_test_split_is_made(tree):
 def test_labels_from_a_csv(tree, tmp_path):
     flat = tmp_path / "flat"
     flat.mkdir()
-    rows = [{"path": path.name, "label": path.parent.name, "split": path.parents[1].name.removesuffix("ing").lower()}
+    rows = [{"path": path.name, "label": path.parent.name,
+             "split": path.parents[1].name.removesuffix("ing").lower()}
             for path in tree.rglob("*.png")]
-    for path in tree.rglob("*.png"): shutil.copy(path, flat / path.name)
+    for path in tree.rglob("*.png"):
+        shutil.copy(path, flat / path.name)
     pd.DataFrame(rows).to_csv(flat / "labels.csv", index=False)
     by_tree, by_csv = prepare_scans(tree)[0], prepare_scans(flat)[0]
     columns = ["sha256", "true_label", "split"]

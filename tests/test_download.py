@@ -16,20 +16,25 @@ import pytest
 import requests
 from PIL import Image
 
-from brainclust.data import read_scan_table
-from brainclust.download import COLLECTIONS, collection_record, download_file, fetch_collection, fetch_command
+from brainclust.data.scan_table import read_scan_table
+from brainclust.data.download import (
+    COLLECTIONS, collection_record, download_file, fetch_collection, fetch_command,
+)
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
     """Return a zip archive with these members."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items(): archive.writestr(name, content)
+        for name, content in members.items():
+            archive.writestr(name, content)
     return stream.getvalue()
 
 
-ARCHIVES = {"brainTumorDataPublic_1-2.zip": zipped({"brainTumorDataPublic_1-2/1.mat": os.urandom(300_000), "brainTumorDataPublic_1-2/2.mat": b"two"}),
-            "brainTumorDataPublic_3-3.zip": zipped({"3.mat": b"three", "notes.txt": b"left out"})}
+ARCHIVES = {
+    "brainTumorDataPublic_1-2.zip": zipped({"brainTumorDataPublic_1-2/1.mat": os.urandom(300_000),
+                                            "brainTumorDataPublic_1-2/2.mat": b"two"}),
+    "brainTumorDataPublic_3-3.zip": zipped({"3.mat": b"three", "notes.txt": b"left out"})}
 
 
 class Figshare(BaseHTTPRequestHandler):
@@ -37,22 +42,29 @@ class Figshare(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("Range")))
-        if self.path.startswith("/articles/"): return self.answer(json.dumps(self.article()).encode())
+        if self.path.startswith("/articles/"):
+            return self.answer(json.dumps(self.article()).encode())
         name = self.path[1:]
         content, start = ARCHIVES.get(name), self.headers.get("Range")
         if content is None: return self.send_error(404)
-        if "altered" in self.server.faults: content = content[:-1] + b"?"
-        if start: content = content[int(start[6:-1]):]
+        if "altered" in self.server.faults:
+            content = content[:-1] + b"?"
+        if start:
+            content = content[int(start[6:-1]):]
         cut = self.server.faults.get("cut", 0)
-        if cut: self.server.faults["cut"] -= 1
+        if cut:
+            self.server.faults["cut"] -= 1
         self.answer(content, len(content) // 2 if cut else None, 206 if start else 200)
 
     def article(self) -> dict:
         address = f"http://127.0.0.1:{self.server.server_port}"
-        files = [{"id": 1, "name": n, "size": len(c), "download_url": f"{address}/{n}", "supplied_md5": "", "is_link_only": False,
-                  "computed_md5": hashlib.md5(c).hexdigest()} for n, c in {**ARCHIVES, "README.txt": b"read me"}.items()]
+        files = [
+            {"id": 1, "name": n, "size": len(c), "download_url": f"{address}/{n}",
+             "supplied_md5": "", "is_link_only": False, "computed_md5": hashlib.md5(c).hexdigest()}
+            for n, c in {**ARCHIVES, "README.txt": b"read me"}.items()]
         if "nonsense" in self.server.faults: return {"message": "maintenance"}
-        return {"doi": "10.6084/m9.figshare.1512427.v5", "version": 5, "license": {"name": "CC BY 4.0"}, "files": files}
+        return {"doi": "10.6084/m9.figshare.1512427.v5", "version": 5,
+                "license": {"name": "CC BY 4.0"}, "files": files}
 
     def answer(self, content: bytes, sent: int | None = None, status: int = 200) -> None:
         self.send_response(status)
@@ -60,7 +72,8 @@ class Figshare(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[:sent])
 
-    def log_message(self, *words) -> None: pass
+    def log_message(self, *words) -> None:
+        pass
 
 
 @pytest.fixture
@@ -77,7 +90,8 @@ def figshare(monkeypatch):
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the visible files below a folder."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*")
+            if p.is_file() and not p.name.startswith(".")}
 
 
 def test_figshare_archives_arrive_checked_and_in_their_places(figshare, tmp_path, capsys):
@@ -85,8 +99,10 @@ def test_figshare_archives_arrive_checked_and_in_their_places(figshare, tmp_path
     assert sorted(contents(folder)) == ["slices/1.mat", "slices/2.mat", "slices/3.mat"]
     assert contents(folder)["slices/3.mat"] == b"three"
     record = collection_record(folder)
-    assert record["source"]["version"] == 5 and record["source"]["licence"] == record["licence"] == "CC BY 4.0"
-    assert {a["name"]: a["md5"] for a in record["archives"]} == {n: hashlib.md5(c).hexdigest() for n, c in ARCHIVES.items()}
+    assert (record["source"]["version"] == 5
+            and record["source"]["licence"] == record["licence"] == "CC BY 4.0")
+    assert {a["name"]: a["md5"] for a in record["archives"]} == {
+        n: hashlib.md5(c).hexdigest() for n, c in ARCHIVES.items()}
     assert record["notes"] == ["The collection has 3,064 slices; 3 are here."]
     printed = capsys.readouterr().out
     assert "CC BY 4.0" in printed and COLLECTIONS["cheng"].citation in printed
@@ -103,7 +119,10 @@ def test_a_cut_transfer_is_resumed(figshare, tmp_path):
 
 def test_a_transfer_that_stays_cut_leaves_no_folder_and_the_next_call_goes_on(figshare, tmp_path):
     figshare.faults["cut"] = 5
-    with pytest.raises(ConnectionError, match="run the same command again later, or download the archive in a browser from https://figshare"):
+    with pytest.raises(
+        ConnectionError,
+        match=("run the same command again later, or download the archive in a browser from "
+               "https://figshare")):
         fetch_collection("cheng", tmp_path / "cheng", api=figshare.address)
     assert [p.name for p in tmp_path.iterdir()] == ["cheng.download"]
     figshare.asked.clear()
@@ -115,7 +134,8 @@ def test_a_transfer_that_stays_cut_leaves_no_folder_and_the_next_call_goes_on(fi
 @pytest.mark.parametrize("fault, words", [("altered", "size or checksum differ"), ("nonsense", "was not understood")])
 def test_wrong_answers_are_refused(figshare, tmp_path, fault, words):
     figshare.faults[fault] = True
-    with pytest.raises(ConnectionError, match=words): fetch_collection("cheng", tmp_path / "cheng", api=figshare.address)
+    with pytest.raises(ConnectionError, match=words):
+        fetch_collection("cheng", tmp_path / "cheng", api=figshare.address)
     assert not (tmp_path / "cheng").exists()
     assert not list(tmp_path.rglob("*.part")) and not list(tmp_path.rglob("*.zip"))
 
@@ -124,22 +144,32 @@ def test_a_stalled_server_is_given_up(tmp_path):
     import socket
     with socket.create_server(("127.0.0.1", 0)) as mute:
         with pytest.raises(ConnectionError, match="did not answer in time"):
-            download_file(f"http://127.0.0.1:{mute.getsockname()[1]}/", tmp_path / "a.zip", 1, "0" * 32, attempts=1, timeout=.2)
+            download_file(f"http://127.0.0.1:{mute.getsockname()[1]}/", tmp_path / "a.zip", 1,
+                          "0" * 32, attempts=1, timeout=0.2)
 
 
 class Kaggle(types.SimpleNamespace):
     """Kaggle's client with the call signature of kagglehub 1.0; `tree` is what it downloads."""
 
-    def dataset_download(self, handle: str, path: str | None = None, *, force_download: bool | None = False, output_dir: str | None = None) -> str:
+    def dataset_download(
+        self,
+        handle: str,
+        path: str | None = None,
+        *,
+        force_download: bool | None = False,
+        output_dir: str | None = None,
+    ) -> str:
         assert handle == COLLECTIONS["kaggle"].handle
-        if self.tree is None: raise requests.ConnectionError("HTTPSConnectionPool: Max retries exceeded")
+        if self.tree is None:
+            raise requests.ConnectionError("HTTPSConnectionPool: Max retries exceeded")
         return str(self.tree)
 
 
 def test_the_call_matches_the_installed_client():
     kagglehub = pytest.importorskip("kagglehub")
     import inspect
-    ours, theirs = (inspect.signature(f).parameters for f in (Kaggle(tree=None).dataset_download, kagglehub.dataset_download))
+    ours, theirs = (inspect.signature(f).parameters
+                    for f in (Kaggle(tree=None).dataset_download, kagglehub.dataset_download))
     assert [(n, p.kind) for n, p in ours.items()] == [(n, p.kind) for n, p in theirs.items()]
 
 
@@ -157,20 +187,29 @@ def test_links_in_a_downloaded_tree_are_not_followed(tmp_path, phantom_tree):
     tree.mkdir(parents=True)
     Image.new("L", (8, 8)).save(tree / "a.png")
     (tree / "b.png").symlink_to("/etc/hostname")
-    assert list(contents(fetch_collection("kaggle", tmp_path / "kaggle", kagglehub=Kaggle(tree=tmp_path / "tree")))) == ["Training/glioma/a.png"]
+    assert list(
+        contents(fetch_collection(
+                     "kaggle", tmp_path / "kaggle", kagglehub=Kaggle(tree=tmp_path / "tree")))
+    ) == ["Training/glioma/a.png"]
 
 
 def test_offline_says_what_to_do_and_the_archive_by_hand_works(tmp_path, phantom_tree, capsys):
-    with pytest.raises(ConnectionError) as error: fetch_collection("kaggle", tmp_path / "kaggle", kagglehub=Kaggle(tree=None))
+    with pytest.raises(ConnectionError) as error:
+        fetch_collection("kaggle", tmp_path / "kaggle", kagglehub=Kaggle(tree=None))
     sentence = str(error.value)
-    assert "\n" not in sentence and "brainclust-fetch kaggle" in sentence and "--archive" in sentence and COLLECTIONS["kaggle"].page in sentence
-    (tmp_path / "archive.zip").write_bytes(zipped({f"archive/{n}": c for n, c in contents(phantom_tree).items()}))
-    assert fetch_command(["kaggle", str(tmp_path / "kaggle"), "--archive", str(tmp_path / "archive.zip")]) == 0
+    assert ("\n" not in sentence and "brainclust-fetch kaggle" in sentence
+            and "--archive" in sentence and COLLECTIONS["kaggle"].page in sentence)
+    (tmp_path / "archive.zip").write_bytes(
+        zipped({f"archive/{n}": c for n, c in contents(phantom_tree).items()}))
+    assert (fetch_command(
+                ["kaggle", str(tmp_path / "kaggle"), "--archive", str(tmp_path / "archive.zip")])
+            == 0)
     assert contents(tmp_path / "kaggle") == contents(phantom_tree)
 
 
 def test_a_zip_of_zips_as_figshare_gives_it_in_a_browser(tmp_path):
-    (tmp_path / "1512427.zip").write_bytes(zipped({**ARCHIVES, "README.txt": b"read me", "cvind.mat": b"folds"}))
+    (tmp_path / "1512427.zip").write_bytes(
+        zipped({**ARCHIVES, "README.txt": b"read me", "cvind.mat": b"folds"}))
     folder = fetch_collection("cheng", tmp_path / "cheng", [tmp_path / "1512427.zip"])
     assert sorted(contents(folder)) == ["slices/1.mat", "slices/2.mat", "slices/3.mat"]
     assert not (folder / ".archives").exists()
@@ -182,8 +221,10 @@ def hostile(kind: str) -> bytes:
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     device = zipfile.ZipInfo("2.mat")
     device.external_attr = (stat.S_IFCHR | 0o666) << 16
-    bad = {"parent": {"../2.mat": b"x"}, "deep parent": {"a/../../2.mat": b"x"}, "absolute": {"/2.mat": b"x"}, "drive": {"C:2.mat": b"x"},
-           "backslash": {"..\\2.mat": b"x"}, "link": {link: b"/etc/passwd"}, "device": {device: b""}, "bomb": {"2.mat": bytes(50_000_000)},
+    bad = {"parent": {"../2.mat": b"x"}, "deep parent": {"a/../../2.mat": b"x"},
+           "absolute": {"/2.mat": b"x"}, "drive": {"C:2.mat": b"x"},
+           "backslash": {"..\\2.mat": b"x"}, "link": {link: b"/etc/passwd"},
+           "device": {device: b""}, "bomb": {"2.mat": bytes(50_000_000)},
            "twice": {"a/1.mat": b"x"}}
     return zipped({"1.mat": b"good", **bad[kind]})
 
@@ -193,7 +234,10 @@ def test_hostile_archives_are_refused_whole(tmp_path, kind, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.zip").write_bytes(hostile(kind))
     before = {p for p in tmp_path.rglob("*")}
-    assert fetch_command(["cheng", str(tmp_path / "in" / "out"), "--archive", str(tmp_path / "in" / "bad.zip")]) == 2
+    assert (
+        fetch_command(
+            ["cheng", str(tmp_path / "in" / "out"), "--archive", str(tmp_path / "in" / "bad.zip")])
+        == 2)
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "nothing was" in message
     assert {p for p in tmp_path.rglob("*")} == before and not Path("/2.mat").exists()
@@ -201,7 +245,9 @@ def test_hostile_archives_are_refused_whole(tmp_path, kind, capsys):
 
 def test_an_inner_zip_is_checked_too(tmp_path, capsys):
     (tmp_path / "outer.zip").write_bytes(zipped({"inner.zip": hostile("parent")}))
-    assert fetch_command(["cheng", str(tmp_path / "out"), "--archive", str(tmp_path / "outer.zip")]) == 2
+    assert (
+        fetch_command(["cheng", str(tmp_path / "out"), "--archive", str(tmp_path / "outer.zip")])
+        == 2)
     assert "would lie outside" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["outer.zip"]
 
@@ -210,22 +256,27 @@ def test_wrong_requests_end_with_status_2(tmp_path, capsys):
     (tmp_path / "text.zip").write_text("no archive")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    for arguments, words in ((["brats", str(tmp_path / "x")], "no collection 'brats'"),
-                             (["cheng", str(tmp_path / "x"), "--archive", str(tmp_path / "text.zip")], "is damaged or no zip archive"),
-                             (["cheng", str(tmp_path / "x"), "--archive", str(tmp_path / "absent.zip")], "There is no archive"),
-                             (["cheng", str(tmp_path / "mine")], "choose another folder")):
+    for arguments, words in (
+        (["brats", str(tmp_path / "x")], "no collection 'brats'"),
+        (["cheng", str(tmp_path / "x"), "--archive", str(tmp_path / "text.zip")],
+         "is damaged or no zip archive"),
+        (["cheng", str(tmp_path / "x"), "--archive", str(tmp_path / "absent.zip")],
+         "There is no archive"), (["cheng", str(tmp_path / "mine")], "choose another folder")):
         assert fetch_command(arguments) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "x").exists() and (tmp_path / "mine" / "thesis.txt").exists()
-    with pytest.raises(SystemExit) as stop: fetch_command(["cheng"])
+    with pytest.raises(SystemExit) as stop:
+        fetch_command(["cheng"])
     assert stop.value.code == 2
 
 
 def test_the_command_without_network_ends_in_one_line(tmp_path):
     """The real address behind a proxy that does not exist: what a user without network sees."""
-    environment = {**os.environ, "https_proxy": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
-    code = "import sys; from brainclust.download import fetch_command; sys.exit(fetch_command(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", code, "cheng", str(tmp_path / "cheng")], capture_output=True, text=True, env=environment)
+    environment = {**os.environ, "https_proxy": "http://127.0.0.1:1",
+                   "HTTPS_PROXY": "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
+    code = "import sys; from brainclust.data.download import fetch_command; sys.exit(fetch_command(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, "cheng", str(tmp_path / "cheng")],
+                          capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1 and "--archive FILE.zip" in done.stderr
     assert not list(tmp_path.iterdir())

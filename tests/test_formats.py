@@ -19,33 +19,52 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless,
-    JPEGBaseline8Bit, MRImageStorage, RLELossless, generate_uid)
+from pydicom.uid import (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
+                         ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless,
+                         JPEGBaseline8Bit, MRImageStorage, RLELossless, generate_uid)
 from scipy.io import savemat
 
 import brainclust.data as data
-from brainclust.data import MAXIMUM_SLICE_BYTES, SCAN_COLUMNS, read_scan_table, read_slice, read_tumour_mask, stretch_to_uint8
-from brainclust.phantom import make_phantoms
+from brainclust.data.cheng import MAXIMUM_SLICE_BYTES
+from brainclust.data.images import stretch_to_uint8
+from brainclust.data.labels import SCAN_COLUMNS
+from brainclust.data.scan_table import read_scan_table
+from brainclust.data.slices import read_slice, read_tumour_mask
+from brainclust.synthetic.phantoms import make_phantoms
 
 # Warnings are the subject of tests of their own below.
-pytestmark = [pytest.mark.filterwarnings("ignore:.*identifying tags"), pytest.mark.filterwarnings("ignore::UserWarning:pydicom")]
-UNCOMPRESSED = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+pytestmark = [pytest.mark.filterwarnings("ignore:.*identifying tags"),
+              pytest.mark.filterwarnings("ignore::UserWarning:pydicom")]
+UNCOMPRESSED = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian,
+                DeflatedExplicitVRLittleEndian]
 
 
 @pytest.fixture(scope="module")
 def slices() -> np.ndarray:
-    """Phantom slices, uint8 (N, 64, 64), each using the whole range of greys so that a stretch changes nothing."""
-    images = make_phantoms(patients_per_class=2, slices_per_patient=2, image_size=64, seed=3, test_fraction=0.).images
+    """Phantom slices, uint8 (N, 64, 64), each using the whole range of greys so that a stretch
+    changes nothing.
+    """
+    images = make_phantoms(
+        patients_per_class=2, slices_per_patient=2, image_size=64, seed=3, test_fraction=0.0).images
     return np.stack([stretch_to_uint8(image) for image in images])
 
 
-def dicom_bytes(stored, syntax=ExplicitVRLittleEndian, photometric="MONOCHROME2", bits=8, **tags) -> bytes:
-    """Return a DICOM MR image in one transfer syntax; `stored` is (H, W), or (F, H, W) for several frames."""
+def dicom_bytes(
+    stored,
+    syntax=ExplicitVRLittleEndian,
+    photometric="MONOCHROME2",
+    bits=8,
+    **tags,
+) -> bytes:
+    """Return a DICOM MR image in one transfer syntax.
+
+    `stored` is (H, W), or (F, H, W) for several frames.
+    """
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = MRImageStorage, generate_uid(), "MR"
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = (
+        MRImageStorage, generate_uid(), "MR")
     for keyword, value in tags.items():
         setattr(dataset, keyword, value)
     pydicom.pixels.set_pixel_data(dataset, stored, photometric, bits)
@@ -54,7 +73,8 @@ def dicom_bytes(stored, syntax=ExplicitVRLittleEndian, photometric="MONOCHROME2"
     elif syntax in (JPEGBaseline8Bit, JPEG2000Lossless):
         frames = []
         for frame in stored.reshape(-1, *stored.shape[-2:]):
-            options = {"format": "JPEG", "quality": 95} if syntax == JPEGBaseline8Bit else {"format": "JPEG2000", "no_jp2": True}
+            options = ({"format": "JPEG", "quality": 95} if syntax == JPEGBaseline8Bit
+                       else {"format": "JPEG2000", "no_jp2": True})
             Image.fromarray(frame).save(file := io.BytesIO(), **options)
             frames.append(file.getvalue())
         dataset.PixelData = encapsulate(frames)
@@ -79,11 +99,15 @@ def volume_of(slices: np.ndarray) -> np.ndarray:
 
 
 def cheng_bytes(image, mask, patient="101", label=1.) -> bytes:
-    """Return one file of Cheng's collection: MATLAB 7.3, which is HDF5 behind a header of 512 bytes."""
+    """Return one file of Cheng's collection.
+
+    MATLAB 7.3, which is HDF5 behind a header of 512 bytes.
+    """
     with h5py.File(file := io.BytesIO(), "w", userblock_size=512) as written:
         struct = written.create_group("cjdata")
         struct["image"], struct["tumorMask"] = image.T, mask.T.astype(np.uint8)
-        struct["PID"], struct["label"] = np.array([[ord(c)] for c in patient], np.uint16), np.array([[label]])
+        struct["PID"], struct["label"] = (np.array([[ord(c)] for c in patient], np.uint16),
+                                          np.array([[label]]))
     content = bytearray(file.getvalue())
     content[:126] = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(126)
     return bytes(content)
@@ -115,7 +139,8 @@ def test_dicom_slices_come_back(slices, tmp_path, syntax, suffix):
     bits = 16 if syntax == JPEG2000Lossless else 12  # Pillow writes whole bytes
     for i, pixels in enumerate(slices[:4]):
         write(tmp_path / f"8/IM{i}{suffix}", dicom_bytes(pixels, syntax, PatientID=f"p{i}"))
-        write(tmp_path / f"16/IM{i}{suffix}", dicom_bytes(pixels.astype(np.uint16) * 15 + 100, syntax, bits=bits))
+        write(tmp_path / f"16/IM{i}{suffix}",
+              dicom_bytes(pixels.astype(np.uint16) * 15 + 100, syntax, bits=bits))
     table, unreadable = read_scan_table(tmp_path)
     assert len(unreadable) == 0 and list(table["bit_depth"]) == [bits] * 4 + [8] * 4
     np.testing.assert_array_equal(pixels_of(table), np.concatenate([slices[:4]] * 2))
@@ -130,16 +155,20 @@ def test_lossy_dicom_is_close(slices, tmp_path):
 def test_photometric_interpretations(slices, tmp_path):
     grey = slices[0]
     neutral = np.full_like(grey, 128)  # chroma of grey
-    for name, content in {"black.dcm": dicom_bytes(255 - grey, photometric="MONOCHROME1"),
-                          "rgb.dcm": dicom_bytes(np.stack([grey] * 3, -1), photometric="RGB"),
-                          "ybr.dcm": dicom_bytes(np.stack([grey, neutral, neutral], -1), photometric="YBR_FULL")}.items():
-        np.testing.assert_array_equal(read_slice(write(tmp_path / name, content)), grey, err_msg=name)
+    for name, content in {
+        "black.dcm": dicom_bytes(255 - grey, photometric="MONOCHROME1"),
+        "rgb.dcm": dicom_bytes(np.stack([grey] * 3, -1), photometric="RGB"),
+        "ybr.dcm": dicom_bytes(np.stack([grey, neutral, neutral], -1), photometric="YBR_FULL"),
+    }.items():
+        np.testing.assert_array_equal(
+            read_slice(write(tmp_path / name, content)), grey, err_msg=name)
 
 
 def test_window_and_rescale_by_hand(tmp_path):
     stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
-    path = write(tmp_path / "a.dcm", dicom_bytes(stored, bits=12, RescaleSlope=.5, RescaleIntercept=-24,
-                                                 WindowCenter=[1000, 40], WindowWidth=[1001, 80]))
+    path = write(tmp_path / "a.dcm",
+                 dicom_bytes(stored, bits=12, RescaleSlope=0.5, RescaleIntercept=-24,
+                             WindowCenter=[1000, 40], WindowWidth=[1001, 80]))
     expected = np.clip((stored * .5 - 24 - 499.5) / 1000, 0, 1) * 255  # PS3.3, C.11.2.1.2.1
     np.testing.assert_allclose(read_slice(path), expected, atol=.51)
 
@@ -149,9 +178,11 @@ def test_signed_values_and_look_up_tables(tmp_path):
     path = write(tmp_path / "signed.dcm", dicom_bytes(stored, bits=16))
     np.testing.assert_allclose(read_slice(path), (stored + 2048.) / 4095 * 255, atol=.51)
     table = pydicom.Dataset()
-    table.LUTDescriptor, table.LUTData = [4096, 0, 16], list(range(4096))[::-1]  # 12 bits used of 16, inverted
+    # 12 bits used of 16, inverted
+    table.LUTDescriptor, table.LUTData = [4096, 0, 16], list(range(4096))[::-1]
     table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
-    path = write(tmp_path / "table.dcm", dicom_bytes((stored + 2048).astype(np.uint16), bits=12, VOILUTSequence=[table]))
+    path = write(tmp_path / "table.dcm",
+                 dicom_bytes((stored + 2048).astype(np.uint16), bits=12, VOILUTSequence=[table]))
     np.testing.assert_allclose(read_slice(path), (2047. - stored) / 4095 * 255, atol=.51)
 
 
@@ -163,31 +194,40 @@ def test_multiframe_dicom_comes_back(slices, tmp_path, syntax):
     write(tmp_path / "glioma/multi.dcm", dicom_bytes(deep, syntax, bits=12, **tags))
     table, unreadable = read_scan_table(tmp_path, cache_folder=tmp_path.parent / "cache")
     np.testing.assert_array_equal(pixels_of(table), slices[:4])
-    assert set(table["volume"]) == {str(tmp_path / "glioma/multi.dcm")} and list(table["frame"]) == [0, 1, 2, 3]
+    assert set(table["volume"]) == {str(tmp_path / "glioma/multi.dcm")} and list(
+        table["frame"]) == [0, 1, 2, 3]
     facts = table[["plane", "group", "class_name", "voxel_width"]].drop_duplicates().values.tolist()
     assert facts == [["sagittal", "p1", "glioma", .5]]
-    assert len(read_scan_table(tmp_path, cache_folder=tmp_path.parent / "cache", volume_step=3)[0]) == 2
+    assert (len(read_scan_table(tmp_path, cache_folder=tmp_path.parent / "cache", volume_step=3)[0])
+            == 2)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float32])
 @pytest.mark.parametrize("code", ["RAS", "LPS", "LAS", "RPI", "ASR", "SLP", "IPL", "PIR"])
 def test_nifti_comes_back_in_every_orientation(slices, tmp_path, code, kind):
-    image = nibabel.Nifti1Image(volume_of(slices).astype(kind), np.diag([-.9, -.8, 5., 1.]) @ np.diag([-1., -1, 1, 1]))
+    image = nibabel.Nifti1Image(
+        volume_of(slices).astype(kind), np.diag([-0.9, -0.8, 5.0, 1.0]) @ np.diag([-1.0, -1, 1, 1]))
     turned = image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(code)))
     for suffix in (".nii", ".nii.gz"):
         write(tmp_path / f"scans/v{suffix}", nifti_bytes(turned, suffix))
         table, _ = read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")
         floats = stretch_to_uint8(slices, 0, np.percentile(slices, 99.9))
         np.testing.assert_array_equal(pixels_of(table), floats if kind == np.float32 else slices)
-        assert table[["voxel_width", "voxel_height", "plane"]].drop_duplicates().values.tolist() == [[.9, .8, "axial"]]
+        assert table[
+            ["voxel_width", "voxel_height", "plane"]
+        ].drop_duplicates().values.tolist() == [[0.9, 0.8, "axial"]]
         (tmp_path / f"scans/v{suffix}").unlink()
 
 
 def test_nifti_planes_and_steps(slices, tmp_path):
-    volume = np.random.default_rng(0).integers(0, 256, (20, 30, 40), np.uint8)  # right, anterior, superior
-    write(tmp_path / "scans/v.nii.gz", nifti_bytes(nibabel.Nifti1Image(volume, np.diag([1., 2, 3, 1])), ".nii.gz"))
-    read = lambda **settings: read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache", **settings)[0]
-    expected = {"axial": [volume[::-1, ::-1, i].T for i in range(40)], "coronal": [volume[::-1, i, ::-1].T for i in range(30)],
+    # right, anterior, superior
+    volume = np.random.default_rng(0).integers(0, 256, (20, 30, 40), np.uint8)
+    write(tmp_path / "scans/v.nii.gz",
+          nifti_bytes(nibabel.Nifti1Image(volume, np.diag([1.0, 2, 3, 1])), ".nii.gz"))
+    read = lambda **settings: read_scan_table(
+        tmp_path / "scans", cache_folder=tmp_path / "cache", **settings)[0]
+    expected = {"axial": [volume[::-1, ::-1, i].T for i in range(40)],
+                "coronal": [volume[::-1, i, ::-1].T for i in range(30)],
                 "sagittal": [volume[i, ::-1, ::-1].T for i in range(20)]}
     for plane, sizes in {"axial": (2, 1), "coronal": (3, 1), "sagittal": (3, 2)}.items():
         table = read(volume_plane=plane)
@@ -200,15 +240,18 @@ def test_nifti_planes_and_steps(slices, tmp_path):
 def test_matlab_comes_back(slices, tmp_path, version):
     mask = slices[0] > 128
     for i, label in enumerate((1., 2., 3.)):
-        fields = dict(image=slices[i].astype(np.int16) * 8, mask=mask, patient=f"MR04{i}D", label=label)
+        fields = dict(
+            image=slices[i].astype(np.int16) * 8, mask=mask, patient=f"MR04{i}D", label=label)
         if version != 7.3:
-            struct = dict(PID=fields["patient"], image=fields["image"], label=label, tumorMask=mask.astype(np.uint8))
+            struct = dict(PID=fields["patient"], image=fields["image"], label=label,
+                          tumorMask=mask.astype(np.uint8))
             savemat(tmp_path / f"{i}.mat", {"cjdata": struct}, do_compression=version != 5)
         else:
             write(tmp_path / f"{i}.mat", cheng_bytes(**fields))
     table, unreadable = read_scan_table(tmp_path)
     np.testing.assert_array_equal(pixels_of(table), slices[:3])
-    assert list(table["class_name"]) == ["meningioma", "glioma", "pituitary"] and list(table["label"]) == [1, 0, 3]
+    assert list(table["class_name"]) == ["meningioma", "glioma", "pituitary"] and list(
+        table["label"]) == [1, 0, 3]
     assert list(table["group"]) == ["MR040D", "MR041D", "MR042D"]
     np.testing.assert_array_equal(read_tumour_mask(table["path"][0]), mask)
 
@@ -230,15 +273,19 @@ def brats(folder: Path, slices: np.ndarray, patients=("BraTS19_A_1", "BraTS19_B_
     for patient in patients:
         for ending in ("flair", "t1ce", "seg"):
             image = nibabel.Nifti1Image(volume_of(slices), np.eye(4))
-            write(folder / "HGG" / patient / f"{patient}_{ending}.nii.gz", nifti_bytes(image, ".nii.gz"))
+            write(folder / "HGG" / patient / f"{patient}_{ending}.nii.gz",
+                  nifti_bytes(image, ".nii.gz"))
     return folder
 
 
 def test_brats_layout(slices, tmp_path):
-    table, unreadable = read_scan_table(brats(tmp_path / "brats", slices), cache_folder=tmp_path / "cache")
+    table, unreadable = read_scan_table(
+        brats(tmp_path / "brats", slices), cache_folder=tmp_path / "cache")
     assert len(table) == 4 * len(slices) and set(table["class_name"]) == {"glioma"}
-    assert table.groupby("group")["volume"].nunique().to_dict() == {"BraTS19_A_1": 2, "BraTS19_B_1": 2}
-    assert [Path(p).name for p in unreadable["path"]] == ["BraTS19_A_1_seg.nii.gz", "BraTS19_B_1_seg.nii.gz"]
+    assert table.groupby("group")["volume"].nunique().to_dict() == {
+        "BraTS19_A_1": 2, "BraTS19_B_1": 2}
+    assert [Path(p).name for p in unreadable["path"]] == [
+        "BraTS19_A_1_seg.nii.gz", "BraTS19_B_1_seg.nii.gz"]
     assert all(reason.startswith("segmentation: ") for reason in unreadable["reason"])
     assert list(table)[:len(SCAN_COLUMNS)] == SCAN_COLUMNS
 
@@ -247,13 +294,15 @@ def test_a_row_of_the_csv_speaks_for_a_volume_or_a_folder(slices, tmp_path):
     folder = brats(tmp_path / "scans", slices)
     for i in range(3):
         write(folder / f"series/IM{i}", dicom_bytes(slices[i]))
-    (folder / "labels.csv").write_text("path,label,patient\nHGG/BraTS19_A_1,glioma,a\n"
-                                       "HGG/BraTS19_B_1/BraTS19_B_1_t1ce,no,b\nseries,pituitary,c\n")
+    (folder / "labels.csv").write_text(
+        "path,label,patient\nHGG/BraTS19_A_1,glioma,a\n"
+        "HGG/BraTS19_B_1/BraTS19_B_1_t1ce,no,b\nseries,pituitary,c\n")
     table, unreadable = read_scan_table(folder, cache_folder=tmp_path / "cache")
     n = len(slices)
     counts = table.groupby(["group", "class_name"]).size().to_dict()
     assert counts == {("a", "glioma"): 2 * n, ("b", "notumor"): n, ("c", "pituitary"): 3}
-    assert sorted(unreadable["reason"].str.split(":").str[0]) == ["not listed", "segmentation", "segmentation"]
+    assert sorted(unreadable["reason"].str.split(":").str[0]) == [
+        "not listed", "segmentation", "segmentation"]
 
 
 def test_labels_inside_files_yield_to_the_folder(slices, tmp_path):
@@ -262,7 +311,8 @@ def test_labels_inside_files_yield_to_the_folder(slices, tmp_path):
     write(tmp_path / "sorted/glioma/1.mat", content)
     write(tmp_path / "hidden/unlabelled/1.mat", content)
     assert list(read_scan_table(tmp_path / "bare")[0]["class_name"]) == ["meningioma"]
-    with pytest.warns(UserWarning, match=r"1 of the files are labelled otherwise inside \(meningioma\)"):
+    with pytest.warns(
+        UserWarning, match=r"1 of the files are labelled otherwise inside \(meningioma\)"):
         assert list(read_scan_table(tmp_path / "sorted")[0]["class_name"]) == ["glioma"]
     assert list(read_scan_table(tmp_path / "hidden")[0]["label"]) == [-1]
     with pytest.raises(ValueError, match="labelled meningioma inside, which is no known class"):
@@ -270,13 +320,16 @@ def test_labels_inside_files_yield_to_the_folder(slices, tmp_path):
 
 
 def test_one_warning_per_kind_and_never_a_value(slices, tmp_path):
-    for i, pixels in enumerate([*slices[:4], slices[:3]]):  # the last holds three frames and is still one file
-        write(tmp_path / f"{i}.dcm", dicom_bytes(pixels, PatientName="Doe^Jane", PatientID=f"77{i}", BurnedInAnnotation="YES",
-                                                 Modality="CT" if i else "MR"))
+    # the last holds three frames and is still one file
+    for i, pixels in enumerate([*slices[:4], slices[:3]]):
+        write(tmp_path / f"{i}.dcm",
+              dicom_bytes(pixels, PatientName="Doe^Jane", PatientID=f"77{i}",
+                          BurnedInAnnotation="YES", Modality="CT" if i else "MR"))
     with pytest.warns(UserWarning) as caught:
         read_scan_table(tmp_path)
     sentences = sorted(str(w.message) for w in caught)
-    assert [s.split()[0] for s in sentences] == ["4", "5", "5"] and "PatientName, PatientID" in sentences[1]
+    assert [s.split()[0] for s in sentences] == [
+        "4", "5", "5"] and "PatientName, PatientID" in sentences[1]
     assert not any("Doe" in s or "77" in s for s in sentences)
 
 
@@ -301,11 +354,13 @@ def test_copies_unpacked_at_once_share_one_folder(slices, tmp_path):
         write(tmp_path / f"scans/{i}.nii", content)
     table, _ = read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache", workers=8)
     assert len(list((tmp_path / "cache/volumes").iterdir())) == 1
-    assert table.groupby("volume").size().tolist() == [len(slices)] * 8 and table["group"].nunique() == 8
+    assert (table.groupby("volume").size().tolist() == [len(slices)] * 8
+            and table["group"].nunique() == 8)
 
 
 def test_a_full_disk_is_no_property_of_the_files(slices, tmp_path, monkeypatch):
-    def full(*_): raise OSError(28, "No space left on device")
+    def full(*_):
+        raise OSError(28, "No space left on device")
     monkeypatch.setattr(data, "write_unpacked", full)
     with pytest.raises(OSError, match="the disk is full"):
         read_scan_table(brats(tmp_path / "scans", slices), cache_folder=tmp_path / "cache")
@@ -315,54 +370,75 @@ def test_a_full_disk_is_no_property_of_the_files(slices, tmp_path, monkeypatch):
 
 def good_files(slices: np.ndarray) -> dict[str, bytes]:
     """Return one good file per format."""
-    grey, volume = slices[0], nibabel.Nifti1Image(volume_of(slices).astype(np.int16) * 10, np.eye(4))
-    return {"a.png": image_bytes(grey), "b.jpg": image_bytes(grey, "JPEG"), "c.tif": image_bytes(grey.astype(np.uint16), "TIFF"),
-            "d.bmp": image_bytes(grey, "BMP"), "e.webp": image_bytes(grey, "WEBP"),
-            "f.mat": cheng_bytes(grey * np.int16(5), grey > 9), "g.dcm": dicom_bytes(grey),
-            "h.dcm": dicom_bytes(grey, RLELossless), "i.dcm": dicom_bytes(grey, DeflatedExplicitVRLittleEndian),
-            "j.dcm": dicom_bytes(slices[:3]), "k": dicom_bytes(grey, JPEG2000Lossless), "l.nii": nifti_bytes(volume),
-            "m.nii.gz": nifti_bytes(volume, ".nii.gz")}
+    grey, volume = (slices[0],
+                    nibabel.Nifti1Image(volume_of(slices).astype(np.int16) * 10, np.eye(4)))
+    return {"a.png": image_bytes(grey), "b.jpg": image_bytes(grey, "JPEG"),
+            "c.tif": image_bytes(grey.astype(np.uint16), "TIFF"), "d.bmp": image_bytes(grey, "BMP"),
+            "e.webp": image_bytes(grey, "WEBP"), "f.mat": cheng_bytes(grey * np.int16(5), grey > 9),
+            "g.dcm": dicom_bytes(grey), "h.dcm": dicom_bytes(grey, RLELossless),
+            "i.dcm": dicom_bytes(grey, DeflatedExplicitVRLittleEndian),
+            "j.dcm": dicom_bytes(slices[:3]), "k": dicom_bytes(grey, JPEG2000Lossless),
+            "l.nii": nifti_bytes(volume), "m.nii.gz": nifti_bytes(volume, ".nii.gz")}
 
 
 def bombs() -> dict[str, tuple[bytes, str]]:
-    """Return files that are small and would decode to gigabytes, with the reason each must be given."""
+    """Return files that are small and would decode to gigabytes, with the reason each must be
+    given.
+    """
     def inflating_to_a_gigabyte(wbits, start=b""):
         packer = zlib.compressobj(1, wbits=wbits)
-        return packer.compress(start) + b"".join(packer.compress(bytes(2**24)) for _ in range(64)) + packer.flush()
+        return (packer.compress(start) + b"".join(packer.compress(bytes(2**24)) for _ in range(64))
+                + packer.flush())
     deflated = dicom_bytes(np.zeros((8, 8), np.uint8), DeflatedExplicitVRLittleEndian)
     start = 144 + int.from_bytes(deflated[140:144], "little")
     header = nibabel.Nifti1Header()
     header.set_data_shape((30_000, 30_000, 3))
     small = nifti_bytes(nibabel.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4)))
     with h5py.File(mat := io.BytesIO(), "w") as file:
-        file.create_dataset("cjdata/image", (2**20, 2**20), "i2", chunks=(2**10, 2**10), compression="gzip")
+        file.create_dataset(
+            "cjdata/image", (2**20, 2**20), "i2", chunks=(2**10, 2**10), compression="gzip")
         file["cjdata/PID"], file["cjdata/label"] = np.array([[65]]), np.array([[1.]])
-    savemat(five := io.BytesIO(), {"cjdata": {"image": np.zeros((10_000, 30_000), np.uint8)}}, do_compression=True)
+    savemat(five := io.BytesIO(), {"cjdata": {"image": np.zeros((10_000, 30_000), np.uint8)}},
+            do_compression=True)
     wide = Image.new("L", (30_000, 9))
     wide.save(strip := io.BytesIO(), format="PNG")
     square = bytearray(image_bytes(np.zeros((9, 9), np.uint8)))
-    square[16:24] = struct.pack(">II", 30_000, 30_000)  # the size in the header, and then the header's checksum
+    # the size in the header, and then the header's checksum
+    square[16:24] = struct.pack(">II", 30_000, 30_000)
     square[29:33] = struct.pack(">I", zlib.crc32(square[12:29]))
     rows = pydicom.dcmread(io.BytesIO(dicom_bytes(np.zeros((8, 8), np.uint8))))
     rows.Rows = rows.Columns = 65_535
     rows.save_as(claimed := io.BytesIO())
-    contents = {"deflated.dcm": deflated[:start] + inflating_to_a_gigabyte(-15), "header.nii.gz": gzip.compress(header.binaryblock),
-                "chunks.mat": mat.getvalue(), "five.mat": five.getvalue(), "wide.png": strip.getvalue(), "square.png": bytes(square),
-                "claimed.dcm": claimed.getvalue(), "header.nii": header.binaryblock}
-    tail = {"tail.nii.gz": (inflating_to_a_gigabyte(31, small), "cannot be decoded: more than 64 MB")}
+    contents = {"deflated.dcm": deflated[:start] + inflating_to_a_gigabyte(-15),
+                "header.nii.gz": gzip.compress(header.binaryblock), "chunks.mat": mat.getvalue(),
+                "five.mat": five.getvalue(), "wide.png": strip.getvalue(),
+                "square.png": bytes(square), "claimed.dcm": claimed.getvalue(),
+                "header.nii": header.binaryblock}
+    tail = {
+        "tail.nii.gz": (inflating_to_a_gigabyte(31, small), "cannot be decoded: more than 64 MB")}
     return {name: (content, "too large") for name, content in contents.items()} | tail
 
 
-def mutations(good: dict[str, bytes], slices: np.ndarray, count: int) -> dict[str, tuple[bytes, str]]:
-    """Return broken files by name with the reason each must be given; "" where a decoder may still find an image."""
+def mutations(
+    good: dict[str, bytes],
+    slices: np.ndarray,
+    count: int,
+) -> dict[str, tuple[bytes, str]]:
+    """Return broken files by name with the reason each must be given.
+
+    "" where a decoder may still find an image.
+    """
     rng = np.random.default_rng(0)
     pixel, hole = np.zeros((1, 1), np.uint8), volume_of(slices).astype(np.float32)
     hole[5, 5] = np.nan
-    broken = {"hole.nii": (nifti_bytes(nibabel.Nifti1Image(hole, np.eye(4))), "values not finite"),
-              "dot.png": (image_bytes(pixel), "too small"), "dot.dcm": (dicom_bytes(pixel), "too small"),
-              "dot.nii": (nifti_bytes(nibabel.Nifti1Image(pixel[None], np.eye(4))), "too small"),
-              "moments.nii": (nifti_bytes(nibabel.Nifti1Image(np.stack([hole] * 2, -1), np.eye(4))), "several volumes"),
-              "complex.nii": (nifti_bytes(nibabel.Nifti1Image(hole.astype(np.complex64), np.eye(4))), "not grey"), **bombs()}
+    broken = {
+        "hole.nii": (nifti_bytes(nibabel.Nifti1Image(hole, np.eye(4))), "values not finite"),
+        "dot.png": (image_bytes(pixel), "too small"), "dot.dcm": (dicom_bytes(pixel), "too small"),
+        "dot.nii": (nifti_bytes(nibabel.Nifti1Image(pixel[None], np.eye(4))), "too small"),
+        "moments.nii": (nifti_bytes(nibabel.Nifti1Image(np.stack([hole] * 2, -1), np.eye(4))),
+                        "several volumes"),
+        "complex.nii": (nifti_bytes(nibabel.Nifti1Image(hole.astype(np.complex64), np.eye(4))),
+                        "not grey"), **bombs()}
     names = list(good)
     for i in range(count - len(broken)):
         name, way = names[i % len(names)], i // len(names) % 5
@@ -371,10 +447,13 @@ def mutations(good: dict[str, bytes], slices: np.ndarray, count: int) -> dict[st
         if way == 0:
             content = content[:rng.integers(1, len(content) * 9 // 10)]
         elif way == 1:
-            for place in rng.integers(0, len(content), rng.integers(1, 20)): content[place] ^= 1 << rng.integers(8)
+            for place in rng.integers(0, len(content), rng.integers(1, 20)):
+                content[place] ^= 1 << rng.integers(8)
         elif way == 2:
-            pictures = {".png", ".jpg", ".tif", ".bmp", ".webp"}  # told apart by their content, whatever their name
-            alike = pictures if suffix in pictures else {"", ".dcm"} if suffix in ("", ".dcm") else {suffix}
+            # told apart by their content, whatever their name
+            pictures = {".png", ".jpg", ".tif", ".bmp", ".webp"}
+            alike = (pictures if suffix in pictures else {"", ".dcm"} if suffix in ("", ".dcm")
+                     else {suffix})
             wrong = [s for s in (".png", ".dcm", ".mat", ".nii", ".nii.gz") if s not in alike]
             target = f"{i:04d}{rng.choice(wrong)}"
         elif way == 3:
@@ -388,7 +467,7 @@ def mutations(good: dict[str, bytes], slices: np.ndarray, count: int) -> dict[st
 SCAN = """
 import json, sys, warnings
 from pathlib import Path
-from brainclust.data import read_scan_table
+from brainclust.data.scan_table import read_scan_table
 warnings.simplefilter("ignore")
 memory = lambda name: int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) / 1024
 if sys.platform == "linux":
@@ -401,11 +480,15 @@ print(json.dumps({"grown": memory("VmHWM") - before if sys.platform == "linux" e
 
 
 def scan_apart(folder: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFrame, float]:
-    """Scan in a process of its own, which can be stopped if it hangs; return its two tables and the megabytes it grew by."""
+    """Scan in a process of its own, which can be stopped if it hangs.
+
+    Return its two tables and the megabytes it grew by.
+    """
     command = [sys.executable, "-c", SCAN, folder, out / "cache", out / "table", out / "unreadable"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    return pd.read_pickle(out / "table"), pd.read_pickle(out / "unreadable"), json.loads(done.stdout)["grown"]
+    return (pd.read_pickle(out / "table"), pd.read_pickle(out / "unreadable"),
+            json.loads(done.stdout)["grown"])
 
 
 def test_a_thousand_broken_files(slices, tmp_path):
@@ -420,15 +503,20 @@ def test_a_thousand_broken_files(slices, tmp_path):
     assert grown < 300  # MB; one bomb would be a thousand
 
     sources = table["volume"].where(table["volume"] != "", table["path"])
-    read, refused = {Path(p) for p in sources}, dict(zip(map(Path, unreadable["path"]), unreadable["reason"]))
+    read, refused = ({Path(p) for p in sources},
+                     dict(zip(map(Path, unreadable["path"]), unreadable["reason"])))
     assert len(refused) == len(unreadable) and not read & set(refused)  # each file once
-    assert read | set(refused) == {folder / "good" / n for n in good} | {folder / "broken" / n for n in broken}
+    assert read | set(refused) == {folder / "good" / n for n in good} | {
+        folder / "broken" / n for n in broken}
     assert {p.name for p in read if p.parent.name == "good"} == set(good)
-    strange = [reason for reason in refused.values() if ": " not in reason or "\n" in reason or len(reason) >= 300]
+    strange = [reason for reason in refused.values()
+               if ": " not in reason or "\n" in reason or len(reason) >= 300]
     assert not strange
     for name, (content, reason) in broken.items():
-        if reason: assert refused.get(folder / "broken" / name, "read").startswith(reason), name
-    hopeless = [n for n in broken if n[:4].isdigit() and int(n[:4]) // len(good) % 5 in (0, 2, 4)]  # cut, mislabelled, random
+        if reason:
+            assert refused.get(folder / "broken" / name, "read").startswith(reason), name
+    # cut, mislabelled, random
+    hopeless = [n for n in broken if n[:4].isdigit() and int(n[:4]) // len(good) % 5 in (0, 2, 4)]
     assert not [name for name in hopeless if folder / "broken" / name not in refused]
     for path in table["path"]:  # what was found readable can be read again
         assert read_slice(path).ndim == 2
@@ -442,12 +530,14 @@ def oddities(slices, tmp_path) -> Path:
     os.mkfifo(folder / "pipe.png")
     os.mkfifo(folder / "pipe")
     os.mkfifo(folder / "pipe.nii.gz")
-    for name in ("device.dcm", "device.nii"): (folder / name).symlink_to("/dev/zero")
+    for name in ("device.dcm", "device.nii"):
+        (folder / name).symlink_to("/dev/zero")
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     (folder / "first.png").symlink_to(folder / "second.png")
     (folder / "second.png").symlink_to(folder / "first.png")
     (folder / "again").symlink_to(folder)
-    with (folder / "sparse.png").open("wb") as file: file.truncate(MAXIMUM_SLICE_BYTES + 1)
+    with (folder / "sparse.png").open("wb") as file:
+        file.truncate(MAXIMUM_SLICE_BYTES + 1)
     return folder
 
 
@@ -459,19 +549,28 @@ def test_what_is_no_file_is_not_waited_for(oddities, tmp_path, monkeypatch):
     assert [Path(p).name for p in table["path"]] == ["good.png"]
     reasons = {Path(p).name: reason for p, reason in zip(unreadable["path"], unreadable["reason"])}
     assert {name: reason.split(":")[0] for name, reason in reasons.items()} == {
-        **dict.fromkeys(("pipe.png", "pipe.nii.gz", "device.dcm", "device.nii", "plug.png"), "not a file"), "pipe": "suffix not read",
-        **dict.fromkeys(("gone.png", "first.png", "second.png"), "cannot be opened"), "sparse.png": "too large"}
+        **dict.fromkeys(
+            ("pipe.png", "pipe.nii.gz", "device.dcm", "device.nii", "plug.png"), "not a file"),
+        "pipe": "suffix not read",
+        **dict.fromkeys(("gone.png", "first.png", "second.png"), "cannot be opened"),
+        "sparse.png": "too large"}
 
 
 def test_forbidden_files_and_folders_are_listed(slices, tmp_path, monkeypatch):
     for name in ("glioma/good.png", "glioma/forbidden.png", "glioma/forbidden.nii", "locked/a.png"):
         write(tmp_path / name, image_bytes(slices[0]))
     open_path, list_folder = Path.open, os.scandir
-    def denied(path): raise PermissionError(13, "Permission denied", str(path))
-    monkeypatch.setattr(Path, "open", lambda path, *a, **k: denied(path) if "forbidden" in path.name else open_path(path, *a, **k))
-    monkeypatch.setattr(os, "scandir", lambda path: denied(path) if Path(path).name == "locked" else list_folder(path))
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+    monkeypatch.setattr(Path, "open",
+                        lambda path, *a, **k: (
+                            denied(path) if "forbidden" in path.name else open_path(path, *a, **k)))
+    monkeypatch.setattr(
+        os, "scandir",
+        lambda path: denied(path) if Path(path).name == "locked" else list_folder(path))
     table, unreadable = read_scan_table(tmp_path)
     assert [Path(p).name for p in table["path"]] == ["good.png"]
     assert {Path(p).name: r for p, r in zip(unreadable["path"], unreadable["reason"])} == {
-        "forbidden.png": "cannot be opened: Permission denied", "forbidden.nii": "cannot be opened: Permission denied",
+        "forbidden.png": "cannot be opened: Permission denied",
+        "forbidden.nii": "cannot be opened: Permission denied",
         "locked": "cannot be listed: the folder may not be read"}

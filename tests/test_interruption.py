@@ -15,7 +15,7 @@ import psutil
 import pytest
 from conftest import TINY, made_once
 
-from brainclust.config import load_table
+from brainclust.core.files import load_table
 
 SETTINGS = {**TINY, "epochs": 4, "tsne_slices": 40, "baselines": False}
 KINDS = ("SIGKILL", "SIGTERM", "Ctrl-C", "kernel death")
@@ -23,16 +23,24 @@ KINDS = ("SIGKILL", "SIGTERM", "Ctrl-C", "kernel death")
 
 def start(out: Path, cache: Path, **more) -> subprocess.Popen:
     """Start `brainclust-report` as a user does."""
-    words = [word for name, value in {**SETTINGS, "out": out, **more}.items() for word in ("-p", name, str(value))]
+    words = [word for name, value in {**SETTINGS, "out": out, **more}.items()
+             for word in ("-p", name, str(value))]
     log = open(out.with_name(f"{out.name}.log"), "ab")
-    return subprocess.Popen([str(Path(sys.executable).with_name("brainclust-report")), *words], stdout=log, stderr=log, cwd=out.parent, start_new_session=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which is ignored where the tests run in the background
-                            env={**os.environ, "BRAINCLUST_CACHE": str(cache)})
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("brainclust-report")), *words],
+        stdout=log,
+        stderr=log,
+        cwd=out.parent,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which is ignored where the tests run in the background
+        env={**os.environ, "BRAINCLUST_CACHE": str(cache)},
+    )
 
 
 def finish(process: subprocess.Popen, seconds: int = 900) -> int:
     """Wait for the end, and for that of every process that it has started."""
-    family = {child for child in psutil.Process(process.pid).children(recursive=True)} if process.poll() is None else set()
+    family = ({child for child in psutil.Process(process.pid).children(recursive=True)}
+              if process.poll() is None else set())
     code = process.wait(seconds)
     _, left = psutil.wait_procs(family, timeout=30)
     assert not left, f"still there after its end: {left}"
@@ -42,9 +50,13 @@ def finish(process: subprocess.Popen, seconds: int = 900) -> int:
 def stop(process: subprocess.Popen, kind: str) -> None:
     """Stop a run, and wait until nothing of it is left."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    kernels = [child for child in family if child.is_running() and "ipykernel_launcher" in " ".join(child.cmdline())]
-    if kind == "kernel death" and kernels: kernels[0].kill()
-    else: process.send_signal({"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(kind, signal.SIGKILL))
+    kernels = [child for child in family
+               if child.is_running() and "ipykernel_launcher" in " ".join(child.cmdline())]
+    if kind == "kernel death" and kernels:
+        kernels[0].kill()
+    else:
+        process.send_signal(
+            {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.get(kind, signal.SIGKILL))
     process.wait(120)
     _, left = psutil.wait_procs(family, timeout=30)
     assert not left, f"{kind} left {left}"
@@ -58,16 +70,26 @@ def where(out: Path) -> str:
     if not (out / "figures" / "tensor_preparation.png").exists(): return "cache building"
     if not state.exists(): return "before the first checkpoint"
     if json.loads(state.read_text())["epoch"] < SETTINGS["epochs"]: return "joint training"
-    return "labelled only" if not (out / "tables" / "methods.csv").exists() else "measuring and plotting"
+    return ("supervised baseline" if not (out / "tables" / "methods.csv").exists()
+            else "measuring and plotting")
 
 
 def results(out: Path) -> dict[str, bytes]:
-    """Everything that must not depend on interruptions: weights, history, tables and figures, but not how long they took."""
-    names = [out / name for name in ("model.safetensors", "model.json", "prediction.safetensors", "prediction.json", "history.parquet")]
-    files = [*names, *(file for part in ("tables", "figures") for file in sorted((out / part).iterdir()) if file.stem != "seconds")]
+    """Everything that must not depend on interruptions.
+
+    Weights, history, tables and figures, but not how long they took.
+    """
+    names = [
+        out / name
+        for name in ("model.safetensors", "model.json", "prediction.safetensors", "prediction.json",
+                     "history.parquet")]
+    files = [*names,
+             *(file for part in ("tables", "figures") for file in sorted((out / part).iterdir())
+               if file.stem != "seconds")]
     content = {file.relative_to(out).as_posix(): file.read_bytes() for file in files}
     content["scans.parquet"] = load_table(out / "scans.parquet").to_csv().encode()
-    return {name: value.replace(str(out.with_name("cache")).encode(), b"cache") for name, value in content.items()}
+    return {name: value.replace(str(out.with_name("cache")).encode(), b"cache")
+            for name, value in content.items()}
 
 
 def check_same(whole: dict[str, bytes], out: Path) -> None:
@@ -75,7 +97,8 @@ def check_same(whole: dict[str, bytes], out: Path) -> None:
     resumed = results(out)
     assert set(resumed) == set(whole)
     assert not [name for name in whole if resumed[name] != whole[name]]
-    left = [file for file in out.rglob("*") if file.is_file() and (file.name.startswith(".") or file.suffix == ".lock")]
+    left = [file for file in out.rglob("*")
+            if file.is_file() and (file.name.startswith(".") or file.suffix == ".lock")]
     assert not left, left
     assert (out / "report.html").stat().st_size > 10000
 
@@ -85,22 +108,28 @@ def whole(tmp_path_factory) -> tuple[dict[str, bytes], float]:
     """The results of the uninterrupted run, and its seconds."""
     def make(folder: Path) -> None:
         begun = time.monotonic()
-        assert finish(start(folder / "run", folder / "cache")) == 0, (folder / "run.log").read_text()
+        assert finish(start(folder / "run", folder / "cache")) == 0, (
+            folder / "run.log").read_text()
         (folder / "seconds").write_text(str(time.monotonic() - begun))
     folder = made_once(tmp_path_factory, "whole", make)
     return results(folder / "run"), float((folder / "seconds").read_text())
 
 
 def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) -> str:
-    """Start a run, stop it when `due(out)` says so, resume it, compare; return where it was stopped."""
+    """Start a run, stop it when `due(out)` says so, resume it, compare.
+
+    Return where it was stopped.
+    """
     out, cache = folder / "run", folder / "cache"
     process = start(out, cache)
-    while process.poll() is None and not due(out): time.sleep(.01)
+    while process.poll() is None and not due(out):
+        time.sleep(.01)
     place = where(out) if process.poll() is None else "ended"
     stop(process, kind)
     said = (folder / "run.log").read_text(errors="replace")
     if place != "ended" and process.returncode > 0:
-        sentence = f"brainclust-report: .* -p out {out} -p resume True" if out.exists() else "brainclust-report: interrupted before the run began"
+        sentence = (f"brainclust-report: .* -p out {out} -p resume True" if out.exists()
+                    else "brainclust-report: interrupted before the run began")
         assert re.match(sentence, said.splitlines()[-1]), said[-2000:]
     process = start(out, cache, resume=True)
     assert finish(process) == 0, (folder / "run.log").read_text(errors="replace")[-4000:]
@@ -112,7 +141,8 @@ def exporting(seconds: float):
     """Tell when the report has been written as a page for so long."""
     seen = []
     def due(out: Path) -> bool:
-        if (out / "run.json").exists(): seen.append(time.monotonic())
+        if (out / "run.json").exists():
+            seen.append(time.monotonic())
         return bool(seen) and seen[-1] - seen[0] >= seconds
     return due
 
@@ -125,53 +155,73 @@ def test_at_fifty_random_moments(tmp_path, whole, part):
         folder, kind = tmp_path / str(number), KINDS[(10 * part + number) % len(KINDS)]
         folder.mkdir()
         begun, after = time.monotonic(), numbers.uniform(1, .95 * whole[1])
-        moment = (lambda out: time.monotonic() - begun > after) if number < 8 else exporting(numbers.uniform(0, 1))  # chance would miss what is so short
+        # chance would miss what is so short
+        moment = ((lambda out: time.monotonic() - begun > after) if number < 8
+                  else exporting(numbers.uniform(0, 1)))
         place = interrupt_and_resume(folder, kind, moment, whole[0])
-        rows.append({"moment": 10 * part + number, "kind": kind, "seconds": round(after, 1), "place": place})
-        with open(os.environ.get("BRAINCLUST_MOMENTS", os.devnull), "a") as file: file.write(json.dumps(rows[-1]) + "\n")
+        rows.append(
+            {"moment": 10 * part + number, "kind": kind, "seconds": round(after, 1), "place": place}
+        )
+        with open(os.environ.get("BRAINCLUST_MOMENTS", os.devnull), "a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
         shutil.rmtree(folder)
     print(pd.DataFrame(rows).to_string())
-    assert sum(row["place"] != "ended" for row in rows) >= 8 and len({row["place"] for row in rows}) >= 3
+    assert (sum(row["place"] != "ended" for row in rows) >= 8
+            and len({row["place"] for row in rows}) >= 3)
 
 
 def interrupted(out: Path, cache: Path, kind: str, place: str) -> None:
     """Go on with a run, and stop it when it has come to a place."""
     process = start(out, cache, resume=True)
-    while where(out) != place: assert process.poll() is None and not time.sleep(.01)
+    while where(out) != place:
+        assert process.poll() is None and not time.sleep(.01)
     stop(process, kind)
-    assert re.match(f"brainclust-report: .* -p out {out} -p resume True", out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
+    assert re.match(f"brainclust-report: .* -p out {out} -p resume True",
+                    out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
 
 
 @pytest.mark.parametrize("kind, place", [("kernel death", "joint training"), pytest.param("Ctrl-C", "measuring and plotting", marks=pytest.mark.nightly)])
 def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, whole, kind, place):
-    """The disk of run and cache is too small at first; where there is no right to mount such a disk, only the interruption is left."""
+    """The disk of run and cache is too small at first.
+
+    Where there is no right to mount such a disk, only the interruption is left.
+    """
     disk = tmp_path / "disk"
     out, cache, log = disk / "run", disk / "cache", disk / "run.log"
     disk.mkdir()
-    small = os.name != "nt" and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(disk)], capture_output=True).returncode == 0
+    small = (
+        os.name != "nt"
+        and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(disk)], capture_output=True
+        ).returncode == 0)
     try:
         if small:
             assert finish(start(out, cache)) in (1, 2)
             said = log.read_text(errors="replace")
-            assert "the disk is full" in said.splitlines()[-1] and "brainclust-report: " in said.splitlines()[-1], said[-2000:]
+            assert ("the disk is full" in said.splitlines()[-1]
+                    and "brainclust-report: " in said.splitlines()[-1]), said[-2000:]
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         interrupted(out, cache, kind, place)
         assert finish(start(out, cache, resume=True)) == 0, log.read_text(errors="replace")[-4000:]
         check_same(whole[0], out)
     finally:
-        if small: subprocess.run(["umount", "-l", str(disk)], check=True)
+        if small:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
     out = tmp_path / "run"
     first = start(out, tmp_path / "cache")
-    while not (out / "config.json").exists(): assert first.poll() is None and not time.sleep(.02)
+    while not (out / "config.json").exists():
+        assert first.poll() is None and not time.sleep(.02)
     before = (out / "config.json").read_bytes()
     for more in ({}, {"seed": 5, "resume": True}):
         second = start(out, tmp_path / "cache", **more)
         assert second.wait(300) == 2
-    assert (tmp_path / "run.log").read_text().count(f"brainclust-report: {out} is being written by another process") == 2
+    assert (tmp_path / "run.log").read_text().count(
+        f"brainclust-report: {out} is being written by another process") == 2
     assert (out / "config.json").read_bytes() == before and first.poll() is None
     stop(first, "SIGKILL")
     assert start(out, tmp_path / "cache").wait(300) == 2
-    assert "already holds a run; pass resume=True to go on with it" in (tmp_path / "run.log").read_text(errors="replace").splitlines()[-1]
+    assert ("already holds a run; pass resume=True to go on with it"
+            in (tmp_path / "run.log").read_text(errors="replace").splitlines()[-1])

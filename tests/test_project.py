@@ -16,7 +16,8 @@ TRACKED = ("nbs", "brainclust", "settings.ini", "setup.py", "README.md", "tests"
 def run(*command: str, cwd: Path) -> str:
     """Run a command of this environment and return what it printed; raise if it fails."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PATH": path})
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -27,10 +28,12 @@ def copy(tmp_path: Path) -> Path:
     for name in TRACKED:
         source = ROOT / name
         ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
-        shutil.copytree(source, tmp_path / name, ignore=ignore) if source.is_dir() else shutil.copy(source, tmp_path / name)
+        shutil.copytree(source, tmp_path / name, ignore=ignore) if source.is_dir() else shutil.copy(
+            source, tmp_path / name)
     run("git", "init", "-q", cwd=tmp_path)
     run("git", "add", "-A", cwd=tmp_path)
-    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "copy", cwd=tmp_path)
+    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "copy",
+        cwd=tmp_path)
     return tmp_path
 
 
@@ -41,7 +44,8 @@ def changes(folder: Path) -> str:
 
 def test_modules_and_outputs_are_in_step_with_the_notebooks(copy):
     for module in (copy / "brainclust").glob("*.py"):
-        if module.name != "__init__.py": module.unlink()
+        if module.name != "__init__.py":
+            module.unlink()
     run("nbdev_clean", cwd=copy)
     run("nbdev_export", cwd=copy)
     assert changes(copy) == ""
@@ -49,13 +53,17 @@ def test_modules_and_outputs_are_in_step_with_the_notebooks(copy):
 
 def test_the_sync_check_notices_an_orphan_and_an_edit(copy):
     (copy / "brainclust" / "orphan.py").write_text("x = 1\n")
-    with open(copy / "brainclust" / "losses.py", "a") as module: module.write("# by hand\n")
+    with open(copy / "brainclust" / "losses.py", "a") as module:
+        module.write("# by hand\n")
     run("git", "add", "-A", cwd=copy)
-    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "edit", cwd=copy)
+    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "edit",
+        cwd=copy)
     for module in (copy / "brainclust").glob("*.py"):
-        if module.name != "__init__.py": module.unlink()
+        if module.name != "__init__.py":
+            module.unlink()
     run("nbdev_export", cwd=copy)
-    assert {line.split()[-1] for line in changes(copy).splitlines()} == {"brainclust/orphan.py", "brainclust/losses.py"}
+    assert {line.split()[-1] for line in changes(copy).splitlines()} == {
+        "brainclust/orphan.py", "brainclust/losses.py"}
 
 
 def test_readme_is_the_index_notebook():
@@ -73,7 +81,8 @@ def test_notebooks_are_executed_small_and_without_errors():
 
 def test_edits_to_different_cells_merge(copy):
     """Two people who change, and rerun, different cells of one notebook do not meet a conflict."""
-    commit = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qam", "edit")
+    commit = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qam",
+              "edit")
     path = copy / "nbs" / "10_losses.ipynb"
     def append(number: int, text: str) -> None:
         notebook = nbformat.read(path, as_version=4)
@@ -89,6 +98,7 @@ def test_edits_to_different_cells_merge(copy):
     run("git", "checkout", "-q", "-", cwd=copy)
     append(-1, "\n# ours")
     run(*commit, cwd=copy)
-    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "merge", "-q", "theirs", cwd=copy)
+    run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "merge", "-q", "theirs",
+        cwd=copy)
     text = path.read_text()
     assert "# theirs" in text and "# ours" in text and "<<<<" not in text

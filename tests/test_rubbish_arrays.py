@@ -10,42 +10,49 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
-from rubbish import (DEFINED, LAYOUTS, answer, at_most, broken_points, ids, no_pictures, points, scan_tables, seeds, sentence, shares, stacks, survives,
-                     untidy)
+from rubbish import (DEFINED, LAYOUTS, answer, at_most, broken_points, ids, no_pictures, points,
+                     scan_tables, seeds, sentence, shares, stacks, survives, untidy)
 from torch import nn
 
-from brainclust import (baselines, clustering, comparison, config, domains, encoders, labelling, losses, metrics, phantom, pretraining, scale, subtypes,
-                        training, trust)
+from brainclust import (baselines, clustering, comparison, config, domains, encoders, labelling,
+                        losses, metrics, phantom, pretraining, scale, subtypes, training, trust)
 
-MODULES = ("config", "encoders", "metrics", "clustering", "losses", "training", "baselines", "subtypes", "domains", "pretraining", "trust", "labelling",
-           "scale", "comparison")
+MODULES = ("config", "encoders", "metrics", "clustering", "losses", "training", "baselines",
+           "subtypes", "domains", "pretraining", "trust", "labelling", "scale", "comparison")
 REFUSES = (ValueError, TypeError)
 FEW = settings(max_examples=max(3, settings().max_examples // 10))  # for what takes long
 
 
 def refused(function, *arguments, **named) -> str:
     """The one sentence with which a function refuses."""
-    with at_most(), pytest.raises(REFUSES) as error: function(*arguments, **named)
+    with at_most(), pytest.raises(REFUSES) as error:
+        function(*arguments, **named)
     return sentence(error.value)
 
 
 def sum_to_one(p: np.ndarray, tolerance: float = 1e-4) -> bool:
     """Whether rows are finite shares."""
     p = np.asarray(p, dtype=np.float64)
-    return bool(np.isfinite(p).all() and (p >= -tolerance).all() and np.allclose(p.sum(axis=1), 1, atol=tolerance))
+    return bool(np.isfinite(p).all() and (p >= -tolerance).all()
+                and np.allclose(p.sum(axis=1), 1, atol=tolerance))
 
 
 def no_ids() -> st.SearchStrategy:
     """What is no list of ids."""
-    return st.sampled_from([np.array(["a", "b", "a"]), np.array([0., 1., np.nan]), np.array([.5, 1., 2.]), np.zeros((3, 2), int), np.array([None, 1, 2]),
-                            np.array([0, 1]), np.array([0, 1, -2]), np.zeros(3, complex)])
+    return st.sampled_from(
+        [np.array(["a", "b", "a"]), np.array([0.0, 1.0, np.nan]), np.array([0.5, 1.0, 2.0]),
+         np.zeros((3, 2), int), np.array([None, 1, 2]), np.array([0, 1]), np.array([0, 1, -2]),
+         np.zeros(3, complex)])
 
 
 # --- config -----------------------------------------------------------------------------------------------------------
 
 FIELDS = sorted(config.PRESETS["best"].keys() | asdict(config.Config()).keys())
-ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.lists(st.floats(), max_size=3), st.binary(max_size=3),
-                     st.sampled_from(["1e-3", "nan", "inf", "true", 10 ** 400, ("a", ""), ("a", "a"), (10., 90.), np.float64("nan"), np.zeros(3)]))
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6),
+    st.lists(st.floats(), max_size=3), st.binary(max_size=3),
+    st.sampled_from(["1e-3", "nan", "inf", "true", 10**400, ("a", ""), ("a", "a"), (10.0, 90.0),
+                     np.float64("nan"), np.zeros(3)]))
 
 
 @given(st.sampled_from(list(config.PRESETS)), st.sampled_from(FIELDS), ANYTHING)
@@ -53,30 +60,36 @@ def test_a_config_is_valid_or_refused(preset, name, value):
     made = answer(config.make_config, preset, {name: value}, refuses=REFUSES)
     if made is None: return
     assert config.validate(asdict(made)) == made
-    for field, (test, _) in config.RANGES.items(): assert test(getattr(made, field)), field
-    assert all(math.isfinite(number) for number in asdict(made).values() if isinstance(number, float))
-    assert getattr(made, name) == (tuple(value) if isinstance(value, list) else value) or isinstance(value, str) or name == "preset"
+    for field, (test, _) in config.RANGES.items():
+        assert test(getattr(made, field)), field
+    assert all(
+        math.isfinite(number) for number in asdict(made).values() if isinstance(number, float))
+    assert (getattr(made, name) == (tuple(value) if isinstance(value, list) else value)
+            or isinstance(value, str) or name == "preset")
 
 
 @given(st.one_of(st.text(max_size=30), st.sampled_from(["{epochs: [3", "{3: 4}", "{epochs: 3, epochs: 4}", "[1]", "a: !!python/object:os.system x", "- a\n- b",
                                                        "{preset: paper}", "{? [1]: 2}", "{epochs: .nan}", "{learning_rate: .inf}", "{1: 2, a: 3}", "\x00"])))
 def test_overrides_may_be_any_text(text):
-    try: assert config.make_config("demo", text).preset == "demo"
-    except REFUSES as error: sentence(ValueError(str(error).split("; the settings are: ")[0]))  # it names them all
+    try:
+        assert config.make_config("demo", text).preset == "demo"
+    except REFUSES as error:
+        sentence(ValueError(str(error).split("; the settings are: ")[0]))  # it names them all
 
 
 def test_what_two_places_say_is_refused():
     assert "preset" in refused(config.make_config, "demo", {"preset": "paper"})
     assert "epochs" in refused(config.make_config, "demo", {"epochs": 3}, epochs=4)
     assert "n_clusters" in refused(config.make_config, "paper", n_clusters=1)
-    for preset in (["demo"], None, 3, "Demo"): assert "preset" in refused(config.make_config, preset)
+    for preset in (["demo"], None, 3, "Demo"):
+        assert "preset" in refused(config.make_config, preset)
 
 
-@given(st.sampled_from(list(config.PRESETS)), st.dictionaries(st.sampled_from(["epochs", "supervised_epochs", "generation_epochs"]), st.integers(0, 99)))
+@given(st.sampled_from(list(config.PRESETS)), st.dictionaries(st.sampled_from(["epochs", "supervised_epochs", "round_epochs"]), st.integers(0, 99)))
 def test_generations_fit_the_epochs(preset, changes):
-    fitted = config.fit_generations(preset, changes)
+    fitted = config.fit_rounds(preset, changes)
     assert not set(fitted) & set(changes) and all(type(value) is int for value in fitted.values())
-    assert fitted.get("generation_epochs", 1) >= 1 and fitted.get("supervised_epochs", 0) >= 0
+    assert fitted.get("round_epochs", 1) >= 1 and fitted.get("supervised_epochs", 0) >= 0
 
 
 @given(st.integers(0, 2 ** 80), st.lists(st.one_of(st.text(max_size=5), st.integers(0, 2 ** 40)), max_size=3))
@@ -95,14 +108,20 @@ def test_a_device_is_there_or_refused(name):
 
 # --- encoders ---------------------------------------------------------------------------------------------------------
 
-NETWORKS = {name: encoders.make_network(name, 3, 32, decoder=True).eval() for name in encoders.ENCODERS}
+NETWORKS = {
+    name: encoders.make_network(name, 3, 32, decoder=True).eval() for name in encoders.ENCODERS}
 
 
 def standardised(draw, most: int = 4, sizes=(32, 64)) -> torch.Tensor:
     """(B, 1, S, S) noise, constants or zeros, in one of two orders of memory; B may be 0."""
     batch, side = draw(st.integers(0, most)), draw(st.sampled_from(sizes))
-    x = torch.randn(batch, 1, side, side, generator=torch.Generator().manual_seed(draw(seeds()))) * draw(st.sampled_from([0., 1., 100.]))
-    return draw(st.sampled_from([x, x.transpose(2, 3), x.flip(-1), x.contiguous(memory_format=torch.channels_last), x.repeat(1, 1, 1, 2)[..., ::2]]))
+    x = torch.randn(
+        batch, 1, side, side, generator=torch.Generator().manual_seed(draw(seeds()))
+    ) * draw(st.sampled_from([0.0, 1.0, 100.0]))
+    return draw(
+        st.sampled_from(
+            [x, x.transpose(2, 3), x.flip(-1), x.contiguous(memory_format=torch.channels_last),
+             x.repeat(1, 1, 1, 2)[..., ::2]]))
 
 
 batches = st.composite(standardised)
@@ -114,12 +133,16 @@ def test_networks_answer_every_slice_by_itself(name, x):
     network = NETWORKS[name]
     with torch.inference_mode():
         embedding, logits, picture = network(x, reconstruct=True)
-        assert embedding.shape == (len(x), network.encoder.dimensions) and logits.shape == (len(x), 3) and picture.shape == x.shape
+        assert (embedding.shape == (len(x), network.encoder.dimensions)
+                and logits.shape == (len(x), 3) and picture.shape == x.shape)
         assert all(part.isfinite().all() for part in (embedding, logits, picture))
         alone = [network(x[i:i + 1].contiguous())[0] for i in range(len(x))]
-        assert torch.allclose(embedding, torch.cat([embedding[:0], *alone]), rtol=1e-3, atol=1e-3 * (1 + float(embedding.abs().max() if len(x) else 0)))
-    quick = network(x)[1].detach()  # the ways for inference and for somebody who looks at what lies between agree
-    assert torch.allclose(quick, logits, rtol=1e-3, atol=1e-3 * (1 + float(logits.abs().max() if len(x) else 0)))
+        assert torch.allclose(embedding, torch.cat([embedding[:0], *alone]), rtol=1e-3,
+                              atol=1e-3 * (1 + float(embedding.abs().max() if len(x) else 0)))
+    # the ways for inference and for somebody who looks at what lies between agree
+    quick = network(x)[1].detach()
+    assert torch.allclose(
+        quick, logits, rtol=1e-3, atol=1e-3 * (1 + float(logits.abs().max() if len(x) else 0)))
 
 
 @FEW
@@ -132,35 +155,48 @@ def test_networks_survive_what_is_no_slice(name, thing):
 
 def test_networks_are_of_a_known_kind():
     assert "resnet18" in refused(encoders.make_network, "vit", 4, 32)
-    for size in (0, 33, -32): assert "32" in refused(encoders.make_network, "autoencoder", 4, size)
+    for size in (0, 33, -32):
+        assert "32" in refused(encoders.make_network, "autoencoder", 4, size)
     assert "class" in refused(encoders.make_network, "autoencoder", 0, 32)
     network = encoders.ClusteringNetwork(encoders.ConvolutionalEncoder(), 4)
-    with pytest.raises(TypeError): network(torch.zeros(1, 1, 32, 32), reconstruct=True)  # it has no decoder
-    assert [kind().dimensions for kind in (encoders.ResNetEncoder, encoders.AttentionEncoder)] == [512, 128]
+    with pytest.raises(TypeError):
+        network(torch.zeros(1, 1, 32, 32), reconstruct=True)  # it has no decoder
+    assert [kind().dimensions for kind in (encoders.ResNetEncoder, encoders.AttentionEncoder)] == [
+        512, 128]
 
 
 @given(batches(most=3, sizes=(2, 16)), st.integers(1, 2))
 def test_blocks_give_the_same_in_both_ways(x, stride):
-    for block in (encoders.ConvolutionBlock(1, 4, stride).eval(), encoders.PooledBlock(1, 4).eval()):
+    for block in (encoders.ConvolutionBlock(1, 4, stride).eval(),
+                  encoders.PooledBlock(1, 4).eval()):
         slow = block(x).detach()
-        with torch.inference_mode(): quick = block(x)
-        assert quick.shape == slow.shape and torch.allclose(quick, slow, atol=1e-3 * (1 + float(x.abs().max() if len(x) else 0))) and (quick >= 0).all()
+        with torch.inference_mode():
+            quick = block(x)
+        assert (
+            quick.shape == slow.shape
+            and torch.allclose(quick, slow, atol=1e-3 * (1 + float(x.abs().max() if len(x) else 0)))
+            and (quick >= 0).all())
     convolution, norm = nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2).eval()
     if x.shape[2] < 3: return
     slow = encoders.normalised(convolution, norm, x).detach()
-    with torch.inference_mode(): assert torch.allclose(encoders.normalised(convolution, norm, x), slow, atol=1e-3 * (1 + float(slow.abs().max() if len(x) else 0)))
+    with torch.inference_mode():
+        assert torch.allclose(encoders.normalised(convolution, norm, x), slow,
+                              atol=1e-3 * (1 + float(slow.abs().max() if len(x) else 0)))
 
 
 @given(st.integers(0, 3), st.integers(1, 9), seeds())
 def test_attention_sums_to_one(batch, tokens, seed):
     pooling = encoders.AttentionPooling(8, 2).eval()
-    answered, weights = pooling(torch.randn(batch, tokens, 8, generator=torch.Generator().manual_seed(seed)))
-    assert answered.shape == (batch, 8) and weights.shape == (batch, tokens) and torch.allclose(weights.sum(dim=1), torch.ones(batch), atol=1e-5)
+    answered, weights = pooling(
+        torch.randn(batch, tokens, 8, generator=torch.Generator().manual_seed(seed)))
+    assert (answered.shape == (batch, 8) and weights.shape == (batch, tokens)
+            and torch.allclose(weights.sum(dim=1), torch.ones(batch), atol=1e-5))
 
 
 @given(st.integers(0, 3), st.sampled_from([32, 64]), seeds())
 def test_decoders_draw_slices(batch, side, seed):
-    picture = encoders.Decoder(5, side).eval()(torch.randn(batch, 5, generator=torch.Generator().manual_seed(seed)))
+    picture = encoders.Decoder(5, side).eval()(
+        torch.randn(batch, 5, generator=torch.Generator().manual_seed(seed)))
     assert picture.shape == (batch, 1, side, side) and picture.isfinite().all()
 
 
@@ -171,7 +207,8 @@ def test_quick_convolutions_are_convolutions(batch, side, seed):
     for quick, channels, kernel in ((encoders.SmallMapConv2d, 8, 3), (encoders.StemConv2d, 1, 7)):
         layer = quick(channels, 16, kernel, 2 if channels == 1 else 1, kernel // 2, bias=False)
         x = torch.randn(batch, channels, side, side, generator=generator)
-        assert torch.equal(layer(x), nn.Conv2d.forward(layer, x))  # in full precision it is the library's own
+        # in full precision it is the library's own
+        assert torch.equal(layer(x), nn.Conv2d.forward(layer, x))
         with torch.autocast("cpu", torch.bfloat16):
             assert encoders.in_fast_precision(x)
             y = layer(x)
@@ -179,11 +216,15 @@ def test_quick_convolutions_are_convolutions(batch, side, seed):
 
 
 def test_quicken_leaves_answers_alone():
-    layers = nn.Sequential(nn.Conv2d(1, 64, 7, 2, 3, bias=False), nn.Conv2d(64, 256, 3, padding=1, bias=False), nn.Conv2d(256, 8, 1, bias=True))
+    layers = nn.Sequential(nn.Conv2d(1, 64, 7, 2, 3, bias=False),
+                           nn.Conv2d(64, 256, 3, padding=1, bias=False),
+                           nn.Conv2d(256, 8, 1, bias=True))
     x, before = torch.randn(2, 1, 16, 16), [type(layer) for layer in layers]
     expected = layers(x)
     encoders.quicken(layers)
-    assert [type(layer) for layer in layers] == [encoders.StemConv2d, encoders.SmallMapConv2d, before[2]] and torch.equal(layers(x), expected)
+    assert [type(layer) for layer in layers] == [
+        encoders.StemConv2d, encoders.SmallMapConv2d,
+        before[2]] and torch.equal(layers(x), expected)
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
@@ -192,7 +233,8 @@ def test_quicken_leaves_answers_alone():
 def test_ids_are_whole_numbers_in_range(values, least, count):
     found = answer(metrics.as_ids, values, "labels", least, count, refuses=REFUSES)
     if found is None: return
-    assert found.dtype == np.int64 and found.ndim == 1 and (found >= least).all() and (count is None or (found < count).all())
+    assert (found.dtype == np.int64 and found.ndim == 1 and (found >= least).all()
+            and (count is None or (found < count).all()))
 
 
 @given(st.data())
@@ -204,21 +246,27 @@ def test_clusters_may_be_renamed(data):
     if not known.any():
         assert math.isnan(value)
         return
-    assert max(np.unique(labels[known], return_counts=True)[1].max() if k == 1 else 0, 0) / known.sum() <= value <= 1
+    assert (
+        max(np.unique(labels[known], return_counts=True)[1].max() if k == 1 else 0, 0) / known.sum()
+        <= value <= 1)
     renaming = np.random.default_rng(n).permutation(k)
     assert metrics.hungarian_accuracy(labels, renaming[clusters]) == value
-    assert metrics.hungarian_accuracy(untidy(labels, "reversed"), untidy(clusters.astype(np.uint16), "strided")) == value
+    assert (metrics.hungarian_accuracy(
+                untidy(labels, "reversed"), untidy(clusters.astype(np.uint16), "strided")) == value)
     assert metrics.hungarian_accuracy(labels, np.where(known, labels, 0)) == 1
-    assert metrics.hungarian_accuracy(np.append(labels, -1), np.append(clusters, 0)) == value  # the unknown do not count
+    # the unknown do not count
+    assert metrics.hungarian_accuracy(np.append(labels, -1), np.append(clusters, 0)) == value
     scores = metrics.partition_scores(labels, clusters)
-    assert -1e-9 <= scores["nmi"] <= 1 + 1e-9 and -.5 - 1e-9 <= scores["ari"] <= 1 + 1e-9 and math.isnan(scores["silhouette"])
+    assert (-1e-9 <= scores["nmi"] <= 1 + 1e-9 and -0.5 - 1e-9 <= scores["ari"] <= 1 + 1e-9
+            and math.isnan(scores["silhouette"]))
     again = metrics.partition_scores(labels, renaming[clusters])
     assert np.isclose(again["nmi"], scores["nmi"]) and np.isclose(again["ari"], scores["ari"])
 
 
 @given(st.data())
 def test_counts_and_mappings(data):
-    n, k, c = data.draw(st.integers(0, 40)), data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))
+    n, k, c = (data.draw(st.integers(0, 40)), data.draw(st.integers(1, 6)),
+               data.draw(st.integers(1, 6)))
     clusters, labels = data.draw(ids(n, k, hidden=False)), data.draw(ids(n, c))
     counts = metrics.contingency(clusters, labels, k, c)
     assert counts.shape == (k, c) and counts.sum() == (labels >= 0).sum() and (counts >= 0).all()
@@ -226,8 +274,10 @@ def test_counts_and_mappings(data):
     assert mapping.shape == (k,) and ((mapping >= 0) & (mapping < c)).all()
     matched = np.unique(mapping[counts[np.arange(k), mapping] > 0])
     assert len(matched) >= min((counts.sum(axis=1) > 0).any(), 1)
-    right = counts[np.arange(k), mapping].sum()  # as a classifier it is at least as good as one to one
-    assert not counts.sum() or right / counts.sum() >= metrics.hungarian_accuracy(labels, clusters) - 1e-12
+    # as a classifier it is at least as good as one to one
+    right = counts[np.arange(k), mapping].sum()
+    assert (not counts.sum()
+            or right / counts.sum() >= metrics.hungarian_accuracy(labels, clusters) - 1e-12)
     gamma = data.draw(shares(k=k))
     classes = metrics.class_probabilities(gamma, mapping, c)
     assert classes.shape == (len(gamma), c) and sum_to_one(classes)
@@ -239,35 +289,57 @@ def test_silhouettes(data):
     clusters = data.draw(ids(len(x), 3, hidden=False))
     value = metrics.partition_scores(np.full(len(x), -1), clusters, x)["silhouette"]
     assert (-1 <= value <= 1) if 1 < len(set(clusters)) < len(x) else math.isnan(value)
-    assert np.array_equal(metrics.partition_scores(np.full(len(x), -1), clusters, np.ascontiguousarray(x))["silhouette"], value, equal_nan=True)
+    assert np.array_equal(
+        metrics.partition_scores(np.full(len(x), -1), clusters, np.ascontiguousarray(x))[
+            "silhouette"], value, equal_nan=True)
 
 
 @given(broken_points())
 def test_broken_embeddings_are_named(x):
     said = refused(metrics.as_points, x) if len(x) or not x.shape[1] else ""
-    if len(x) and x.shape[1]: assert "diverged" in said and f"of {len(x)} slices" in said
-    for function in (lambda: clustering.fit_mixture(x, 2), lambda: clustering.as_clustered(x, True), lambda: subtypes.reduce_embeddings(x, np.ones(len(x), bool)),
-                     lambda: domains.coral_loss(x, x), lambda: domains.coral_align(x, np.ones((3, 2))), lambda: subtypes.fit_components(x, 2),
-                     lambda: baselines.fit_probe("linear probe", x, np.arange(len(x)) % 2, np.arange(len(x)))): answer(function, refuses=REFUSES)
-    if len(x): assert refused(clustering.fit_mixture, x, 2) and refused(subtypes.reduce_embeddings, x, np.ones(len(x), bool)) and refused(domains.coral_loss, x, x)
-    if len(x) > 3: assert refused(metrics.partition_scores, np.zeros(len(x), int), np.arange(len(x)) % 2, x)
+    if len(x) and x.shape[1]:
+        assert "diverged" in said and f"of {len(x)} slices" in said
+    for function in (
+        lambda: clustering.fit_mixture(x, 2), lambda: clustering.as_clustered(x, True),
+        lambda: subtypes.reduce_embeddings(x, np.ones(len(x), bool)),
+        lambda: domains.coral_loss(x, x), lambda: domains.coral_align(x, np.ones((3, 2))),
+        lambda: subtypes.fit_components(x, 2),
+        lambda: baselines.fit_probe("linear probe", x, np.arange(len(x)) % 2, np.arange(len(x)))):
+        answer(function, refuses=REFUSES)
+    if len(x):
+        assert (refused(clustering.fit_mixture, x, 2)
+                and refused(subtypes.reduce_embeddings, x, np.ones(len(x), bool))
+                and refused(domains.coral_loss, x, x))
+    if len(x) > 3:
+        assert refused(metrics.partition_scores, np.zeros(len(x), int), np.arange(len(x)) % 2, x)
 
 
 @given(no_ids())
 def test_what_is_no_id_is_refused(values):
     three, names = np.array([0, 1, 1]), ("a", "b", "c")
-    for function in (lambda: metrics.hungarian_accuracy(three, values), lambda: metrics.hungarian_accuracy(values, three),
-                     lambda: metrics.partition_scores(three, values), lambda: metrics.class_table(values, three, names),
-                     lambda: metrics.class_table(three, values, names), lambda: metrics.confusion(values, three, 3), lambda: metrics.confusion(three, values, 3),
-                     lambda: metrics.contingency(values, three, 3, 3), lambda: metrics.contingency(three, values, 3, 3),
-                     lambda: clustering.align_clusters(values, three, 3), lambda: clustering.align_clusters(three, values, 3),
-                     lambda: metrics.calibration_error(np.eye(3), values), lambda: trust.reliability(np.eye(3), values),
-                     lambda: trust.fit_temperature(np.eye(3), values), lambda: trust.abstention_curve(np.eye(3), values),
-                     lambda: trust.prediction_sets(np.eye(3), values, np.eye(3)), lambda: trust.set_thresholds(np.eye(3), values),
+    for function in (lambda: metrics.hungarian_accuracy(three, values),
+                     lambda: metrics.hungarian_accuracy(values, three),
+                     lambda: metrics.partition_scores(three, values),
+                     lambda: metrics.class_table(values, three, names),
+                     lambda: metrics.class_table(three, values, names),
+                     lambda: metrics.confusion(values, three, 3),
+                     lambda: metrics.confusion(three, values, 3),
+                     lambda: metrics.contingency(values, three, 3, 3),
+                     lambda: metrics.contingency(three, values, 3, 3),
+                     lambda: clustering.align_clusters(values, three, 3),
+                     lambda: clustering.align_clusters(three, values, 3),
+                     lambda: metrics.calibration_error(np.eye(3), values),
+                     lambda: trust.reliability(np.eye(3), values),
+                     lambda: trust.fit_temperature(np.eye(3), values),
+                     lambda: trust.abstention_curve(np.eye(3), values),
+                     lambda: trust.prediction_sets(np.eye(3), values, np.eye(3)),
+                     lambda: trust.set_thresholds(np.eye(3), values),
                      lambda: trust.coverage_table(np.eye(3, dtype=bool), values, names),
                      lambda: clustering.fit_mixture(np.eye(3), 2, anchors=values)):
-        if len(values) == 3 and values.dtype.kind == "i" and values.ndim == 1: answer(function, refuses=REFUSES)  # -2
-        else: refused(function)
+        if len(values) == 3 and values.dtype.kind == "i" and values.ndim == 1:
+            answer(function, refuses=REFUSES)  # -2
+        else:
+            refused(function)
 
 
 @given(st.data())
@@ -275,11 +347,13 @@ def test_class_tables(data):
     n, c = data.draw(st.integers(0, 40)), data.draw(st.sampled_from([1, 2, 5, 1000]))
     labels, predictions = data.draw(ids(n, c, hidden=False)), data.draw(ids(n, c))
     table = metrics.class_table(labels, predictions, tuple(map(str, range(c))))
-    assert len(table) == c + 1 and table.class_name.iloc[-1] == "macro mean" and table.support.iloc[-1] == n == table.support[:-1].sum()
+    assert (len(table) == c + 1 and table.class_name.iloc[-1] == "macro mean"
+            and table.support.iloc[-1] == n == table.support[:-1].sum())
     assert table[["precision", "recall", "f1"]].apply(lambda v: v.between(0, 1)).all(axis=None)
     predictions = np.maximum(predictions, 0)
     counts = metrics.confusion(labels, predictions, c)
-    assert counts.shape == (c, c) and counts.sum() == n and np.trace(counts) == (labels == predictions).sum()
+    assert (counts.shape == (c, c) and counts.sum() == n
+            and np.trace(counts) == (labels == predictions).sum())
 
 
 @given(st.data())
@@ -288,14 +362,21 @@ def test_intervals_hold_the_estimate(data):
     rng = np.random.default_rng(data.draw(seeds()))
     right, other = rng.random(n) < data.draw(st.sampled_from([0, .1, .5, 1])), rng.random(n) < .5
     groups = data.draw(st.sampled_from([None, "one", "own", "text", "nan"]))
-    groups = {None: None, "one": np.zeros(n), "own": np.arange(n), "text": rng.choice(["", "a", "ü"], n), "nan": np.where(right, np.nan, 1.)}[groups]
-    for value, low, high in (metrics.accuracy_interval(right, groups, draws), metrics.difference_interval(right, other, groups, draws)):
-        if not n: assert math.isnan(value)
-        elif not draws: assert math.isnan(low) and math.isnan(high) and -1 <= value <= 1
-        else: assert -1 <= low <= value <= high <= 1
+    groups = {None: None, "one": np.zeros(n), "own": np.arange(n),
+              "text": rng.choice(["", "a", "ü"], n), "nan": np.where(right, np.nan, 1.0)}[groups]
+    for value, low, high in (metrics.accuracy_interval(right, groups, draws),
+                             metrics.difference_interval(right, other, groups, draws)):
+        if not n:
+            assert math.isnan(value)
+        elif not draws:
+            assert math.isnan(low) and math.isnan(high) and -1 <= value <= 1
+        else:
+            assert -1 <= low <= value <= high <= 1
     if n and draws:
-        f1 = baselines.f1_interval(right.astype(int), other.astype(int), 1, np.arange(n) if groups is None else groups, draws)
-        assert np.isnan(f1[0]) == (not right.any() and not other.any()) and (np.isnan(f1[0]) or 0 <= f1[1] <= f1[0] + 1e-12 and f1[0] <= f1[2] + 1e-12 <= 1 + 1e-9)
+        f1 = baselines.f1_interval(right.astype(int), other.astype(int), 1,
+                                   np.arange(n) if groups is None else groups, draws)
+        assert np.isnan(f1[0]) == (not right.any() and not other.any()) and (
+            np.isnan(f1[0]) or 0 <= f1[1] <= f1[0] + 1e-12 and f1[0] <= f1[2] + 1e-12 <= 1 + 1e-9)
     refused(metrics.accuracy_interval, np.zeros(3), np.zeros(4))
     refused(metrics.difference_interval, np.zeros(3), np.zeros(1))
     refused(metrics.accuracy_interval, np.zeros((3, 2)))
@@ -307,53 +388,74 @@ def test_intervals_hold_the_estimate(data):
 def test_calibration(p, seed, layout, dtype):
     p = untidy(p.astype(dtype), layout)
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
-    value = answer(metrics.calibration_error, p, labels, refuses=() if p.shape[1] > 1 else ValueError)
+    value = answer(
+        metrics.calibration_error, p, labels, refuses=() if p.shape[1] > 1 else ValueError)
     if value is None: return
-    assert 0 <= value <= 1 and value == metrics.calibration_error(np.ascontiguousarray(p), untidy(labels, layout))
+    assert 0 <= value <= 1 and value == metrics.calibration_error(
+        np.ascontiguousarray(p), untidy(labels, layout))
     assert 0 <= metrics.calibration_error_by_chance(p, draws=3) <= 1
-    assert math.isnan(metrics.calibration_error(p[:0], labels[:0])) and math.isnan(metrics.calibration_error_by_chance(p[:0], draws=2))
+    assert math.isnan(metrics.calibration_error(p[:0], labels[:0])) and math.isnan(
+        metrics.calibration_error_by_chance(p[:0], draws=2))
 
 
 @st.composite
 def no_shares(draw) -> np.ndarray:
     """(3, 3) that are no probabilities."""
     p = np.eye(3) * .7 + .1
-    kind = draw(st.sampled_from(["nan", "logits", "negative", "infinite", "half", "text", "flat", "no classes", "none", "complex"]))
-    if kind == "nan": p[1, 1] = np.nan
-    if kind == "infinite": p[0, 2] = np.inf
-    if kind == "negative": p[0] = (-1, 1, 1)
-    return {"logits": np.log(p), "half": p / 2, "text": p.astype(str), "flat": p.ravel(), "no classes": p[:, :0], "none": None, "complex": p * 1j}.get(kind, p)
+    kind = draw(
+        st.sampled_from(
+            ["nan", "logits", "negative", "infinite", "half", "text", "flat", "no classes", "none",
+             "complex"]))
+    if kind == "nan":
+        p[1, 1] = np.nan
+    if kind == "infinite":
+        p[0, 2] = np.inf
+    if kind == "negative":
+        p[0] = (-1, 1, 1)
+    return {"logits": np.log(p), "half": p / 2, "text": p.astype(str), "flat": p.ravel(),
+            "no classes": p[:, :0], "none": None, "complex": p * 1j}.get(kind, p)
 
 
 @given(no_shares())
 def test_what_is_no_probability_is_refused(p):
     labels, good = np.array([0, 1, 2]), np.eye(3)
-    for function in (lambda: metrics.as_probabilities(p), lambda: metrics.calibration_error(p, labels), lambda: metrics.calibration_error_by_chance(p, 2),
-                     lambda: trust.scale_temperature(p, 1.), lambda: trust.fit_temperature(p, labels), lambda: trust.reliability(p, labels),
-                     lambda: trust.prediction_sets(p, labels, good), lambda: trust.prediction_sets(good, labels, p), lambda: trust.set_thresholds(p, labels),
-                     lambda: trust.abstention_curve(p, labels), lambda: labelling.indecision(p),
-                     lambda: labelling.slices_to_label(good, p, np.zeros(3, bool), labels)): refused(function)
+    for function in (
+        lambda: metrics.as_probabilities(p), lambda: metrics.calibration_error(p, labels),
+        lambda: metrics.calibration_error_by_chance(p, 2), lambda: trust.scale_temperature(p, 1.0),
+        lambda: trust.fit_temperature(p, labels), lambda: trust.reliability(p, labels),
+        lambda: trust.prediction_sets(p, labels, good),
+        lambda: trust.prediction_sets(good, labels, p), lambda: trust.set_thresholds(p, labels),
+        lambda: trust.abstention_curve(p, labels), lambda: labelling.margin_uncertainty(p),
+        lambda: labelling.slices_to_label(good, p, np.zeros(3, bool), labels)):
+        refused(function)
     assert "2 labels" in refused(metrics.same_slices, probabilities=good, labels=labels[:2])
 
 
 # --- clustering -------------------------------------------------------------------------------------------------------
 
 @given(points(least=2), st.integers(1, 4), st.booleans(), st.booleans(), seeds())
-def test_mixtures_divide_finite_points(x, k, unit_length, shared, seed):
-    mixture = answer(clustering.fit_mixture, x, k, unit_length=unit_length, shared_variances=shared, seed=seed, refuses=ValueError if len(x) < k else ())
+def test_mixtures_divide_finite_points(x, k, l2_normalise, shared, seed):
+    mixture = answer(clustering.fit_mixture, x, k, l2_normalise=l2_normalise,
+                     tied_covariance=shared, seed=seed, refuses=ValueError if len(x) < k else ())
     if mixture is None: return
     gamma = mixture.responsibilities(x)
-    assert isinstance(mixture, clustering.Mixture) and gamma.shape == (len(x), k) and gamma.dtype == np.float32 and sum_to_one(gamma)
-    assert mixture.means.shape == (k, x.shape[1]) and all(np.isfinite(value).all() for value in vars(mixture).values()) and (mixture.variances > 0).all()
-    same = clustering.fit_mixture(np.ascontiguousarray(x), k, unit_length=unit_length, shared_variances=shared, seed=seed)
+    assert (isinstance(mixture, clustering.Mixture) and gamma.shape == (len(x), k)
+            and gamma.dtype == np.float32 and sum_to_one(gamma))
+    assert (mixture.means.shape == (k, x.shape[1])
+            and all(np.isfinite(value).all() for value in vars(mixture).values())
+            and (mixture.variances > 0).all())
+    same = clustering.fit_mixture(
+        np.ascontiguousarray(x), k, l2_normalise=l2_normalise, tied_covariance=shared, seed=seed)
     assert np.allclose(same.responsibilities(x), gamma, atol=1e-4)
     order = np.random.default_rng(seed).permutation(k)
     assert np.array_equal(mixture.reorder(order).responsibilities(x), gamma[:, order])
-    assert sum_to_one(mixture.responsibilities(x[:1])) and mixture.responsibilities(x[:0]).shape == (0, k)
+    assert sum_to_one(mixture.responsibilities(x[:1])) and mixture.responsibilities(
+        x[:0]).shape == (0, k)
     assert sum_to_one(mixture.responsibilities(x * 100 + 1))  # far from everything that was fitted
     alarm = clustering.collapse_alarm(gamma, clustering.effective_rank(x))
     assert isinstance(alarm, str) and "\n" not in alarm
-    for wrong in (x[:, :0], x[0], np.hstack([x, x]), x[:, :1] if x.shape[1] > 1 else x[..., None]): refused(mixture.responsibilities, wrong)
+    for wrong in (x[:, :0], x[0], np.hstack([x, x]), x[:, :1] if x.shape[1] > 1 else x[..., None]):
+        refused(mixture.responsibilities, wrong)
 
 
 @given(points(least=4), st.data())
@@ -369,17 +471,24 @@ def test_anchors_hold_their_component(x, data):
 def test_mixtures_refuse_what_cannot_be():
     x = np.random.default_rng(0).normal(size=(10, 3))
     assert "n_clusters=11" in refused(clustering.fit_mixture, x, 11)
-    for k in (0, -1, 2.5): refused(clustering.fit_mixture, x, k)
-    for settings_ in ({"dimensions": 0}, {"variance_floor": -1.}, {"variance_floor": np.nan}, {"variance_floor": np.inf}): refused(clustering.fit_mixture, x, 2, **settings_)
-    for thing in ("text", None, [], [[]], np.array([["a"]]), np.zeros((2, 2, 2)), x * 1j): refused(clustering.fit_mixture, thing, 1)
+    for k in (0, -1, 2.5):
+        refused(clustering.fit_mixture, x, k)
+    for settings_ in ({"dimensions": 0}, {"variance_floor": -1.0}, {"variance_floor": np.nan},
+                      {"variance_floor": np.inf}):
+        refused(clustering.fit_mixture, x, 2, **settings_)
+    for thing in ("text", None, [], [[]], np.array([["a"]]), np.zeros((2, 2, 2)), x * 1j):
+        refused(clustering.fit_mixture, thing, 1)
     x[[2, 7]] = np.nan
-    assert "2 of 10 slices" in refused(clustering.fit_mixture, x, 2) and "learning_rate" in refused(clustering.fit_mixture, x, 2)
+    assert "2 of 10 slices" in refused(clustering.fit_mixture, x, 2) and "learning_rate" in refused(
+        clustering.fit_mixture, x, 2)
     refused(clustering.effective_rank, x)
 
 
 def test_a_sample_stands_for_many(monkeypatch):
     monkeypatch.setattr(clustering, "FITTED", 20)
-    x, anchors = np.random.default_rng(0).normal(size=(50, 3)), np.where(np.arange(50) < 30, np.arange(50) % 2, -1)  # more labels than are fitted
+    # more labels than are fitted
+    x, anchors = (np.random.default_rng(0).normal(size=(50, 3)),
+                  np.where(np.arange(50) < 30, np.arange(50) % 2, -1))
     assert sum_to_one(clustering.fit_mixture(x, 2, anchors=anchors).responsibilities(x))
     x[49] = np.inf  # whether it is in the sample or not
     assert "1 of 50" in refused(clustering.fit_mixture, x, 2, anchors=anchors)
@@ -393,7 +502,8 @@ def test_likelihood_never_falls(x, k, seed):
     gamma, last = np.random.default_rng(seed).dirichlet(np.ones(k), len(x)), -np.inf
     for _ in range(10):
         weights, means, variances = clustering.m_step(x, gamma, 1e-9)
-        assert np.isclose(weights.sum(), 1) and means.shape == variances.shape == (k, x.shape[1]) and (variances > 0).all()
+        assert (np.isclose(weights.sum(), 1) and means.shape == variances.shape == (k, x.shape[1])
+                and (variances > 0).all())
         gamma, likelihood = clustering.e_step(x, weights, means, variances)
         assert clustering.log_joint(x, weights, means, variances).shape == (len(x), k)
         assert sum_to_one(gamma) and np.isfinite(likelihood)
@@ -402,8 +512,10 @@ def test_likelihood_never_falls(x, k, seed):
         last = likelihood
     shared = clustering.m_step(x, gamma, 1e-9, shared=True)[2]
     assert (shared == shared[0]).all()
-    parameters = clustering.fit_diagonal_mixture(x, np.eye(k)[np.zeros(len(x), int)], 1e-3)  # all in one component, the others empty
-    assert all(np.isfinite(part).all() for part in parameters) and sum_to_one(clustering.e_step(x, *parameters)[0])
+    # all in one component, the others empty
+    parameters = clustering.fit_diagonal_mixture(x, np.eye(k)[np.zeros(len(x), int)], 1e-3)
+    assert all(np.isfinite(part).all() for part in parameters) and sum_to_one(
+        clustering.e_step(x, *parameters)[0])
 
 
 @given(points(least=2), st.integers(1, 6))
@@ -411,9 +523,12 @@ def test_principal_components(x, d):
     x = np.asarray(x, np.float64)
     d = min(d, *x.shape)
     reduced, centre, directions = clustering.principal_components(x, d)
-    assert reduced.shape == (len(x), d) and directions.shape == (d, x.shape[1]) and np.isfinite(reduced).all()
-    assert np.allclose(directions @ directions.T, np.eye(d), atol=1e-6) and np.allclose(centre, x.mean(axis=0))
-    assert clustering.covariance(x).shape == (x.shape[1],) * 2 and 0 <= clustering.effective_rank(x) <= min(x.shape) + 1e-6
+    assert (reduced.shape == (len(x), d) and directions.shape == (d, x.shape[1])
+            and np.isfinite(reduced).all())
+    assert np.allclose(directions @ directions.T, np.eye(d), atol=1e-6) and np.allclose(
+        centre, x.mean(axis=0))
+    assert (clustering.covariance(x).shape == (x.shape[1],) * 2
+            and 0 <= clustering.effective_rank(x) <= min(x.shape) + 1e-6)
     k_means = clustering.start_k_means(reduced, 2, None, 0)
     assert set(k_means.labels_) <= {0, 1} and clustering.effective_rank(x[:1]) == 0
     assert clustering.as_clustered(x, False).dtype == np.float64
@@ -430,15 +545,19 @@ def test_alignment_is_a_permutation(data):
     renamed = np.argsort(order)[current]
     assert (renamed == previous).sum() >= (current == previous).sum()
     renaming = np.random.default_rng(n).permutation(k)
-    assert (np.argsort(clustering.align_clusters(previous, renaming[previous], k))[renaming[previous]] == previous).all()
+    assert (
+        np.argsort(clustering.align_clusters(previous, renaming[previous], k))[renaming[previous]]
+        == previous).all()
 
 
 @FEW
 @given(stacks(side=32), stacks(side=32), st.integers(0, 3))
 def test_pixel_baselines(train, test, tested):
-    found = answer(clustering.pixel_baselines, train, test[:tested], 2, refuses=ValueError if len(train) < 2 else ())
+    found = answer(clustering.pixel_baselines, train, test[:tested], 2,
+                   refuses=ValueError if len(train) < 2 else ())
     for ours, theirs in (found or {}).values():
-        assert ours.shape == (len(train),) and theirs.shape == (len(test[:tested]),) and set(ours) | set(theirs) <= {0, 1}
+        assert (ours.shape == (len(train),) and theirs.shape == (len(test[:tested]),)
+                and set(ours) | set(theirs) <= {0, 1})
 
 
 @given(shares(), st.sampled_from([np.nan, 0., 1., 50.]))
@@ -462,7 +581,8 @@ def logits_and_labels(draw):
 def test_class_losses_are_finite_and_teach(pair, threshold):
     logits, labels = pair
     targets = nn.functional.one_hot(labels, logits.shape[1]).float()
-    for loss in (losses.classification_loss(logits, labels), losses.pseudo_label_loss(logits, targets, threshold)):
+    for loss in (losses.classification_loss(logits, labels),
+                 losses.pseudo_label_loss(logits, targets, threshold)):
         assert loss.dim() == 0 and loss >= 0 and loss.isfinite() and (len(logits) or loss == 0)
         gradient, = torch.autograd.grad(loss, logits, retain_graph=True)
         assert gradient.shape == logits.shape and gradient.isfinite().all()
@@ -473,14 +593,17 @@ def test_class_losses_are_finite_and_teach(pair, threshold):
 @given(st.integers(0, 9), st.integers(1, 5), st.integers(1, 9), seeds(), st.sampled_from([0., 1., 1e6]))
 def test_distances_to_clusters(b, k, d, seed, size):
     generator = torch.Generator().manual_seed(seed)
-    z, means = (torch.randn(b, d, generator=generator) * size).requires_grad_(), torch.randn(k, d, generator=generator)
+    z, means = ((torch.randn(b, d, generator=generator) * size).requires_grad_(),
+                torch.randn(k, d, generator=generator))
     gamma = torch.rand(b, k, generator=generator).softmax(dim=1)
     loss = losses.cluster_distance(z, gamma, means)
-    assert loss.dim() == 0 and loss >= 0 and loss.isfinite() and torch.autograd.grad(loss, z)[0].isfinite().all()
+    assert (loss.dim() == 0 and loss >= 0 and loss.isfinite()
+            and torch.autograd.grad(loss, z)[0].isfinite().all())
     assert losses.cluster_distance(means, torch.eye(k), means) == 0
     x = torch.randn(b, 1, 4, 4, generator=generator).requires_grad_()
     loss = losses.reconstruction_loss(x, torch.zeros_like(x))
-    assert loss >= 0 and loss.isfinite() and (b or loss == 0) and torch.autograd.grad(loss, x)[0].isfinite().all()
+    assert (loss >= 0 and loss.isfinite() and (b or loss == 0)
+            and torch.autograd.grad(loss, x)[0].isfinite().all())
     assert losses.reconstruction_loss(x, x.detach()) == 0
 
 
@@ -488,21 +611,26 @@ def test_distances_to_clusters(b, k, d, seed, size):
 def test_answers_reach_the_shares(p, q, seed, strength):
     answers, c = torch.from_numpy(p), p.shape[1]
     prior = torch.from_numpy(np.random.default_rng(seed).dirichlet(np.full(c, 5.)) * .9 + .1 / c)
-    factors = losses.class_factors(answers, prior, strength)
-    assert factors.shape == (c,) and factors.dtype == torch.float64 and (factors > 0).all() and factors.isfinite().all()
-    aligned = losses.align_answers(answers, factors)
+    factors = losses.class_prior_factors(answers, prior, strength)
+    assert (factors.shape == (c,) and factors.dtype == torch.float64 and (factors > 0).all()
+            and factors.isfinite().all())
+    aligned = losses.align_distribution(answers, factors)
     assert aligned.shape == answers.shape and aligned.dtype == answers.dtype and sum_to_one(aligned)
     soft = torch.from_numpy(q).double() * .5 + .125  # every class has its chance everywhere
     wanted = torch.tensor([.3, .3, .2, .2], dtype=torch.float64)
-    assert torch.allclose(losses.align_answers(soft, losses.class_factors(soft, wanted)).mean(dim=0), wanted, atol=.02)
-    assert torch.allclose(losses.class_factors(answers, prior, 0.), torch.ones(c, dtype=torch.float64))
-    assert (losses.class_factors(answers[:0], prior) > 0).all()  # nothing to align
+    assert torch.allclose(
+        losses.align_distribution(soft, losses.class_prior_factors(soft, wanted)).mean(dim=0),
+        wanted, atol=0.02)
+    assert torch.allclose(
+        losses.class_prior_factors(answers, prior, 0.0), torch.ones(c, dtype=torch.float64))
+    assert (losses.class_prior_factors(answers[:0], prior) > 0).all()  # nothing to align
     mixed = losses.pseudo_targets(answers, answers.flip(1), strength)
     assert sum_to_one(mixed)
 
 
 @given(st.integers(1, 10 ** 6), st.integers(0, 10 ** 6))
-def test_ramps_rise(epoch, warmup): assert 0 < losses.ramp(epoch, warmup) <= losses.ramp(epoch + 1, warmup) <= 1
+def test_ramps_rise(epoch, warmup):
+    assert 0 < losses.ramp(epoch, warmup) <= losses.ramp(epoch + 1, warmup) <= 1
 
 
 # --- training: small parts --------------------------------------------------------------------------------------------
@@ -511,17 +639,26 @@ CPU = torch.device("cpu")
 FABRIC = training.make_fabric(CPU, "32-true")
 
 
-def tiny_data(images: np.ndarray, labels: np.ndarray | None = None, n_classes: int = 3, test: int = 0) -> training.TrainingData:
+def tiny_data(
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    n_classes: int = 3,
+    test: int = 0,
+) -> training.TrainingData:
     """Training data of given slices, the last `test` of which are the test part."""
     labels = np.arange(len(images)) % n_classes if labels is None else labels
     rows = np.arange(len(images))
-    return training.TrainingData(torch.from_numpy(np.array(images)), labels, labels, rows[:len(rows) - test], rows[len(rows) - test:], .5, .3, n_classes)
+    return training.TrainingData(torch.from_numpy(np.array(images)), labels, labels,
+                                 rows[: len(rows) - test], rows[len(rows) - test :], 0.5, 0.3,
+                                 n_classes)
 
 
 def tiny_config(**changes) -> config.Config:
     """Settings for slices of 32 pixels and an epoch of seconds."""
-    made = config.make_config("paper", **{"encoder": "autoencoder", "image_size": 32, "epochs": 1, "augmentation": "weak", "labelled_batch_size": 8,
-                                          "unlabelled_batch_size": 16, "device": "cpu", "precision": "32-true"} | changes)
+    made = config.make_config(
+        "paper", **{"encoder": "autoencoder", "image_size": 32, "epochs": 1, "augmentation": "weak",
+                    "labelled_batch_size": 8, "unlabelled_batch_size": 16, "device": "cpu",
+                    "precision": "32-true"} | changes)
     return made
 
 
@@ -529,12 +666,17 @@ def tiny_config(**changes) -> config.Config:
 def test_training_data_are_whole_or_refused(data):
     images = data.draw(stacks(side=8))
     whole = tiny_data(images, data.draw(ids(len(images), 3)))
-    assert sorted([*whole.labelled, *whole.unlabelled]) == list(whole.train) and (whole.labels[whole.labelled] >= 0).all()
+    assert (sorted([*whole.labelled, *whole.unlabelled]) == list(whole.train)
+            and (whole.labels[whole.labelled] >= 0).all())
     labels = np.arange(len(images)) % 3
-    wrong = {"images": (whole.images.float(), whole.images[:, 0], whole.images.repeat(1, 3, 1, 1), whole.images[0]), "std": (0., -1., np.nan, np.inf),
-             "mean": (np.nan, np.inf), "labels": (labels + 3, labels - 5, labels.astype(float), labels.astype(str), None), "truth": (labels + 3, labels * .5), "n_classes": (0,)}
+    wrong = {"images": (whole.images.float(), whole.images[:, 0], whole.images.repeat(1, 3, 1, 1),
+                        whole.images[0]), "std": (0.0, -1.0, np.nan, np.inf),
+             "mean": (np.nan, np.inf),
+             "labels": (labels + 3, labels - 5, labels.astype(float), labels.astype(str), None),
+             "truth": (labels + 3, labels * 0.5), "n_classes": (0,)}
     for name, values in wrong.items():
-        for value in values: refused(replace, tiny_data(images, labels), **{name: value})
+        for value in values:
+            refused(replace, tiny_data(images, labels), **{name: value})
 
 
 @given(st.data())
@@ -542,15 +684,20 @@ def test_batches_of_slices(data):
     images = data.draw(stacks(side=8))
     rows = np.random.default_rng(len(images)).integers(0, len(images), data.draw(st.integers(0, 9)))
     whole = tiny_data(images)
-    assert torch.equal(training.take_slices(whole.images, rows, CPU), torch.from_numpy(images[rows]))
+    assert torch.equal(
+        training.take_slices(whole.images, rows, CPU), torch.from_numpy(images[rows]))
     unit = training.to_unit_range(whole.images, rows, CPU)
-    assert unit.dtype == torch.float32 and unit.shape == (len(rows), 1, 8, 8) and (not len(rows) or 0 <= unit.min() <= unit.max() <= 1)
+    assert (unit.dtype == torch.float32 and unit.shape == (len(rows), 1, 8, 8)
+            and (not len(rows) or 0 <= unit.min() <= unit.max() <= 1))
     assert torch.equal(training.place_images(np.ascontiguousarray(images), CPU), whole.images)
     for policy in config.CHOICES["augmentation"]:
-        seen = [training.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU), training.augmented(whole.images[rows], whole, policy, torch.Generator().manual_seed(1))]
+        seen = [
+            training.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
+            training.augmented(whole.images[rows], whole, policy, torch.Generator().manual_seed(1))]
         assert torch.equal(*seen) and seen[0].shape == unit.shape and seen[0].isfinite().all()
     for wrong in (rows + len(images), rows + .5, "a", None):
-        if len(rows) or isinstance(wrong, (str, type(None))): survives(training.take_slices, whole.images, wrong, CPU)
+        if len(rows) or isinstance(wrong, (str, type(None))):
+            survives(training.take_slices, whole.images, wrong, CPU)
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 300), st.integers(1, 300), seeds())
@@ -558,33 +705,39 @@ def test_every_slice_is_seen(labelled, unlabelled, labelled_size, unlabelled_siz
     steps = training.count_steps(labelled, unlabelled, labelled_size, unlabelled_size)
     known = training.cycle_batches(np.arange(labelled), labelled_size, steps, seed)
     unknown = training.split_batches(np.arange(unlabelled), steps, seed)
-    assert len(known) == len(unknown) == steps >= 1 and sorted(np.concatenate(unknown)) == list(range(unlabelled))
-    assert all(len(batch) == (labelled_size if labelled else 0) for batch in known) and all(len(batch) <= unlabelled_size for batch in unknown)
+    assert len(known) == len(unknown) == steps >= 1 and sorted(np.concatenate(unknown)) == list(
+        range(unlabelled))
+    assert all(len(batch) == (labelled_size if labelled else 0) for batch in known) and all(
+        len(batch) <= unlabelled_size for batch in unknown)
     assert set(np.concatenate(known)) == set(range(labelled))
     on_device = training.rows_on_device(unknown, CPU)
     assert [batch.tolist() for batch in on_device] == [batch.tolist() for batch in unknown]
-    shared = training.share_batches(FABRIC, known[0], unknown[0])
-    assert [share.weight for share in shared] == [1., 1.] and [share.total for share in shared] == [len(known[0]), len(unknown[0])]
-    if len(known[0]) + len(unknown[0]): assert [training.share_weight(term, *shared) for term in training.TERMS] == [1.] * 4
-    assert training.Share(known[0], 0, 1, 1.).start == 0
+    shared = training.local_batches(FABRIC, known[0], unknown[0])
+    assert [share.weight for share in shared] == [1.0, 1.0] and [
+        share.total for share in shared] == [len(known[0]), len(unknown[0])]
+    if len(known[0]) + len(unknown[0]):
+        assert [training.local_weight(term, *shared) for term in training.TERMS] == [1.] * 4
+    assert training.LocalBatch(known[0], 0, 1, 1.).start == 0
 
 
 @given(st.integers(1, 500), st.floats(1e-9, 10), st.sampled_from(config.CHOICES["schedule"]), st.floats(0, .999))
 def test_rates_are_positive(total, peak, schedule, decay):
     rates = [training.learning_rate(step, total, peak, schedule) for step in range(total)]
     assert all(0 <= rate <= peak * (1 + 1e-12) for rate in rates) and max(rates) > 0
-    pulls = [training.average_pull(step, decay) for step in range(total)]
+    pulls = [training.ema_momentum(step, decay) for step in range(total)]
     assert pulls[0] == 1 and all(0 < pull <= 1 for pull in pulls)
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 30), st.integers(1, 9), st.booleans(), st.booleans())
 def test_generations_cover_the_epochs(epochs, alone, length, clustering_epochs, labelled, teaches):
-    made = replace(config.make_config("best"), epochs=epochs, supervised_epochs=alone, generation_epochs=length, clustering_epochs=clustering_epochs,
+    made = replace(config.make_config("best"), epochs=epochs, supervised_epochs=alone,
+                   round_epochs=length, clustering_epochs=clustering_epochs,
                    pseudo_label_weight=float(teaches))
     for epoch in range(1, epochs + 1):
-        first, count = training.generation(epoch, made, labelled)
+        first, count = training.self_training_round(epoch, made, labelled)
         assert first <= epoch < first + count <= epochs + 1
-        assert all(weight >= 0 and math.isfinite(weight) for weight in training.loss_weights(made, epoch).values())
+        assert all(weight >= 0 and math.isfinite(weight)
+                   for weight in training.loss_weights(made, epoch).values())
     measured = training.measured_epochs(made, labelled)
     assert measured == sorted(set(measured)) and measured[-1] == epochs and measured[0] >= 1
 
@@ -592,9 +745,11 @@ def test_generations_cover_the_epochs(epochs, alone, length, clustering_epochs, 
 @given(st.data())
 def test_one_process_keeps_what_it_has(data):
     x = torch.from_numpy(np.ascontiguousarray(data.draw(points())))
-    assert training.gather_rows(FABRIC, x, [len(x)]) is x and training.mean_of_processes(FABRIC, x) is x and training.from_leader(FABRIC, lambda: 3) == 3
+    assert (training.gather_rows(FABRIC, x, [len(x)]) is x
+            and training.mean_of_processes(FABRIC, x) is x
+            and training.broadcast_from_rank_zero(FABRIC, lambda: 3) == 3)
     slow, quick = nn.Linear(x.shape[1], 2), nn.Linear(x.shape[1], 2)
-    training.update_average(slow, quick, torch.tensor(1.))
+    training.update_ema(slow, quick, torch.tensor(1.))
     assert torch.equal(slow.weight, quick.weight)
 
 
@@ -604,50 +759,68 @@ def test_accuracy_counts_the_known(data):
     labels, predictions = data.draw(ids(n, 3)), data.draw(ids(n, 3, hidden=False))
     value = training.accuracy(labels, predictions)
     assert 0 <= value <= 1 if (labels >= 0).any() else math.isnan(value)
-    assert np.array_equal(training.accuracy(untidy(labels, "reversed"), predictions), value, equal_nan=True)
+    assert np.array_equal(
+        training.accuracy(untidy(labels, "reversed"), predictions), value, equal_nan=True)
 
 
 @FEW
 @given(stacks(side=32), st.booleans(), st.integers(1, 9))
-def test_embeddings_of_any_slices(images, mirror, batch_size):
+def test_embeddings_of_any_slices(images, flip_tta, batch_size):
     data, network = tiny_data(images), NETWORKS["autoencoder"]
     wrapped = FABRIC.setup_module(network)
-    embeddings, head = training.embed_slices(FABRIC, wrapped, data, batch_size, mirror)
-    assert embeddings.shape == (len(images), 128) and embeddings.dtype == head.dtype == np.float32 and np.isfinite(embeddings).all() and sum_to_one(head)
-    again = training.embed_slices(FABRIC, wrapped, data, 1, mirror)
+    embeddings, head = training.embed_slices(FABRIC, wrapped, data, batch_size, flip_tta)
+    assert (embeddings.shape == (len(images), 128) and embeddings.dtype == head.dtype == np.float32
+            and np.isfinite(embeddings).all() and sum_to_one(head))
+    again = training.embed_slices(FABRIC, wrapped, data, 1, flip_tta)
     assert np.allclose(again[0], embeddings, atol=1e-3) and np.allclose(again[1], head, atol=1e-3)
-    assert [part.shape for part in training.embed_slices(FABRIC, wrapped, tiny_data(images[:0], np.zeros(0, int)), batch_size, mirror)] == [(0, 128), (0, 3)]
+    assert [
+        part.shape
+        for part in training.embed_slices(
+            FABRIC, wrapped, tiny_data(images[:0], np.zeros(0, int)), batch_size, flip_tta)
+    ] == [(0, 128), (0, 3)]
 
 
 @given(st.data())
 def test_clusters_of_an_epoch(data):
     x = data.draw(points(least=6))
     labels = data.draw(ids(len(x), 3))
-    slices = tiny_data(np.zeros((len(x), 1, 4, 4), np.uint8), labels, test=data.draw(st.integers(0, 2)))
-    made, head = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()), alignment=.5), data.draw(shares(n=len(x), k=3))
-    if made.anchored: made = replace(made, pseudo_label_weight=1.)
+    slices = tiny_data(
+        np.zeros((len(x), 1, 4, 4), np.uint8), labels, test=data.draw(st.integers(0, 2)))
+    made, head = (
+        tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
+                    distribution_alignment=0.5), data.draw(shares(n=len(x), k=3)))
+    if made.anchored:
+        made = replace(made, pseudo_label_weight=1.)
     state = training.TrainingState(nn.Linear(1, 1), None)
     for epoch in range(2):
         gamma = training.cluster_epoch(state, x, head, slices, made, epoch)
-        assert gamma.shape == (len(x), 3) and sum_to_one(gamma) and state.tensors["responsibilities"].shape == (len(slices.train), 3)
-    if "targets" in state.tensors: assert sum_to_one(state.tensors["targets"]) and training.has_teacher(made, slices)
-    factors = training.share_factors(torch.from_numpy(head), slices, made)
+        assert (gamma.shape == (len(x), 3) and sum_to_one(gamma)
+                and state.tensors["responsibilities"].shape == (len(slices.train), 3))
+    if "targets" in state.tensors:
+        assert sum_to_one(state.tensors["targets"]) and training.has_teacher(made, slices)
+    factors = training.prior_factors(torch.from_numpy(head), slices, made)
     assert factors.shape == (3,) and (factors > 0).all() and factors.isfinite().all()
     row, by_cluster = training.measure_clusters(gamma, None, x, slices, made)
-    assert by_cluster.shape == (len(x), 3) and np.isnan(by_cluster).all() == (not len(slices.labelled)) and isinstance(row["alarm"], str)
+    assert (by_cluster.shape == (len(x), 3)
+            and np.isnan(by_cluster).all() == (not len(slices.labelled))
+            and isinstance(row["alarm"], str))
     assert np.isclose(sum(row[f"cluster_share_{k}"] for k in range(3)), 1)
-    refused(training.cluster_epoch, state, np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x), head, slices, made, 1)
+    refused(training.cluster_epoch, state,
+            np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x), head, slices, made, 1)
 
 
 @given(st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans(), seeds())
 def test_losses_of_any_batch(known, unknown, clusters, taught, seed):
     assume(known + unknown)
     generator = torch.Generator().manual_seed(seed)
-    x, network = torch.randn(known + unknown, 1, 32, 32, generator=generator), NETWORKS["autoencoder"]
+    x, network = (torch.randn(known + unknown, 1, 32, 32, generator=generator),
+                  NETWORKS["autoencoder"])
     gamma = torch.rand(unknown, 3, generator=generator).softmax(dim=1)
-    found = training.batch_losses(network, x[:known], torch.zeros(known, dtype=torch.long), x[known:], gamma, torch.zeros(3, 128) if clusters else None,
-                                  gamma if taught else None, .5, reconstruct=True)
-    assert set(found) == {"cross_entropy", "reconstruction"} | ({"cluster_distance"} if clusters else set()) | ({"pseudo_labels"} if taught else set())
+    found = training.batch_losses(network, x[:known], torch.zeros(known, dtype=torch.long),
+                                  x[known:], gamma, torch.zeros(3, 128) if clusters else None,
+                                  gamma if taught else None, 0.5, reconstruct=True)
+    assert set(found) == {"cross_entropy", "reconstruction"} | (
+        {"cluster_distance"} if clusters else set()) | ({"pseudo_labels"} if taught else set())
     assert all(value.isfinite() and value >= 0 for value in found.values())
 
 
@@ -658,7 +831,9 @@ def some(slices) -> training.TrainingData:
     """24 training and 6 test slices of 32 pixels."""
     whole, _ = slices
     rows = np.concatenate([whole.train[:: max(1, len(whole.train) // 24)][:24], whole.test[:6]])
-    return training.TrainingData(whole.images[rows][:, :, ::2, ::2].contiguous(), whole.labels[rows], whole.truth[rows], np.arange(24), np.arange(24, 30), .2, .2, 4)
+    return training.TrainingData(whole.images[rows][:, :, ::2, ::2].contiguous(),
+                                 whole.labels[rows], whole.truth[rows], np.arange(24),
+                                 np.arange(24, 30), 0.2, 0.2, 4)
 
 
 def only(data: training.TrainingData, keep: np.ndarray) -> training.TrainingData:
@@ -669,11 +844,13 @@ def only(data: training.TrainingData, keep: np.ndarray) -> training.TrainingData
 IN_TRAIN = np.arange(30) < 24
 EDGES = {
     "nothing special": lambda data: (data, {}),
-    "no clustering term": lambda data: (data, {"cluster_weight": 0.}),
+    "no clustering term": lambda data: (data, {"cluster_weight": 0.0}),
     "one cluster": lambda data: (data, {"n_clusters": 1}),
     "as many clusters as slices": lambda data: (data, {"n_clusters": 24}),
-    "one slice per batch": lambda data: (replace(data, train=np.arange(5)), {"labelled_batch_size": 1, "unlabelled_batch_size": 1}),
-    "batches larger than the data": lambda data: (data, {"labelled_batch_size": 500, "unlabelled_batch_size": 500}),
+    "one slice per batch": lambda data: (replace(data, train=np.arange(5)),
+                                         {"labelled_batch_size": 1, "unlabelled_batch_size": 1}),
+    "batches larger than the data": lambda data: (
+        data, {"labelled_batch_size": 500, "unlabelled_batch_size": 500}),
     "no labels": lambda data: (only(data, IN_TRAIN & False), {}),
     "all labels": lambda data: (only(data, IN_TRAIN), {}),
     "labels of one class": lambda data: (only(data, IN_TRAIN & (data.truth == 1)), {}),
@@ -683,67 +860,100 @@ EDGES = {
     "no test slices": lambda data: (replace(data, test=data.test[:0]), {}),
     "nobody knows the truth": lambda data: (replace(data, truth=np.full(30, -1)), {}),
     "one slice": lambda data: (replace(data, train=data.train[:1]), {"n_clusters": 1}),
-    "no warm-up left": lambda data: (data, {"cluster_warmup": 9, "average_decay": .99, "mirror": True, "weight_decay": 10.}),
-}
+    "no warm-up left": lambda data: (
+        data, {"cluster_warmup": 9, "ema_decay": 0.99, "flip_tta": True, "weight_decay": 10.0})}
 
 
-def sound_training(state: training.TrainingState, epochs: int, data: training.TrainingData, k: int | None = None) -> None:
+def sound_training(
+    state: training.TrainingState,
+    epochs: int,
+    data: training.TrainingData,
+    k: int | None = None,
+) -> None:
     """Assert that a training has come to a defined end."""
     assert state.epoch == epochs == len(state.history) == len(state.seconds)
-    for row in state.history: assert all(math.isfinite(row[term]) and row[term] >= 0 for term in (*training.TERMS, "loss") if term in row)
+    for row in state.history:
+        assert all(math.isfinite(row[term]) and row[term] >= 0 for term in (*training.TERMS, "loss")
+                   if term in row)
     assert all(value.isfinite().all() for value in training.state_tensors(state).values())
-    if k: assert state.tensors["responsibilities"].shape == (len(data.train), k) and sum_to_one(state.tensors["responsibilities"])
+    if k:
+        assert state.tensors["responsibilities"].shape == (len(data.train), k) and sum_to_one(
+            state.tensors["responsibilities"])
 
 
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("preset", ["paper", "taught"])
 def test_trainings_at_the_edge(some, tmp_path, edge, preset):
     data, changes = EDGES[edge](some)
-    taught = {name: value for name, value in config.TAUGHT.items() if name != "skull_strip"} | {"epochs": 2, "supervised_epochs": 1, "pseudo_label_threshold": .1}
+    taught = {name: value for name, value in config.TAUGHT.items() if name != "skull_strip"} | {
+        "epochs": 2, "supervised_epochs": 1, "pseudo_label_threshold": 0.1}
     made = tiny_config(**(taught if preset == "taught" else {}))
-    made = replace(made, **({**changes, "anchored": False, "pseudo_label_weight": 0.} if "n_clusters" in changes else changes))
+    made = replace(
+        made,
+        **({**changes, "anchored": False, "pseudo_label_weight": 0.0} if "n_clusters" in changes
+           else changes))
     network = encoders.make_network("autoencoder", 4, 32)
     with at_most(120):
-        sound_training(training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"), made.epochs, data, made.n_clusters)
+        sound_training(training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
+                       made.epochs, data, made.n_clusters)
         outputs = training.load_outputs(tmp_path / "joint", made.epochs)
-        assert outputs["embeddings"].shape == (len(data.test), 128) and sum_to_one(outputs["head"]) and sum_to_one(outputs["responsibilities"], 1e-3)
+        assert (outputs["embeddings"].shape == (len(data.test), 128) and sum_to_one(outputs["head"])
+                and sum_to_one(outputs["responsibilities"], 1e-3))
         assert [len(part) for part in training.load_all_outputs(tmp_path / "joint")] == [30, 30]
         if preset == "taught": return
         if not len(data.labelled):
-            assert "labelled" in refused(training.train_labelled_only, FABRIC, network, data, made, tmp_path / "alone")
+            assert "labelled" in refused(
+                training.train_supervised_baseline, FABRIC, network, data, made, tmp_path / "alone")
             return
-        sound_training(training.train_labelled_only(FABRIC, network, data, made, tmp_path / "alone"), made.epochs, data)
+        sound_training(
+            training.train_supervised_baseline(FABRIC, network, data, made, tmp_path / "alone"),
+            made.epochs, data)
 
 
 @pytest.mark.parametrize("edge", ["nothing special", "one cluster", "no labels"])
 def test_models_of_edge_trainings_are_kept(some, tmp_path, edge):
     data, changes = EDGES[edge](some)
     made = replace(tiny_config(), **changes)
-    state = training.train_jointly(FABRIC, encoders.make_network("autoencoder", 4, 32), data, made, tmp_path / "joint")
+    state = training.train_jointly(
+        FABRIC, encoders.make_network("autoencoder", 4, 32), data, made, tmp_path / "joint")
     training.save_model(tmp_path, state, data, made)
     network, mixture, description = training.load_model(tmp_path)
     embeddings, head = training.embed_slices(FABRIC, FABRIC.setup_module(network), data)
-    assert sum_to_one(head) and sum_to_one(mixture.responsibilities(embeddings)) and mixture.responsibilities(embeddings).shape == (30, made.n_clusters)
+    assert (sum_to_one(head) and sum_to_one(mixture.responsibilities(embeddings))
+            and mixture.responsibilities(embeddings).shape == (30, made.n_clusters))
     assert (description["cluster_classes"] is None) == (not len(data.labelled))
 
 
 def test_trainings_that_cannot_be(some, tmp_path):
     network, made = encoders.make_network("autoencoder", 4, 32), tiny_config()
-    for data in (replace(some, train=some.train[:3]), replace(some, train=some.train[:0]), replace(some, train=some.train[:1])):
-        assert "n_clusters=4" in refused(training.train_jointly, FABRIC, network, data, made, tmp_path)
+    for data in (replace(some, train=some.train[:3]), replace(some, train=some.train[:0]),
+                 replace(some, train=some.train[:1])):
+        assert "n_clusters=4" in refused(
+            training.train_jointly, FABRIC, network, data, made, tmp_path)
     assert not (tmp_path / "state.json").exists()
-    assert "label" in refused(training.train_labelled_only, FABRIC, network, only(some, IN_TRAIN & False), made, tmp_path)
-    sound_training(training.pretrain(FABRIC, network, replace(some, train=some.train[:1]), replace(made, pretrain_epochs=1), tmp_path / "one"), 1, some)
-    assert "slice" in refused(training.pretrain, FABRIC, network, replace(some, train=some.train[:0]), made, tmp_path / "none")
+    assert "label" in refused(training.train_supervised_baseline, FABRIC, network,
+                              only(some, IN_TRAIN & False), made, tmp_path)
+    sound_training(training.pretrain(FABRIC, network, replace(some, train=some.train[:1]),
+                                     replace(made, pretrain_epochs=1), tmp_path / "one"), 1, some)
+    assert "slice" in refused(training.pretrain, FABRIC, network,
+                              replace(some, train=some.train[:0]), made, tmp_path / "none")
 
 
-@pytest.mark.parametrize("train", [training.train_jointly, training.train_labelled_only, training.pretrain])
-def test_a_training_that_diverges_says_so_and_keeps_the_last_good_epoch(some, tmp_path, train, monkeypatch):
-    made, network = tiny_config(epochs=4, pretrain_epochs=4), encoders.make_network("autoencoder", 4, 32)
+@pytest.mark.parametrize("train", [training.train_jointly, training.train_supervised_baseline, training.pretrain])
+def test_a_training_that_diverges_says_so_and_keeps_the_last_good_epoch(
+    some,
+    tmp_path,
+    train,
+    monkeypatch,
+):
+    made, network = (tiny_config(epochs=4, pretrain_epochs=4),
+                     encoders.make_network("autoencoder", 4, 32))
     good = training.set_rate
     seen = []
-    monkeypatch.setattr(training, "set_rate", lambda optimizer, rate: good(optimizer, rate if not seen else 1e38))
-    said = refused(train, FABRIC, network, some, made, tmp_path, on_epoch=lambda name, row: seen.append(row["epoch"]))
+    monkeypatch.setattr(
+        training, "set_rate", lambda optimizer, rate: good(optimizer, rate if not seen else 1e38))
+    said = refused(train, FABRIC, network, some, made, tmp_path,
+                   on_epoch=lambda name, row: seen.append(row["epoch"]))
     assert "diverged" in said and "learning_rate" in said
     fresh = encoders.make_network("autoencoder", 4, 32)
     state = training.start_training(FABRIC, fresh, made)[0]
@@ -753,14 +963,18 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_epoch(some, tm
 
 def test_a_supervised_training_that_diverges_says_so(some, tmp_path):
     recipe = baselines.Recipe(32, 3, 8, learning_rate=1e38)
-    assert "diverged" in refused(baselines.train_supervised, FABRIC, baselines.make_companion("b", 4, 32), some, recipe, some.labelled, some.train[:0], tmp_path)
+    assert "diverged" in refused(baselines.train_supervised, FABRIC,
+                                 baselines.make_companion("b", 4, 32), some, recipe, some.labelled,
+                                 some.train[:0], tmp_path)
     assert not (tmp_path / "state.json").exists()
 
 
 def test_losses_that_are_no_numbers_stop_a_training():
     network = nn.Linear(2, 2)
-    training.refuse_divergence("joint training", {"epoch": 1, "loss": 1., "silhouette": np.nan}, network)
-    for row in ({"loss": np.nan}, {"train_loss": np.inf}, {"reconstruction": -np.inf}): assert "diverged" in refused(training.refuse_divergence, "t", {"epoch": 1, **row}, network)
+    training.refuse_divergence(
+        "joint training", {"epoch": 1, "loss": 1.0, "silhouette": np.nan}, network)
+    for row in ({"loss": np.nan}, {"train_loss": np.inf}, {"reconstruction": -np.inf}):
+        assert "diverged" in refused(training.refuse_divergence, "t", {"epoch": 1, **row}, network)
     network.weight.data[0, 0] = np.nan
     assert "weights" in refused(training.refuse_divergence, "t", {"epoch": 1}, network)
 
@@ -771,55 +985,76 @@ def test_losses_that_are_no_numbers_stop_a_training():
 @given(st.sampled_from(["a", "b"]), st.integers(1, 5), batches(sizes=(32,)))
 def test_companions_answer(name, n_classes, x):
     network = baselines.make_companion(name, n_classes, 32).eval()
-    assert isinstance(network, {"a": baselines.TwoBlockNetwork, "b": baselines.ThreeBlockNetwork}[name])
+    assert isinstance(
+        network, {"a": baselines.TwoBlockNetwork, "b": baselines.ThreeBlockNetwork}[name])
     logits = network(x)
     assert logits.shape == (len(x), n_classes) and logits.isfinite().all()
-    with pytest.raises(KeyError): baselines.make_companion("c", n_classes)
+    with pytest.raises(KeyError):
+        baselines.make_companion("c", n_classes)
     assert baselines.LogitsOnly(NETWORKS["autoencoder"])(x).shape == (len(x), 3)
 
 
 @FEW
 @given(stacks(side=32))
 def test_predictions_of_any_slices(images):
-    data, wrapped = tiny_data(images), FABRIC.setup_module(baselines.LogitsOnly(NETWORKS["autoencoder"]))
+    data, wrapped = (tiny_data(images),
+                     FABRIC.setup_module(baselines.LogitsOnly(NETWORKS["autoencoder"])))
     said = baselines.predict(FABRIC, wrapped, data, data.train, batch_size=2)
-    assert said.shape == (len(images), 3) and sum_to_one(np.exp(said)) and baselines.predict(FABRIC, wrapped, data, data.train[:0]).shape == (0, 3)
+    assert (said.shape == (len(images), 3) and sum_to_one(np.exp(said))
+            and baselines.predict(FABRIC, wrapped, data, data.train[:0]).shape == (0, 3))
     loss, accuracy = baselines.mean_scores(said, data.truth)
-    assert loss >= 0 and 0 <= accuracy <= 1 and all(map(math.isnan, baselines.mean_scores(said, np.full(len(images), -1))))
+    assert (loss >= 0 and 0 <= accuracy <= 1
+            and all(map(math.isnan, baselines.mean_scores(said, np.full(len(images), -1)))))
     grid = baselines.slice_grid(torch.from_numpy(np.ascontiguousarray(images)).float(), .5, .3)
     assert grid.shape[0] == 3 and 0 <= grid.min() <= grid.max() <= 1
 
 
 def test_supervised_trainings_at_the_edge(some, tmp_path):
     recipe, known = baselines.Recipe(32, 1, 500), some.labelled
-    for number, rows in enumerate((known, known[:1], known[some.labels[known] == some.labels[known[0]]])):
-        state = baselines.train_supervised(FABRIC, baselines.make_companion("a", 4, 32), some, recipe, rows, rows[:0], tmp_path / str(number))
-        assert state.epoch == 1 and math.isfinite(state.history[0]["train_loss"]) and math.isnan(state.history[0]["validation_loss"])
-    for rows in (known[:0], some.test): assert "label" in refused(baselines.train_supervised, FABRIC, baselines.make_companion("a", 4, 32), some, recipe, rows, rows[:0], tmp_path / "no")
+    for number, rows in enumerate(
+        (known, known[:1], known[some.labels[known] == some.labels[known[0]]])):
+        state = baselines.train_supervised(FABRIC, baselines.make_companion("a", 4, 32), some,
+                                           recipe, rows, rows[:0], tmp_path / str(number))
+        assert (state.epoch == 1 and math.isfinite(state.history[0]["train_loss"])
+                and math.isnan(state.history[0]["validation_loss"]))
+    for rows in (known[:0], some.test):
+        assert "label" in refused(baselines.train_supervised, FABRIC,
+                                  baselines.make_companion("a", 4, 32), some, recipe, rows,
+                                  rows[:0], tmp_path / "no")
 
 
 @given(st.data())
 def test_folds_divide_no_group(data):
     n = data.draw(st.integers(1, 40))
     rng = np.random.default_rng(data.draw(seeds()))
-    labels, groups = data.draw(ids(n, 3, hidden=False)), rng.integers(0, data.draw(st.integers(1, n)), n)
+    labels, groups = (data.draw(ids(n, 3, hidden=False)),
+                      rng.integers(0, data.draw(st.integers(1, n)), n))
     folds = answer(baselines.group_folds, labels, groups, 5, refuses=ValueError)
     if folds is None: return
-    for fit, held in folds.split(labels, labels, groups): assert not set(groups[fit]) & set(groups[held])
+    for fit, held in folds.split(labels, labels, groups):
+        assert not set(groups[fit]) & set(groups[held])
     cut = answer(baselines.cut_validation, np.arange(n), labels, groups, .2, refuses=ValueError)
-    assert sorted(np.concatenate(cut)) == list(range(n)) and not set(groups[cut[0]]) & set(groups[cut[1]])
-    for wrong in ((labels[:0], groups[:0]), (labels, groups[1:]), (labels - 1 - labels.min(), groups), (labels.astype(str), groups)): refused(baselines.group_folds, *wrong, 5)
+    assert sorted(np.concatenate(cut)) == list(range(n)) and not set(groups[cut[0]]) & set(
+        groups[cut[1]])
+    for wrong in ((labels[:0], groups[:0]), (labels, groups[1:]),
+                  (labels - 1 - labels.min(), groups), (labels.astype(str), groups)):
+        refused(baselines.group_folds, *wrong, 5)
 
 
 @FEW
 @given(st.data())
 def test_probes(data):
     x = data.draw(points(least=8))
-    kind, labels, groups = data.draw(st.sampled_from(["linear probe", "k nearest neighbours"])), data.draw(ids(len(x), 3, hidden=False)), np.arange(len(x)) // 2
+    kind, labels, groups = (data.draw(st.sampled_from(["linear probe", "k nearest neighbours"])),
+                            data.draw(ids(len(x), 3, hidden=False)), np.arange(len(x)) // 2)
     probe = answer(baselines.fit_probe, kind, x, labels, groups, refuses=ValueError)
     if probe is None: return
     said = baselines.probe_log_probabilities(probe, x, 4)
-    assert said.shape == (len(x), 4) and sum_to_one(np.exp(said)) and sum_to_one(np.exp(baselines.held_out_log_probabilities(probe, x, labels, groups)), .01)
+    assert (
+        said.shape == (len(x), 4)
+        and sum_to_one(np.exp(said))
+        and sum_to_one(np.exp(baselines.held_out_log_probabilities(probe, x, labels, groups)), 0.01)
+    )
     refused(baselines.fit_probe, kind, x, labels[1:], groups)
 
 
@@ -832,13 +1067,20 @@ def test_patients_get_one_answer(p, seed, text):
     patients = patients.astype(str) if text else patients
     confidence = baselines.confidence_weights(said)
     assert confidence.shape == (n,) and ((confidence >= 0) & (confidence <= 1)).all()
-    with np.errstate(divide="ignore"): assert np.allclose(baselines.confidence_weights(np.log(p)), confidence, atol=1e-4)  # an impossible class
+    with np.errstate(divide="ignore"):
+        # an impossible class
+        assert np.allclose(baselines.confidence_weights(np.log(p)), confidence, atol=1e-4)
     middle = baselines.position_weights(rng.permutation(n), patients)
     assert ((middle > 0) & (middle <= 1)).all()
-    for answers in (baselines.majority_vote(said, patients), baselines.mean_opinion(said, patients), baselines.mean_opinion(said, patients, np.zeros(n))):
-        assert answers.shape == (len(set(patients)), p.shape[1]) and np.isfinite(answers.to_numpy()).all()
-    table = baselines.score_patients(said, truth, patients, {"confidence": confidence, "middle": middle}, draws=50)
-    assert len(table) == 4 and table.accuracy.between(0, 1).all() and (table.patients == len(set(patients))).all()
+    for answers in (baselines.majority_vote(said, patients),
+                    baselines.mean_probability(said, patients),
+                    baselines.mean_probability(said, patients, np.zeros(n))):
+        assert (answers.shape == (len(set(patients)), p.shape[1])
+                and np.isfinite(answers.to_numpy()).all())
+    table = baselines.score_patients(
+        said, truth, patients, {"confidence": confidence, "middle": middle}, draws=50)
+    assert (len(table) == 4 and table.accuracy.between(0, 1).all()
+            and (table.patients == len(set(patients))).all())
     reliable = baselines.plane_reliability(rng.choice(["axial", ""], n), rng.random(n) < .5, 4)
     assert all(0 <= value <= 1 for value in reliable.values())
 
@@ -848,14 +1090,20 @@ def test_patients_get_one_answer(p, seed, text):
 def test_companion_tables(data):
     n = data.draw(st.integers(0, 30))
     truth, said = data.draw(ids(n, 4, hidden=False)), data.draw(ids(n, 4, hidden=False))
-    scans = pd.DataFrame({"group": np.arange(n) // 2, "clean": np.arange(n) % data.draw(st.integers(1, 3)) == 1})
+    scans = pd.DataFrame(
+        {"group": np.arange(n) // 2, "clean": np.arange(n) % data.draw(st.integers(1, 3)) == 1})
     table = baselines.companion_table("a", truth, said, scans, config.CLASSES, draws=20)
     assert len(table) == 5 and table.given.dropna().between(0, 1).all()
     tidy = baselines.tidy_companions(table)
     assert set(tidy.source) <= {"claimed", "given test set", "clean test set"} and len(tidy) >= 10
-    scores = pd.DataFrame({"method": ["x", "y"], "accuracy": [.5, np.nan], "low": [.4, np.nan], "high": [.6, np.nan], "clean_accuracy": np.nan, "clean_low": np.nan, "clean_high": np.nan})
+    scores = pd.DataFrame(
+        {"method": ["x", "y"], "accuracy": [0.5, np.nan], "low": [0.4, np.nan],
+         "high": [0.6, np.nan], "clean_accuracy": np.nan, "clean_low": np.nan, "clean_high": np.nan}
+    )
     assert baselines.plot_scores(baselines.tidy_scores(scores), chance=.25).axes
-    history = pd.DataFrame({"epoch": [1], **{f"{part}_{what}": [np.nan if part == "test" else .5] for part in baselines.PART_STYLES for what in ("loss", "accuracy")}})
+    history = pd.DataFrame(
+        {"epoch": [1], **{f"{part}_{what}": [np.nan if part == "test" else 0.5]
+                          for part in baselines.PART_STYLES for what in ("loss", "accuracy")}})
     assert baselines.plot_learning_curves({"one": history}, {"one": .9}).axes
 
 
@@ -870,7 +1118,8 @@ def test_attention_is_drawn(images):
 @given(st.sampled_from(config.CLASSES), st.integers(1, 2), st.sampled_from([1, 8, 33]), seeds())
 def test_volumes_of_any_size(name, count, size, seed):
     stack, plane = baselines.phantom_stack(phantom.load_atlas(), name, 0, count, size, seed)
-    assert stack.shape == (count, size, size) and stack.dtype == np.uint8 and plane in phantom.PLANES
+    assert (
+        stack.shape == (count, size, size) and stack.dtype == np.uint8 and plane in phantom.PLANES)
     images, rows = baselines.phantom_stacks(1, count, size, config.CLASSES[:2], seed)
     assert images.shape == (2 * count, size, size) and len(rows) == len(images)
 
@@ -882,12 +1131,15 @@ def test_components_of_any_points(x, seed):
     x = np.asarray(x, np.float64)
     components: subtypes.Components = subtypes.fit_components(x, 2, seed)
     labels = subtypes.assign(x, components)
-    assert labels.shape == (len(x),) and set(labels) <= {0, 1} and np.isfinite(subtypes.bayesian_information(x, components))
+    assert (labels.shape == (len(x),) and set(labels) <= {0, 1}
+            and np.isfinite(subtypes.bayesian_information(x, components)))
     train = np.arange(len(x)) % 3 > 0
     reduced = subtypes.reduce_embeddings(x, train)
-    assert reduced.shape[0] == len(x) and np.isfinite(reduced).all() and np.allclose(reduced[train].mean(axis=0), 0, atol=1e-6 * (1 + np.abs(x).max()))
+    assert (reduced.shape[0] == len(x) and np.isfinite(reduced).all()
+            and np.allclose(reduced[train].mean(axis=0), 0, atol=1e-6 * (1 + np.abs(x).max())))
     refused(subtypes.fit_components, x, len(x) + 1), refused(subtypes.fit_components, x, 0)
-    refused(subtypes.reduce_embeddings, x, np.zeros(len(x), bool)), refused(subtypes.reduce_embeddings, x, train[1:])
+    (refused(subtypes.reduce_embeddings, x, np.zeros(len(x), bool)),
+     refused(subtypes.reduce_embeddings, x, train[1:]))
     groups = np.arange(len(x)) // 2
     assert 1 <= subtypes.draw_groups(groups, .5, np.random.default_rng(seed)).sum() <= len(x)
     agreement = subtypes.stability(x, groups, 2, resamples=2)
@@ -899,7 +1151,8 @@ def test_components_of_any_points(x, seed):
     assert math.isnan(held) == (len(x[::2]) < 10) and (math.isnan(held) or -.5 <= held <= 1)
     assert math.isnan(subtypes.held_out_bound(x, x[:3], 2, draws=1))
     gallery = subtypes.choose_slices(x, labels, groups)
-    assert set(gallery["index"]) <= set(range(len(x))) and (gallery.kind == "medoid").sum() == len(set(labels))
+    assert set(gallery["index"]) <= set(range(len(x))) and (gallery.kind == "medoid").sum() == len(
+        set(labels))
 
 
 @FEW
@@ -908,47 +1161,63 @@ def test_numbers_of_components(x, seed):
     x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
     assert subtypes.log_dispersions(x, 2, seed).shape == (2,)
     gap, error = subtypes.gap_statistic(x, 2, 2, seed)
-    assert np.isfinite(gap).all() and (error >= 0).all() and subtypes.choose_by_gap(gap, error) in (1, 2)
+    assert (np.isfinite(gap).all() and (error >= 0).all()
+            and subtypes.choose_by_gap(gap, error) in (1, 2))
     criteria = subtypes.measure_criteria(x, groups, 2, draws=2, resamples=2)
     chosen = subtypes.choose_k(criteria)
-    assert set(chosen) == set(subtypes.CRITERIA) and set(chosen.values()) <= {1, 2} and subtypes.candidate(chosen, criteria) in (1, 2)
+    assert (set(chosen) == set(subtypes.CRITERIA) and set(chosen.values()) <= {1, 2}
+            and subtypes.candidate(chosen, criteria) in (1, 2))
     assert "lower the largest" in refused(subtypes.measure_criteria, x, groups, 99)
     refused(subtypes.measure_criteria, x, groups[1:], 2)
     bounds = subtypes.null_bounds(np.random.default_rng(seed).uniform(-1, 1, (3, 2)))
-    assert bounds.shape == (2,) and (np.abs(bounds) <= 1).all() and subtypes.choose_above(np.array([2., 2.]), bounds) == 3
+    assert (bounds.shape == (2,) and (np.abs(bounds) <= 1).all()
+            and subtypes.choose_above(np.array([2.0, 2.0]), bounds) == 3)
     make_up = pd.DataFrame({"viewing plane": "", "source": "a", "contrast": np.arange(len(x)) * 1.})
-    one = subtypes.select_slices("glioma", np.arange(len(x)), x, groups % 2 == 0, groups, make_up, np.zeros(len(x), bool))
+    one = subtypes.select_slices(
+        "glioma", np.arange(len(x)), x, groups % 2 == 0, groups, make_up, np.zeros(len(x), bool))
     assert isinstance(one, subtypes.Slices)
     if one.train.sum() < 10: return
     study, = subtypes.study_classes([one], claimed=2, largest=2, draws=1)
-    assert isinstance(study, subtypes.SubtypeStudy) and isinstance(study.claimed, subtypes.Division) and "\n" not in study.claimed.verdict
+    assert (isinstance(study, subtypes.SubtypeStudy)
+            and isinstance(study.claimed, subtypes.Division) and "\n" not in study.claimed.verdict)
     assert len(subtypes.subtype_table([study])) == 2 and subtypes.plot_criteria([study]).axes
     assert subtypes.plot_subtypes([study.claimed], np.zeros((len(x), 8, 8))).subfigs is not None
     again = subtypes.divide(one, 2, study.chosen, study.criteria, draws=1, permutations=3)
-    assert len(again.clusters) == len(x) and subtypes.study_class(one, 2, 2, 1, most=20).claimed.k == 2
+    assert (
+        len(again.clusters) == len(x) and subtypes.study_class(one, 2, 2, 1, most=20).claimed.k == 2
+    )
 
 
 @given(st.data())
 def test_properties_of_subclusters(data):
     n = data.draw(st.integers(1, 40))
     clusters, rng = data.draw(ids(n, 3, hidden=False)), np.random.default_rng(data.draw(seeds()))
-    values = data.draw(st.sampled_from(["text", "unknown", "float", "nan", "constant", "int", "infinite"]))
-    values = {"text": rng.choice(["", "a", "ü"], n), "unknown": np.full(n, ""), "float": rng.normal(size=n), "nan": np.where(rng.random(n) < .5, np.nan, 1.), "constant": np.ones(n),
-              "int": rng.integers(0, 3, n), "infinite": np.where(rng.random(n) < .5, np.inf, rng.normal(size=n))}[values]
+    values = data.draw(
+        st.sampled_from(["text", "unknown", "float", "nan", "constant", "int", "infinite"]))
+    values = {"text": rng.choice(["", "a", "ü"], n), "unknown": np.full(n, ""),
+              "float": rng.normal(size=n), "nan": np.where(rng.random(n) < 0.5, np.nan, 1.0),
+              "constant": np.ones(n), "int": rng.integers(0, 3, n),
+              "infinite": np.where(rng.random(n) < 0.5, np.inf, rng.normal(size=n))}[values]
     categories = subtypes.as_categories(values)
     assert categories.shape == (n,) and (categories >= -1).all()
     told = subtypes.associate(clusters, values, rng.integers(0, 5, n), permutations=5)
-    assert 0 <= told["known"] <= 1 and (math.isnan(told["ami"]) or told["ami"] <= 1 + 1e-9 and 0 < told["p"] <= 1 and 0 <= told["cramers_v"] <= 1 + 1e-9)
+    assert 0 <= told["known"] <= 1 and (math.isnan(told["ami"]) or told["ami"] <= 1 + 1e-9
+                                        and 0 < told["p"] <= 1
+                                        and 0 <= told["cramers_v"] <= 1 + 1e-9)
     a, b = np.unique(clusters, return_inverse=True)[1], rng.integers(0, 3, n)
-    assert subtypes.mutual_information(a, b) >= -1e-12 and np.isclose(subtypes.mutual_information(a, b), subtypes.mutual_information(b, a))
+    assert subtypes.mutual_information(a, b) >= -1e-12 and np.isclose(
+        subtypes.mutual_information(a, b), subtypes.mutual_information(b, a))
     order = subtypes.in_random_blocks(b, rng)
     assert sorted(order) == list(range(n)) and (np.diff(b[order]) != 0).sum() == len(set(b)) - 1
     assert 0 < subtypes.permutation_p(a, b, b, permutations=3) <= 1
-    assert 1 - 1e-9 <= subtypes.effective_number(values.astype(str)) <= len(set(values.astype(str))) + 1e-9
+    assert (1 - 1e-9 <= subtypes.effective_number(values.astype(str))
+            <= len(set(values.astype(str))) + 1e-9)
     assert isinstance(subtypes.most_common(pd.Series(values)), str)
-    described = subtypes.describe_subclusters(clusters, b, pd.DataFrame({"v": values}), np.zeros(n, bool))
+    described = subtypes.describe_subclusters(
+        clusters, b, pd.DataFrame({"v": values}), np.zeros(n, bool))
     assert described.slices.sum() == n and np.isclose(described.share.sum(), 1)
-    said = subtypes.objections(3, (), {"stability": (np.nan, .1)}, described, pd.DataFrame([{"property": "v", **told}]))
+    said = subtypes.objections(
+        3, (), {"stability": (np.nan, 0.1)}, described, pd.DataFrame([{"property": "v", **told}]))
     assert said and all("\n" not in sentence_ for sentence_ in said)
 
 
@@ -959,24 +1228,34 @@ def test_embeddings_changed_on_purpose(x, seed):
     changed = subtypes.without_property(x, values, train)
     assert changed.shape == x.shape and np.isfinite(changed).all()
     scale_ = 1 + np.abs(x).max()
-    for value in set(values[train]): assert np.allclose(changed[train & (values == value)].mean(axis=0), x[train].astype(float).mean(axis=0), atol=1e-6 * scale_)
-    refused(subtypes.without_property, x, values[1:], train), refused(subtypes.without_property, x, values, train & False)
+    for value in set(values[train]):
+        assert np.allclose(changed[train & (values == value)].mean(axis=0),
+                           x[train].astype(float).mean(axis=0), atol=1e-6 * scale_)
+    (refused(subtypes.without_property, x, values[1:], train),
+     refused(subtypes.without_property, x, values, train & False))
     where = rng.integers(0, x.shape[1], len(x))
     assert subtypes.plant_groups(x, where, np.arange(len(x))).shape == x.shape
     refused(subtypes.plant_groups, x, where + x.shape[1], np.arange(len(x)))
 
 
 def test_a_patient_is_on_one_side_only():
-    x, make_up = np.random.default_rng(0).normal(size=(8, 3)), pd.DataFrame({"viewing plane": [""] * 8})
-    assert "both in training and held out" in refused(subtypes.select_slices, "glioma", np.arange(8), x, np.arange(8) % 2 == 0, np.zeros(8), make_up, np.zeros(8, bool))
-    assert "training part" in refused(subtypes.select_slices, "glioma", np.arange(8), x, np.zeros(8, bool), np.zeros(8), make_up, np.zeros(8, bool))
+    x, make_up = (np.random.default_rng(0).normal(size=(8, 3)),
+                  pd.DataFrame({"viewing plane": [""] * 8}))
+    assert "both in training and held out" in refused(
+        subtypes.select_slices, "glioma", np.arange(8), x, np.arange(8) % 2 == 0, np.zeros(8),
+        make_up, np.zeros(8, bool))
+    assert "training part" in refused(subtypes.select_slices, "glioma", np.arange(8), x,
+                                      np.zeros(8, bool), np.zeros(8), make_up, np.zeros(8, bool))
     x[3] = np.nan
-    assert "not finite" in refused(subtypes.select_slices, "glioma", np.arange(8), x, np.ones(8, bool), np.zeros(8), make_up, np.zeros(8, bool))
+    assert "not finite" in refused(subtypes.select_slices, "glioma", np.arange(8), x,
+                                   np.ones(8, bool), np.zeros(8), make_up, np.zeros(8, bool))
 
 
 @given(scan_tables())
 def test_make_up_of_any_table(table):
-    quality = pd.DataFrame({"estimated_plane": "axial", "foreground_fraction": .5, "signal_to_noise": np.nan, "sharpness": np.inf, "contrast": 0}, index=range(len(table)))
+    quality = pd.DataFrame(
+        {"estimated_plane": "axial", "foreground_fraction": 0.5, "signal_to_noise": np.nan,
+         "sharpness": np.inf, "contrast": 0}, index=range(len(table)))
     for scans in (table, table.assign(plane="")):
         found = subtypes.make_up(scans, quality)
         assert len(found) == len(table) and (found["viewing plane"] == "axial").all()
@@ -993,7 +1272,9 @@ def test_domains_are_aligned_or_refused(x, seed):
     assert domains.covariance(x, .1).shape == (x.shape[1],) * 2
     aligned = answer(domains.coral_align, x, target, refuses=ValueError)
     assert (aligned is None) == bool(np.allclose(x, x[0], rtol=0, atol=0)) or aligned is not None
-    if aligned is not None: assert aligned.shape == x.shape and np.isfinite(aligned).all() and np.allclose(aligned.mean(axis=0), target.mean(axis=0), atol=1e-3)
+    if aligned is not None:
+        assert (aligned.shape == x.shape and np.isfinite(aligned).all()
+                and np.allclose(aligned.mean(axis=0), target.mean(axis=0), atol=1e-3))
     power = domains.matrix_power(domains.covariance(target, .1), .5)
     assert np.allclose(power @ power, domains.covariance(target, .1))
     for wrong in (target[:1], target[:0], np.hstack([target, target]), target * np.nan, target[0]):
@@ -1006,13 +1287,16 @@ def test_sources_are_left_out_or_not(table, least):
     table = table[table.label >= 0].reset_index(drop=True)
     table["source"] = np.where(np.arange(len(table)) % 2, "one", "two")
     for division in domains.leave_one_source_out(table, least_groups=least):
-        assert isinstance(division, domains.LeftOut) and "\n" not in division.sentence and not set(division.train) & set(division.test)
-        assert (table.source[division.train] != division.source).all() and (table.source[division.test] == division.source).all()
+        assert (isinstance(division, domains.LeftOut) and "\n" not in division.sentence
+                and not set(division.train) & set(division.test))
+        assert (table.source[division.train] != division.source).all() and (
+            table.source[division.test] == division.source).all()
         assert set(table.label[division.test]) <= set(table.label[division.train])
 
 
 def test_sources_need_different_names(tmp_path):
-    for folders in ([], [tmp_path], [tmp_path, tmp_path]): refused(domains.read_sources, folders)
+    for folders in ([], [tmp_path], [tmp_path, tmp_path]):
+        refused(domains.read_sources, folders)
 
 
 def test_statistics_of_a_target(some):
@@ -1024,7 +1308,8 @@ def test_statistics_of_a_target(some):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert "slice" in refused(domains.adapt_batch_norm, network, some, some.train[:0], CPU)
     everything = only(some, IN_TRAIN)
-    table = domains.transfer_scores(FABRIC, encoders.make_network("autoencoder", 4, 32), everything, everything.train, everything.test, np.arange(30), draws=10)
+    table = domains.transfer_scores(FABRIC, encoders.make_network("autoencoder", 4, 32), everything,
+                                    everything.train, everything.test, np.arange(30), draws=10)
     assert len(table) == 6 and table.accuracy.between(0, 1).all() and (table.distance >= 0).all()
 
 
@@ -1032,9 +1317,13 @@ def test_statistics_of_a_target(some):
 @given(st.integers(1, 2), st.integers(1, 2), st.sampled_from([1, 16]), seeds())
 def test_scanners(patients, count, size, seed):
     drawn = domains.scanner_phantoms(domains.SCANNERS["scanner_two"], patients, count, size, seed)
-    assert drawn.images.shape == (4 * patients * count, size, size) and len(drawn.table) == len(drawn.images)
+    assert drawn.images.shape == (4 * patients * count, size, size) and len(drawn.table) == len(
+        drawn.images)
     patient, rng = phantom.draw_patient(seed, "glioma", 0, phantom.load_atlas())
-    assert domains.scan_with(domains.Scanner((1., 0., 0., 0.), (0., 0.), (0., 0.)), patient, rng, 0.).noise == 0
+    assert (
+        domains.scan_with(
+            domains.Scanner((1.0, 0.0, 0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), patient, rng, 0.0).noise
+        == 0)
 
 
 # --- pretraining ------------------------------------------------------------------------------------------------------
@@ -1042,26 +1331,31 @@ def test_scanners(patients, count, size, seed):
 @FEW
 @given(st.integers(0, 9), st.sampled_from([16, 33]), seeds())
 def test_drawn_heads_and_their_pictures(number, size, seed):
-    signal, region, label = pretraining.draw_head(phantom.load_atlas(), seed, number)
-    assert signal.shape == region.shape == (192, 192) and signal.dtype == region.dtype == np.uint8 and label == number % 4 and set(np.unique(region)) <= {0, 1, 2, 3}
+    signal, region, label = pretraining.render_training_phantom(phantom.load_atlas(), seed, number)
+    assert (signal.shape == region.shape == (192, 192) and signal.dtype == region.dtype == np.uint8
+            and label == number % 4 and set(np.unique(region)) <= {0, 1, 2, 3})
     rng = np.random.default_rng(seed)
     assert pretraining.picture_view(rng, size).shape == (size, size, 2)
-    picture, shown = pretraining.photograph(rng, signal, region, size)
+    picture, shown = pretraining.randomise_picture(rng, signal, region, size)
     assert picture.shape == (size, size) and picture.dtype == np.uint8 and shown >= 0
     for strange in (region * 0, region * 0 + 2):  # no head, nothing but tumour
-        assert pretraining.photograph(rng, signal * 0, strange, size)[0].shape == (size, size)
-    pictures = answer(pretraining.photograph_head, seed, number, signal, region, 2, size, refuses=ValueError)
+        assert pretraining.randomise_picture(rng, signal * 0, strange, size)[0].shape == (
+            size, size)
+    pictures = answer(pretraining.randomised_pictures_of, seed, number, signal, region, 2, size,
+                      refuses=ValueError)
     assert pictures is None or pictures.shape == (2, size, size)
-    contrast = pretraining.draw_head_contrast(rng, config.CLASSES[label])
+    contrast = pretraining.random_contrast(rng, config.CLASSES[label])
     assert all(np.isfinite(value) for name, value in contrast.items() if name != "weighting")
     patient, _ = phantom.draw_patient(seed, "glioma", number, phantom.load_atlas())
-    assert pretraining.vary_anatomy(rng, patient.anatomy).affine.shape == patient.anatomy.affine.shape and pretraining.vary_tumour(rng, patient.tumour).radius > 0
+    assert (
+        pretraining.vary_anatomy(rng, patient.anatomy).affine.shape == patient.anatomy.affine.shape
+        and pretraining.vary_tumour(rng, patient.tumour).radius > 0)
 
 
 def test_heads_by_the_dozen():
-    signals, regions, labels = pretraining.draw_heads(4)
+    signals, regions, labels = pretraining.render_training_phantoms(4)
     assert signals.shape == regions.shape == (4, 192, 192) and list(labels) == [0, 1, 2, 3]
-    pictures = pretraining.photograph_heads(signals, regions, 1, 32)
+    pictures = pretraining.randomised_pictures(signals, regions, 1, 32)
     assert pictures.shape == (4, 1, 32, 32)
     data = pretraining.phantom_training_data(pictures, labels, .25)
     assert len(data.train) == 3 and len(data.test) == 1
@@ -1074,11 +1368,19 @@ def test_heads_by_the_dozen():
 def test_a_network_begins_as_asked():
     before = encoders.make_network("autoencoder", 2, 32).state_dict()
     for init in ("random", "autoencoder"):
-        assert all(torch.equal(value, before[name]) for name, value in pretraining.initialise(encoders.make_network("autoencoder", 2, 32), init, ("x", "y")).state_dict().items())
-    taught = pretraining.load_phantom_weights(encoders.make_network("autoencoder", 2, 32), ("pituitary", "glioma"), pretraining.phantom_weights_file())
+        assert all(torch.equal(value, before[name])
+                   for name, value in pretraining.initialise(
+                       encoders.make_network("autoencoder", 2, 32), init, ("x", "y")).state_dict()
+                   .items())
+    taught = pretraining.load_phantom_weights(encoders.make_network("autoencoder", 2, 32),
+                                              ("pituitary", "glioma"),
+                                              pretraining.phantom_weights_file())
     assert all(value.isfinite().all() for value in taught.state_dict().values())
-    assert "autoencoder" in refused(pretraining.load_phantom_weights, encoders.make_network("resnet18", 4, 32))
-    assert "autoencoder" in refused(pretraining.load_phantom_weights, encoders.make_network("autoencoder", 3, 32))  # a head for another number of classes
+    assert "autoencoder" in refused(
+        pretraining.load_phantom_weights, encoders.make_network("resnet18", 4, 32))
+    # a head for another number of classes
+    assert "autoencoder" in refused(
+        pretraining.load_phantom_weights, encoders.make_network("autoencoder", 3, 32))
 
 
 # --- trust ------------------------------------------------------------------------------------------------------------
@@ -1088,29 +1390,35 @@ def test_temperatures(p, seed, temperature, layout):
     p = untidy(p, layout)
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
     scaled = trust.scale_temperature(p, temperature)
-    assert scaled.shape == p.shape and sum_to_one(scaled) and np.allclose(trust.scale_temperature(p, 1.), np.maximum(p, 1e-12), atol=1e-5)
+    assert (scaled.shape == p.shape and sum_to_one(scaled)
+            and np.allclose(trust.scale_temperature(p, 1.0), np.maximum(p, 1e-12), atol=1e-5))
     assert (p[np.arange(len(p)), scaled.argmax(axis=1)] >= p.max(axis=1) - 1e-6).all()
     assert .05 <= trust.fit_temperature(p, labels) <= 20.001
     refused(trust.fit_temperature, p[:0], labels[:0])
-    for wrong in (0., -1., np.nan, np.inf): refused(trust.scale_temperature, p, wrong)
+    for wrong in (0., -1., np.nan, np.inf):
+        refused(trust.scale_temperature, p, wrong)
 
 
 @given(shares(), seeds(), st.integers(1, 20))
 def test_reliability_and_abstention(p, seed, bins):
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
     table = trust.reliability(p, labels, bins)
-    assert table.n.sum() == len(p) and (table.low <= table.accuracy + 1e-12).all() and (table.accuracy <= table.high + 1e-12).all() and len(table) <= bins
+    assert (table.n.sum() == len(p) and (table.low <= table.accuracy + 1e-12).all()
+            and (table.accuracy <= table.high + 1e-12).all() and len(table) <= bins)
     curve = trust.abstention_curve(p, labels)
-    assert curve.coverage.iloc[-1] == 1 and curve.accuracy.between(0, 1).all() and curve.coverage.is_monotonic_increasing
+    assert (curve.coverage.iloc[-1] == 1 and curve.accuracy.between(0, 1).all()
+            and curve.coverage.is_monotonic_increasing)
     assert np.isclose(curve.accuracy.iloc[-1], (p.argmax(axis=1) == labels).mean())
-    assert not len(trust.reliability(p[:0], labels[:0])) and not len(trust.abstention_curve(p[:0], labels[:0]))
+    assert not len(trust.reliability(p[:0], labels[:0])) and not len(
+        trust.abstention_curve(p[:0], labels[:0]))
 
 
 @FEW
 @given(shares(), seeds())
 def test_reliability_is_drawn(p, seed):
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
-    assert trust.plot_reliability({"one": {"said": trust.reliability(p, labels)}}).axes and trust.plot_abstention({"one": trust.abstention_curve(p, labels)}).axes
+    assert (trust.plot_reliability({"one": {"said": trust.reliability(p, labels)}}).axes
+            and trust.plot_abstention({"one": trust.abstention_curve(p, labels)}).axes)
 
 
 @given(shares(), shares(k=3), st.floats(.01, .99), seeds())
@@ -1119,18 +1427,29 @@ def test_prediction_sets(p, validation, coverage, seed):
     k, rng = p.shape[1], np.random.default_rng(seed)
     validation = rng.dirichlet(np.ones(k), len(validation) * 3).astype(np.float32)
     labels = rng.integers(0, k, len(validation))
-    sets, thresholds = trust.prediction_sets(validation, labels, p, coverage), trust.set_thresholds(validation, labels, coverage)
-    assert sets.shape == p.shape and sets.dtype == bool and ((thresholds >= -1e-6) & (thresholds <= 1)).all()
-    few = np.bincount(labels, minlength=k) < trust.least_slices(coverage)
-    assert sets[:, few].all() and (thresholds[few] == 0).all()  # a class with too few slices is in every set
+    sets, thresholds = (trust.prediction_sets(validation, labels, p, coverage),
+                        trust.set_thresholds(validation, labels, coverage))
+    assert (sets.shape == p.shape and sets.dtype == bool
+            and ((thresholds >= -1e-6) & (thresholds <= 1)).all())
+    few = np.bincount(labels, minlength=k) < trust.minimum_slices(coverage)
+    # a class with too few slices is in every set
+    assert sets[:, few].all() and (thresholds[few] == 0).all()
     own = trust.prediction_sets(validation, labels, validation, coverage)
-    for c in np.flatnonzero(~few): assert own[labels == c, c].mean() >= coverage - 1e-9  # as often as promised, on the slices it was made with
+    for c in np.flatnonzero(~few):
+        # as often as promised, on the slices it was made with
+        assert own[labels == c, c].mean() >= coverage - 1e-9
     table = trust.coverage_table(own, labels, tuple(map(str, range(k))), draws=0)
-    assert len(table) == k + 1 and table.coverage.dropna().between(0, 1).all() and table.slices.iloc[-1] == len(labels)
+    assert (len(table) == k + 1 and table.coverage.dropna().between(0, 1).all()
+            and table.slices.iloc[-1] == len(labels))
     assert trust.prediction_sets(validation[:0], labels[:0], p, coverage).all()
-    whole = trust.trust_table({"test": (validation, labels), "nothing": (validation[:0], labels[:0])}, 1.5, (validation, labels), coverage)
-    assert len(whole) == 2 and 0 <= whole.calibration_error[0] <= 1 and whole.loc[1].drop(["part", "slices"]).isna().all()
-    for wrong in (0., 1., -1., 2., np.nan): refused(trust.least_slices, wrong), refused(trust.prediction_sets, validation, labels, p, wrong)
+    whole = trust.trust_table(
+        {"test": (validation, labels), "nothing": (validation[:0], labels[:0])}, 1.5,
+        (validation, labels), coverage)
+    assert (len(whole) == 2 and 0 <= whole.calibration_error[0] <= 1
+            and whole.loc[1].drop(["part", "slices"]).isna().all())
+    for wrong in (0., 1., -1., 2., np.nan):
+        (refused(trust.minimum_slices, wrong),
+         refused(trust.prediction_sets, validation, labels, p, wrong))
 
 
 # --- labelling --------------------------------------------------------------------------------------------------------
@@ -1139,21 +1458,29 @@ def test_prediction_sets(p, validation, coverage, seed):
 def test_lists_to_label(data):
     x = data.draw(points(least=2))
     n, rng = len(x), np.random.default_rng(data.draw(seeds()))
-    p, labelled, groups = data.draw(shares(n=n, k=3)), rng.random(n) < data.draw(st.sampled_from([0., .5, 1.])), rng.choice(["a", "b", "ü", "", "e"], n)
+    p, labelled, groups = (data.draw(shares(n=n, k=3)),
+                           rng.random(n) < data.draw(st.sampled_from([0.0, 0.5, 1.0])),
+                           rng.choice(["a", "b", "ü", "", "e"], n))
     count = data.draw(st.sampled_from([1, 2, 5, 1000]))
     rows = labelling.slices_to_label(x, p, labelled, groups, count)
     chosen = rows["index"].to_numpy()
-    assert len(rows) == min(count, len(set(groups) - set(groups[labelled]))) and not labelled[chosen].any() and len(set(groups[chosen])) == len(chosen)
-    assert rows.indecision.between(-1e-6, 1 + 1e-6).all() and (not len(rows) or rows.stands_for.sum() == n)
-    doubt = labelling.indecision(p)
+    assert (len(rows) == min(count, len(set(groups) - set(groups[labelled])))
+            and not labelled[chosen].any() and len(set(groups[chosen])) == len(chosen))
+    assert rows.margin_uncertainty.between(-1e-6, 1 + 1e-6).all() and (
+        not len(rows) or rows.stands_for.sum() == n)
+    doubt = labelling.margin_uncertainty(p)
     assert doubt.shape == (n,) and ((doubt >= -1e-6) & (doubt <= 1 + 1e-6)).all()
     reduced = np.asarray(x, np.float64)
     cell, distance = labelling.cell_centres(reduced, np.ones(n), 3)
     assert cell.shape == distance.shape == (n,) and (distance >= 0).all()
     some_ = labelling.representatives(reduced, np.ones(n), groups, labelled, 2, True)
-    assert len(some_) <= 2 and sorted(labelling.spread_out(reduced, np.ones(n), some_, np.zeros(0, int))) == sorted(some_)
-    for wrong in ((x[1:], p, labelled, groups), (x, p[1:], labelled, groups), (x, p, labelled[1:], groups), (x, p, labelled, groups[1:]), (x, p[:, :1] * 0 + 1, labelled, groups),
-                  (x * np.nan, p, labelled, groups), (x[:0], p[:0], labelled[:0], groups[:0])): refused(labelling.slices_to_label, *wrong)
+    assert len(some_) <= 2 and sorted(
+        labelling.spread_out(reduced, np.ones(n), some_, np.zeros(0, int))) == sorted(some_)
+    for wrong in ((x[1:], p, labelled, groups), (x, p[1:], labelled, groups),
+                  (x, p, labelled[1:], groups), (x, p, labelled, groups[1:]),
+                  (x, p[:, :1] * 0 + 1, labelled, groups), (x * np.nan, p, labelled, groups),
+                  (x[:0], p[:0], labelled[:0], groups[:0])):
+        refused(labelling.slices_to_label, *wrong)
     refused(labelling.slices_to_label, x, p, labelled, groups, 0)
 
 
@@ -1163,10 +1490,12 @@ def test_lists_to_label(data):
 def test_parts_hold_every_slice_once(n, size):
     parts = answer(scale.cut_parts, n, size, refuses=() if size >= 1 else ValueError)
     if parts is None: return
-    assert [row for part in parts[:50] for row in range(part.start, part.stop)] == list(range(min(n, 50 * size)))
+    assert [row for part in parts[:50] for row in range(part.start, part.stop)] == list(
+        range(min(n, 50 * size)))
     assert sum(part.stop - part.start for part in parts) == n and size >= 1
     done = []
-    if len(parts) < 100: scale.for_each_part(lambda number: done.append(number) or 1, [1] * len(parts))
+    if len(parts) < 100:
+        scale.for_each_part(lambda number: done.append(number) or 1, [1] * len(parts))
     assert len(parts) >= 100 or done == list(range(len(parts)))
     refused(scale.for_each_part, len, [], engine="cluster")
 
@@ -1176,9 +1505,12 @@ def test_parts_are_joined_whole(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("parts")
     files = [folder / f"{number}.safetensors" for number in range(len(sizes))]
     rows = np.arange(sum(sizes) * 3, dtype=np.float16).reshape(-1, 3)
-    for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])): config.save_tensors(file, {"embeddings": part})
-    assert np.array_equal(scale.join_parts(files, "embeddings", len(rows), folder / "all.npy"), rows)
-    for wrong in (len(rows) + 1, len(rows) - 1): refused(scale.join_parts, files, "embeddings", wrong, folder / "wrong.npy")
+    for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])):
+        config.save_tensors(file, {"embeddings": part})
+    assert np.array_equal(
+        scale.join_parts(files, "embeddings", len(rows), folder / "all.npy"), rows)
+    for wrong in (len(rows) + 1, len(rows) - 1):
+        refused(scale.join_parts, files, "embeddings", wrong, folder / "wrong.npy")
     assert not (folder / "wrong.npy").exists()
 
 
@@ -1192,14 +1524,19 @@ def test_folders_without_a_model_or_slices_are_refused(tmp_path):
 @given(st.lists(st.sampled_from(["a", "b/c", "c", "/x/c", "b/../c", "~", "ü b"]), max_size=4))
 def test_names_of_runs_differ(folders):
     names = answer(comparison.run_names, folders, refuses=ValueError)
-    if names is not None: assert len(set(names)) == len(names) == len(folders)
+    if names is not None:
+        assert len(set(names)) == len(names) == len(folders)
 
 
 @FEW
 @given(st.lists(st.one_of(st.just(np.nan), st.floats(0, 1)), min_size=1, max_size=4))
 def test_any_runs_can_be_drawn(values):
-    parts = [f"{called} {part}" for called in comparison.METHODS.values() for part in comparison.PARTS.values()]
-    table = pd.DataFrame([{"run": f"r{i}", "test": "A", **{f"{part}{end}": value for part in parts for end in ("", " low", " high")}} for i, value in enumerate(values)])
+    parts = [f"{called} {part}" for called in comparison.METHODS.values()
+             for part in comparison.PARTS.values()]
+    table = pd.DataFrame(
+        [{"run": f"r{i}", "test": "A",
+          **{f"{part}{end}": value for part in parts for end in ("", " low", " high")}}
+         for i, value in enumerate(values)])
     assert len(comparison.tidy_runs(table)) == 2 * len(values) and comparison.plot_runs(table).axes
     assert not len(comparison.tidy_runs(table[:0]))
 
@@ -1207,28 +1544,50 @@ def test_any_runs_can_be_drawn(values):
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00", '{"config": 3}'])
 def test_rubbish_is_no_run(tmp_path, content):
     (tmp_path / "tables").mkdir()
-    for name in ("run.json", "tables/methods.csv", "scans.parquet"): (tmp_path / name).write_text(content)
-    for function in (lambda: comparison.read_run(tmp_path), lambda: comparison.compare_runs([tmp_path]), lambda: comparison.differing_settings([tmp_path])): refused(function)
+    for name in ("run.json", "tables/methods.csv", "scans.parquet"):
+        (tmp_path / name).write_text(content)
+    for function in (lambda: comparison.read_run(tmp_path),
+                     lambda: comparison.compare_runs([tmp_path]),
+                     lambda: comparison.differing_settings([tmp_path])):
+        refused(function)
     assert comparison.compare_command([str(tmp_path)]) == 2
 
 
 # --- nothing is forgotten ---------------------------------------------------------------------------------------------
 
 NOT_TRIED = {
-    **dict.fromkeys(("config.new_names", "config.bfloat16_speedup", "config.versions", "config.default_cache_folder", "config.code_digest", "config.Stopwatch",
-                     "config.peak_memory", "training.keep_freed_memory", "training.tensorboard_writer"), "takes no image, table or array"),
-    **{f"config.{name}": "reads, writes, seals or holds files, which tests/test_damage.py, test_interruption.py and test_security.py damage" for name in (
-        "plain_data", "read_yaml", "regular_file", "read_json", "whole_file", "explained", "beside", "publish_folder", "remove_stale_builds", "whole_folder",
-        "sealed_digest", "sealed_file", "is_sealed", "check_seal", "save_json", "load_json", "save_table", "load_table", "load_tensors",
-        "load_arrays", "file_digest", "folder_digest", "lock_handle", "held_by_another", "hold_folder", "release_folder", "check_not_held", "remove_leftovers",
-        "remember", "check_parquet", "read_csv", "write_csv", "read_tensors")},
-    **{name: "checks or reads records of a stranger's run, which tests/test_security.py makes absurd" for name in (
-        "config.has_form", "config.is_number", "config.require_form", "training.load_weights", "training.read_description", "training.read_mixture", "comparison.optional")},
+    **dict.fromkeys(
+        ("config.new_names", "config.bfloat16_speedup", "config.versions",
+         "config.default_cache_folder", "config.code_digest", "config.Stopwatch",
+         "config.peak_memory", "training.keep_freed_memory", "training.tensorboard_writer"),
+        "takes no image, table or array"),
+    **{
+        f"config.{name}": "reads, writes, seals or holds files, which tests/test_damage.py, test_interruption.py and test_security.py damage"
+        for name in ("plain_data", "read_yaml", "regular_file", "read_json", "atomic_write",
+                     "explained", "beside", "publish_folder", "remove_stale_builds",
+                     "atomic_folder", "embedded_digest", "checksummed_file", "is_intact",
+                     "require_intact", "save_json", "load_json", "save_table", "load_table",
+                     "load_tensors", "load_arrays", "file_digest", "folder_digest", "lock_handle",
+                     "held_by_another", "hold_folder", "release_folder", "check_not_held",
+                     "remove_leftovers", "disk_cache", "check_parquet", "read_csv", "write_csv",
+                     "read_tensors")
+    },
+    **{
+        name: "checks or reads records of a stranger's run, which tests/test_security.py makes absurd"
+        for name in ("config.has_form", "config.is_number", "config.require_form",
+                     "training.load_weights", "training.read_description", "training.read_mixture",
+                     "comparison.optional")
+    },
     "encoders.load_imagenet_weights": "downloads weights and takes no array",
-    **{f"training.{name}": "needs several processes: tests/test_scale.py trains in two" for name in ("SumOverProcesses", "SharedBatchNorm", "share_batch_norms")},
-    "training.Recorder": "records on a GPU only: tests/test_gpu.py; elsewhere it calls the step, as in every training here",
-    **{f"training.{name}": "an inner step of the trainings, which are run here at every edge" for name in (
-        "save_checkpoint", "run_epochs", "finish_training", "take_step", "begin_anew", "joint_step", "joint_epoch", "save_outputs", "cluster_and_measure")},
+    **{f"training.{name}": "needs several processes: tests/test_scale.py trains in two"
+       for name in ("SumOverProcesses", "SharedBatchNorm", "share_batch_norms")},
+    "training.GraphCapture": (
+        "records on a GPU only: tests/test_gpu.py; elsewhere it calls the step, as in every "
+        "training here"),
+    **{f"training.{name}": "an inner step of the trainings, which are run here at every edge"
+       for name in ("save_checkpoint", "run_epochs", "finish_training", "take_step",
+                    "reinitialise_student", "joint_step", "joint_epoch", "save_outputs",
+                    "cluster_and_measure")},
     "baselines.supervised_epoch": "an inner step of train_supervised, which is run here at its edges",
     "baselines.write_pictures": "writes TensorBoard files of grids, which are tried as slice_grid",
     "baselines.load_trained": "reads the files of a run, which tests/test_damage.py damages",
@@ -1237,21 +1596,26 @@ NOT_TRIED = {
     "domains.write_scanner": "writes files of scanner_phantoms, which is tried",
     "pretraining.pretrain_on_phantoms": "is train_supervised, which is tried, with a recipe of its own",
     "pretraining.save_phantom_weights": "writes one file of a network's weights, takes no array",
-    **{f"scale.{name}": "starts or joins other processes, or prepares files part by part: tests/test_scale.py" for name in (
-        "write_job", "read_job", "run_job", "end_with_input", "run_job_command", "launch_command", "train_in_processes", "ray_parts", "prepare_in_parts", "embed_part",
-        "embed_in_parts")},
+    **{
+        f"scale.{name}": "starts or joins other processes, or prepares files part by part: tests/test_scale.py"
+        for name in ("write_job", "read_job", "run_job", "end_with_input", "run_job_command",
+                     "launch_command", "train_in_processes", "ray_parts", "prepare_in_parts",
+                     "embed_part", "embed_in_parts")
+    },
 }
 
 
 def tried() -> set[str]:
     """What the functions of this file call, as module.name."""
     tree = ast.parse(Path(__file__).read_text())
-    return {f"{node.value.id}.{node.attr}" for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    return {f"{node.value.id}.{node.attr}" for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
 
 
 def test_every_function_is_tried_or_has_a_reason():
     found = {module: importlib.import_module(f"brainclust.{module}") for module in MODULES}
-    public = {f"{name}.{function}" for name, module in found.items() for function in module.__all__ if callable(getattr(module, function))}
+    public = {f"{name}.{function}" for name, module in found.items() for function in module.__all__
+              if callable(getattr(module, function))}
     assert sorted(public - tried() - set(NOT_TRIED)) == [], "neither tried nor excused"
     assert not set(NOT_TRIED) - public and not set(NOT_TRIED) & tried(), "excused without need"
     assert all(len(reason) > 15 for reason in NOT_TRIED.values())

@@ -21,13 +21,17 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import EpsImagePlugin, Image
 
-from brainclust import audit, augmentation, cleaning, collection, data, phantom, preprocessing, quality, skull_stripping
-from brainclust.config import save_table
-from rubbish import LAYOUTS, answer, at_most, no_pictures, pictures, points, scan_tables, seeds, sentence, shares, stacks, survives, untidy
+from brainclust import (audit, augmentation, cleaning, collection, data, phantom, preprocessing,
+                        quality, skull_stripping)
+from brainclust.core.files import save_table
+from rubbish import (LAYOUTS, answer, at_most, no_pictures, pictures, points, scan_tables, seeds,
+                     sentence, shares, stacks, survives, untidy)
 from test_formats import cheng_bytes, dicom_bytes, image_bytes, nifti_bytes
 
-MODULES = (data, phantom, cleaning, skull_stripping, preprocessing, augmentation, quality, audit, collection)
-pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning:pydicom"), pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")]
+MODULES = (data, phantom, cleaning, skull_stripping, preprocessing, augmentation, quality, audit,
+           collection)
+pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),
+              pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")]
 REFUSED = (ValueError, TypeError)
 SLOW = settings(max_examples=settings().max_examples // 3)
 
@@ -35,13 +39,15 @@ SLOW = settings(max_examples=settings().max_examples // 3)
 def unlike(function, image, **named) -> None:
     """The same picture in every layout gives the same result."""
     expected = function(np.ascontiguousarray(image), **named)
-    for how in LAYOUTS: np.testing.assert_equal(function(untidy(image, how), **named), expected, err_msg=how)
+    for how in LAYOUTS:
+        np.testing.assert_equal(function(untidy(image, how), **named), expected, err_msg=how)
 
 
 def grown() -> float:
     """Megabytes of memory at the highest since the last call; 0 where Linux does not say."""
     if sys.platform != "linux": return 0.
-    of = lambda name: int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) / 1024
+    of = lambda name: (
+        int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) / 1024)
     high = of("VmHWM")
     Path("/proc/self/clear_refs").write_text("5")
     return high - of("VmRSS")
@@ -53,49 +59,74 @@ def grown() -> float:
 def small_files() -> dict[str, bytes]:
     """One small file per format and way of compression."""
     rng = np.random.default_rng(0)
-    grey = (np.add.outer(np.arange(16), np.arange(12)) * 9 + rng.integers(0, 9, (16, 12))).astype(np.uint8)
+    grey = (np.add.outer(np.arange(16), np.arange(12)) * 9 + rng.integers(0, 9, (16, 12))).astype(
+        np.uint8)
     volume = nibabel.Nifti1Image(np.stack([grey.astype(np.int16) * 10] * 9), np.diag([1, 2, 3, 1.]))
-    from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
-    tags = dict(PatientID="p1", PixelSpacing=[.5, .5], WindowCenter=100, WindowWidth=200, RescaleSlope=2, RescaleIntercept=1)
-    return {".png": image_bytes(grey), "palette.png": image_bytes(grey, bits=4), "rgb.png": image_bytes(np.stack([grey] * 3, -1)),
-            ".jpg": image_bytes(grey, "JPEG"), ".bmp": image_bytes(grey, "BMP"), ".webp": image_bytes(grey, "WEBP"),
-            ".tif": image_bytes(grey, "TIFF"), "deep.tif": image_bytes(grey.astype(np.uint16), "TIFF", compression="tiff_lzw"),
-            "float.tif": image_bytes(grey.astype(np.float32), "TIFF", compression="tiff_adobe_deflate"),
-            ".mat": cheng_bytes(grey * np.int16(5), grey > 60), ".dcm": dicom_bytes(grey.astype(np.uint16), bits=12, **tags),
-            "deflated.dcm": dicom_bytes(grey, DeflatedExplicitVRLittleEndian), "rle.dcm": dicom_bytes(grey, RLELossless),
-            "j2k.dcm": dicom_bytes(grey, JPEG2000Lossless), "jpeg.dcm": dicom_bytes(grey, JPEGBaseline8Bit),
-            "frames.dcm": dicom_bytes(np.stack([grey] * 3)), ".nii": nifti_bytes(volume), ".nii.gz": nifti_bytes(volume, ".nii.gz")}
+    from pydicom.uid import (DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit,
+                             RLELossless)
+    tags = dict(PatientID="p1", PixelSpacing=[0.5, 0.5], WindowCenter=100, WindowWidth=200,
+                RescaleSlope=2, RescaleIntercept=1)
+    return {
+        ".png": image_bytes(grey), "palette.png": image_bytes(grey, bits=4),
+        "rgb.png": image_bytes(np.stack([grey] * 3, -1)), ".jpg": image_bytes(grey, "JPEG"),
+        ".bmp": image_bytes(grey, "BMP"), ".webp": image_bytes(grey, "WEBP"),
+        ".tif": image_bytes(grey, "TIFF"),
+        "deep.tif": image_bytes(grey.astype(np.uint16), "TIFF", compression="tiff_lzw"),
+        "float.tif": image_bytes(grey.astype(np.float32), "TIFF", compression="tiff_adobe_deflate"),
+        ".mat": cheng_bytes(grey * np.int16(5), grey > 60),
+        ".dcm": dicom_bytes(grey.astype(np.uint16), bits=12, **tags),
+        "deflated.dcm": dicom_bytes(grey, DeflatedExplicitVRLittleEndian),
+        "rle.dcm": dicom_bytes(grey, RLELossless), "j2k.dcm": dicom_bytes(grey, JPEG2000Lossless),
+        "jpeg.dcm": dicom_bytes(grey, JPEGBaseline8Bit),
+        "frames.dcm": dicom_bytes(np.stack([grey] * 3)), ".nii": nifti_bytes(volume),
+        ".nii.gz": nifti_bytes(volume, ".nii.gz")}
 
 
 @st.composite
 def damage(draw, content: bytes) -> bytes:
-    """Bytes flipped, overwritten, cut out, doubled, put in or cut off; mostly near the beginning, where headers are."""
+    """Bytes flipped, overwritten, cut out, doubled, put in or cut off.
+
+    Mostly near the beginning, where headers are.
+    """
     broken = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         end = draw(st.sampled_from([40, 400, len(content)]))
         place = draw(st.integers(0, max(0, min(end, len(broken)) - 1)))
-        kind = draw(st.sampled_from(["flip", "flip", "value", "word", "cut out", "double", "put in", "cut off"]))
-        if kind == "flip" and broken: broken[place] ^= 1 << draw(st.integers(0, 7))
-        if kind == "value" and broken: broken[place] = draw(st.sampled_from([0, 1, 127, 128, 255]))
-        if kind == "word": broken[place:place + 4] = draw(st.sampled_from([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"]))
-        if kind == "cut out": del broken[place:place + draw(st.integers(1, 64))]
-        if kind == "double": broken[place:place] = broken[place:place + draw(st.integers(1, 64))]
-        if kind == "put in": broken[place:place] = draw(st.binary(min_size=1, max_size=16))
-        if kind == "cut off": del broken[place + 1:]
+        kind = draw(
+            st.sampled_from(
+                ["flip", "flip", "value", "word", "cut out", "double", "put in", "cut off"]))
+        if kind == "flip" and broken:
+            broken[place] ^= 1 << draw(st.integers(0, 7))
+        if kind == "value" and broken:
+            broken[place] = draw(st.sampled_from([0, 1, 127, 128, 255]))
+        if kind == "word":
+            broken[place : place + 4] = draw(
+                st.sampled_from([b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"]))
+        if kind == "cut out":
+            del broken[place:place + draw(st.integers(1, 64))]
+        if kind == "double":
+            broken[place:place] = broken[place:place + draw(st.integers(1, 64))]
+        if kind == "put in":
+            broken[place:place] = draw(st.binary(min_size=1, max_size=16))
+        if kind == "cut off":
+            del broken[place + 1:]
     return bytes(broken)
 
 
 def whole_slice(pixels: np.ndarray, facts: dict) -> None:
     """Pixels are a slice, and what the file says can be written down."""
-    assert pixels.dtype == np.uint8 and pixels.ndim == 2 and 8 <= min(pixels.shape) and max(pixels.shape) <= 8192
-    assert set(facts) <= {"bit_depth", "voxel_height", "voxel_width", "plane", "patient", "class_name", "notes"}
+    assert (pixels.dtype == np.uint8 and pixels.ndim == 2 and 8 <= min(pixels.shape)
+            and max(pixels.shape) <= 8192)
+    assert set(facts) <= {"bit_depth", "voxel_height", "voxel_width", "plane", "patient",
+                          "class_name", "notes"}
     json.dumps(facts, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("name", list(small_files()))
 @given(draw=st.data())
 def test_damaged_bytes_give_pixels_or_a_reason(name, draw, tmp_path):
-    content, suffix = draw.draw(damage(small_files()[name])), data.file_suffix(name if name[0] != "." else f"a{name}")
+    content, suffix = (draw.draw(damage(small_files()[name])),
+                       data.file_suffix(name if name[0] != "." else f"a{name}"))
     file = tmp_path / f"a{suffix}"
     file.write_bytes(content)
     grown()
@@ -103,81 +134,104 @@ def test_damaged_bytes_give_pixels_or_a_reason(name, draw, tmp_path):
         try:
             if suffix in data.VOLUME_SUFFIXES or name == "frames.dcm":
                 with data.reasons_for_failures():
-                    volume = data.decode_nifti(file) if suffix in data.VOLUME_SUFFIXES else data.decode_multiframe(file)
+                    volume = (data.decode_nifti(file) if suffix in data.VOLUME_SUFFIXES
+                              else data.decode_multiframe(file))
                 assert len(volume.slices) == len(volume.frames) == len(volume.facts)
-                for pixels, facts in zip(volume.slices[:3], volume.facts): whole_slice(pixels, facts)
+                for pixels, facts in zip(volume.slices[:3], volume.facts):
+                    whole_slice(pixels, facts)
             else:
                 decoded = data.decode_slice(content, suffix)
                 whole_slice(decoded.pixels, decoded.facts)
-        except data.UnreadableSlice as error: assert ": " in sentence(error), error
+        except data.UnreadableSlice as error:
+            assert ": " in sentence(error), error
     assert grown() < 400
-    with data.quiet_libraries(): facts = data.inspect_file(file, tmp_path / "cache")[0]
+    with data.quiet_libraries():
+        facts = data.inspect_file(file, tmp_path / "cache")[0]
     assert "reason" in facts or facts["sha256"]
 
 
 @given(draw=st.data(), name=st.sampled_from(["decode_picture", "decode_cheng", "decode_dicom", "load_cheng", "load_matlab_5", "parse_dicom"]))
 def test_decoders_take_any_bytes(draw, name):
-    content = draw.draw(st.binary(max_size=600) | st.sampled_from(list(small_files().values())).flatmap(damage))
-    function = {"decode_picture": data.decode_picture, "decode_cheng": data.decode_cheng, "decode_dicom": data.decode_dicom,
-                "load_cheng": lambda b: data.load_cheng(b, ["image"]), "load_matlab_5": data.load_matlab_5, "parse_dicom": data.parse_dicom}[name]
+    content = draw.draw(
+        st.binary(max_size=600) | st.sampled_from(list(small_files().values())).flatmap(damage))
+    function = {"decode_picture": data.decode_picture, "decode_cheng": data.decode_cheng,
+                "decode_dicom": data.decode_dicom,
+                "load_cheng": lambda b: data.load_cheng(b, ["image"]),
+                "load_matlab_5": data.load_matlab_5, "parse_dicom": data.parse_dicom}[name]
     with at_most(), data.quiet_libraries():
         try:
-            with data.reasons_for_failures(): function(content)
-        except data.UnreadableSlice as error: sentence(error)
+            with data.reasons_for_failures():
+                function(content)
+        except data.UnreadableSlice as error:
+            sentence(error)
 
 
 def test_a_preamble_is_not_taken_for_a_picture(tmp_path, monkeypatch):
-    def interpreter(*_, **__): raise AssertionError("the interpreter was called")
+    def interpreter(*_, **__):
+        raise AssertionError("the interpreter was called")
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", interpreter)
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\nshowpage\n"
     colour = dicom_bytes(np.full((20, 20, 3), 90, np.uint8), photometric="RGB")
-    (tmp_path / "a.dcm").write_bytes(postscript.ljust(128)[:128] + colour[128:])  # the preamble of a DICOM file is anybody's
+    # the preamble of a DICOM file is anybody's
+    (tmp_path / "a.dcm").write_bytes(postscript.ljust(128)[:128] + colour[128:])
     assert audit.picture_data(str(tmp_path / "a.dcm"), "RGB").startswith("data:image/jpeg;base64,")
 
 
 @given(images=stacks(side=32), ruin=st.sampled_from(["nothing", "a slice", "the list", "all"]), content=st.binary(max_size=9))
 def test_unpacked_volumes_come_back_or_are_unpacked_again(images, ruin, content, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unpacked")
-    volume = data.DecodedVolume(images[:, 0], range(len(images)), "uint8", [{"plane": "axial"}] * len(images))
+    volume = data.DecodedVolume(
+        images[:, 0], range(len(images)), "uint8", [{"plane": "axial"}] * len(images))
     shown = ~data.empty_slices(volume.slices)
-    if answer(lambda: data.write_unpacked(volume, folder) or True, refuses=(data.UnreadableSlice,)) is None:
+    if (answer(lambda: data.write_unpacked(volume, folder) or True, refuses=(data.UnreadableSlice,))
+        is None):
         assert not shown.any()
         return
     files = sorted(folder.iterdir())
-    if ruin == "a slice": files[0].write_bytes(content)
-    if ruin == "the list": (folder / "slices.json").write_bytes(content)
-    if ruin == "all": [file.unlink() for file in files]
+    if ruin == "a slice":
+        files[0].write_bytes(content)
+    if ruin == "the list":
+        (folder / "slices.json").write_bytes(content)
+    if ruin == "all":
+        [file.unlink() for file in files]
     found = data.read_unpacked(folder)
     assert (found is None) == (ruin != "nothing")
     if found is None: return
     assert [fact["frame"] for fact in found] == list(np.flatnonzero(shown))
-    for fact, pixels in zip(found, volume.slices[shown]): np.testing.assert_array_equal(data.read_slice(fact["path"]), pixels)
+    for fact, pixels in zip(found, volume.slices[shown]):
+        np.testing.assert_array_equal(data.read_slice(fact["path"]), pixels)
 
 
 @pytest.mark.parametrize("patient", ["", "\ud800", "a\nb", "骨", "x" * 300])
 def test_patients_of_matlab_files_can_be_written_down(patient):
-    content = cheng_bytes(np.arange(400, dtype=np.int16).reshape(20, 20), np.zeros((20, 20)), patient or "0")
+    content = cheng_bytes(
+        np.arange(400, dtype=np.int16).reshape(20, 20), np.zeros((20, 20)), patient or "0")
     decoded = answer(data.decode_slice, content, ".mat", refuses=(data.UnreadableSlice,))
     assert (decoded is None) == (len(patient) > 256 or not patient.isprintable())
-    if decoded is not None: decoded.facts["patient"].encode()
+    if decoded is not None:
+        decoded.facts["patient"].encode()
 
 
 @given(image=pictures(smallest=8), stored=st.sampled_from(["0 and 1", "black and white"]), wrong=st.booleans())
 def test_masks(image, stored, wrong, tmp_path):
     truth = image > 127
     (tmp_path / "images").mkdir(exist_ok=True), (tmp_path / "masks").mkdir(exist_ok=True)
-    Image.fromarray(truth.astype(np.uint8) * (1 if stored == "0 and 1" else 255)).save(tmp_path / "masks/a.png")
-    path, shape = data.mask_path(tmp_path / "images/a.jpg"), (image.shape[0] + wrong, image.shape[1])
+    Image.fromarray(truth.astype(np.uint8) * (1 if stored == "0 and 1" else 255)).save(
+        tmp_path / "masks/a.png")
+    path, shape = (data.mask_path(tmp_path / "images/a.jpg"),
+                   (image.shape[0] + wrong, image.shape[1]))
     mask = answer(data.read_mask, path, shape, refuses=(data.UnreadableSlice,))
     assert (mask is None) == wrong
-    if not wrong: np.testing.assert_array_equal(mask, truth)
+    if not wrong:
+        np.testing.assert_array_equal(mask, truth)
     squares = preprocessing.prepare_masks([path, "", path], 16, 1)
     assert squares.shape == (3, 16, 16) and squares.dtype == bool and not squares[1].any()
     np.testing.assert_array_equal(squares[0], preprocessing.prepare_mask(path, 16))
     assert preprocessing.prepare_masks([], 16).shape == (0, 16, 16)
     if truth.all() or not truth.any():
         height, width = truth.shape
-        assert squares[0].any() == truth.any() or min(height, width) * 16 < max(height, width)  # a line may vanish
+        # a line may vanish
+        assert squares[0].any() == truth.any() or min(height, width) * 16 < max(height, width)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(90)])
@@ -185,13 +239,16 @@ def test_a_mask_that_cannot_be_read_is_named(content, tmp_path):
     (tmp_path / "7.mat").write_bytes(content)
     for function in (data.read_tumour_mask, data.read_mask):
         for name in ("7.mat", "gone.mat"):
-            with pytest.raises(data.UnreadableSlice, match=name) as error: function(tmp_path / name)
+            with pytest.raises(data.UnreadableSlice, match=name) as error:
+                function(tmp_path / name)
             sentence(error.value)
 
 
 # Greys ----------------------------------------------------------------------------------------------------------------
 
-NUMBERS = st.sampled_from([np.uint8, np.int8, np.int16, np.uint16, np.int64, np.uint64, np.float16, np.float32, np.float64])
+NUMBERS = st.sampled_from(
+    [np.uint8, np.int8, np.int16, np.uint16, np.int64, np.uint64, np.float16, np.float32,
+     np.float64])
 
 @given(draw=st.data())
 def test_stretching_any_numbers(draw):
@@ -200,12 +257,15 @@ def test_stretching_any_numbers(draw):
     before = values.copy()
     stretched = answer(data.stretch_to_uint8, values, refuses=(data.UnreadableSlice,))
     np.testing.assert_array_equal(values, before)
-    with np.errstate(over="ignore"): span = float(values.max()) - float(values.min())
+    with np.errstate(over="ignore"):
+        span = float(values.max()) - float(values.min())
     assert (stretched is None) == (not np.isfinite(span))
     if stretched is None: return
     assert stretched.dtype == np.uint8 and stretched.shape == values.shape
-    if span > 1e-300: assert stretched.min() == 0 and stretched.max() == 255
-    elif span == 0: assert not stretched.any()
+    if span > 1e-300:
+        assert stretched.min() == 0 and stretched.max() == 255
+    elif span == 0:
+        assert not stretched.any()
     order = np.argsort(values.ravel(), kind="stable")
     assert (np.diff(stretched.ravel()[order].astype(int)) >= 0).all()
     low, high = data.volume_limits(values)
@@ -219,12 +279,16 @@ def test_stretching_any_numbers(draw):
 @given(mode=st.sampled_from(["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "RGBX", "RGBa", "La", "I;16", "I;16B", "I;16L"]),
        width=st.integers(1, 9), height=st.integers(1, 9), seed=seeds())
 def test_pictures_of_every_mode(mode, width, height, seed):
-    bands = {"RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3, "I": 4, "F": 4, "LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "La": 2}
+    bands = {"RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3, "I": 4, "F": 4,
+             "LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "La": 2}
     size = 2 if mode.startswith("I;") else bands.get(mode, 1)
     raw = np.random.default_rng(seed).integers(0, 256, (height, width, size)).astype(np.uint8)
-    if mode == "F": raw = raw[..., 0].astype(np.float32)
-    if mode == "I": raw = raw[..., 0].astype(np.int32)
-    if mode == "1": raw = np.packbits(raw[..., 0] > 127, axis=1)
+    if mode == "F":
+        raw = raw[..., 0].astype(np.float32)
+    if mode == "I":
+        raw = raw[..., 0].astype(np.int32)
+    if mode == "1":
+        raw = np.packbits(raw[..., 0] > 127, axis=1)
     grey = data.grey_from_picture(Image.frombytes(mode, (width, height), raw.tobytes()))
     assert grey.shape == (height, width) and grey.dtype == np.uint8
 
@@ -234,16 +298,21 @@ def test_pictures_of_every_mode(mode, width, height, seed):
        slope=st.sampled_from([None, 1, 2, -1, 1e300]), padding=st.sampled_from([None, 0, 255, -3]))
 def test_frames_through_any_window(image, centre, width, slope, padding):
     attributes = pydicom.Dataset()
-    attributes.PhotometricInterpretation, attributes.BitsStored, attributes.PixelRepresentation = "MONOCHROME2", 8, 0
+    attributes.PhotometricInterpretation, attributes.BitsStored, attributes.PixelRepresentation = (
+        "MONOCHROME2", 8, 0)
     plain = lambda number: None if number is None else f"{number:.6g}"[:16]
     attributes.WindowCenter, attributes.WindowWidth = plain(centre), plain(width)
-    if slope is not None: attributes.RescaleSlope, attributes.RescaleIntercept = slope, 0
-    if padding is not None: attributes.add_new("PixelPaddingValue", "SS", padding)
+    if slope is not None:
+        attributes.RescaleSlope, attributes.RescaleIntercept = slope, 0
+    if padding is not None:
+        attributes.add_new("PixelPaddingValue", "SS", padding)
     with np.errstate(all="ignore"):
         shown = survives(data.render_frame, image, attributes)
         window = survives(data.apply_window, image, attributes)
-    if isinstance(shown, np.ndarray): assert shown.shape == image.shape
-    if isinstance(window, np.ndarray): assert window.shape == image.shape and window.dtype == np.uint8
+    if isinstance(shown, np.ndarray):
+        assert shown.shape == image.shape
+    if isinstance(window, np.ndarray):
+        assert window.shape == image.shape and window.dtype == np.uint8
 
 
 @given(image=stacks(), index=st.integers(-2, 9), plane=st.sampled_from(data.PLANES))
@@ -252,15 +321,18 @@ def test_slices_of_volumes(image, index, plane):
     if 0 <= index < volume.shape[axis]:
         cut = data.cut_slice(volume, plane, index)
         np.testing.assert_array_equal(cut, np.take(volume, index, axis)[::-1, ::-1].T)
-    else: survives(data.cut_slice, volume, plane, index)
+    else:
+        survives(data.cut_slice, volume, plane, index)
     empty = data.empty_slices(volume)
     assert empty.shape == (len(volume),) and empty.dtype == bool
-    if volume.max() == 0: assert empty.all()
+    if volume.max() == 0:
+        assert empty.all()
 
 
 @given(orientation=st.none() | st.text(max_size=6) | st.lists(st.floats() | st.integers(-1, 1), max_size=8))
 def test_planes_of_any_direction(orientation):
-    with np.errstate(all="ignore"): assert data.plane_of(orientation) in ("", "oblique", *data.PLANES)
+    with np.errstate(all="ignore"):
+        assert data.plane_of(orientation) in ("", "oblique", *data.PLANES)
 
 
 # Names and rows -------------------------------------------------------------------------------------------------------
@@ -272,10 +344,12 @@ def test_ten_thousand_classes_are_read_in_seconds(tmp_path):
         files = [Path(f"Training/{name}/a.png") for name in MANY]
         rows = data.labels_from_tree(files, MANY, tmp_path)
         assert list(rows["class_name"]) == list(MANY)
-        (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name}.png,{name}\n" for name in MANY))
+        (tmp_path / "labels.csv").write_text(
+            "file,label\n" + "".join(f"{name}.png,{name}\n" for name in MANY))
         rows = data.labels_from_csv([Path(f"{name}.png") for name in MANY], MANY, tmp_path)
         assert list(rows["class_name"]) == list(MANY) and rows["file"].nunique() == 10_000
-        with pytest.raises(ValueError, match="knee") as error: data.labels_from_tree([*files, Path("Training/knee/a.png")], MANY, tmp_path)
+        with pytest.raises(ValueError, match="knee") as error:
+            data.labels_from_tree([*files, Path("Training/knee/a.png")], MANY, tmp_path)
         sentence(error.value)
     Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(tmp_path / "class7.png")
     (tmp_path / "labels.csv").write_text("file,label\nclass7.png,class9999\n")
@@ -285,10 +359,15 @@ def test_ten_thousand_classes_are_read_in_seconds(tmp_path):
 
 @given(names=st.lists(st.text(min_size=1, max_size=6) | st.sampled_from(["глиома", "骨", "a_b", "A b", "tumour", "-1", "?"]), min_size=2, max_size=4, unique=True))
 def test_classes_of_any_script_stay_apart(names):
-    told = answer(lambda: [data.normalise_class_name(name, names) for name in names], refuses=(ValueError,))
-    if told is not None: assert told == names
-    else: assert len({data.squash_name(n) for n in names} | {""}) <= len(names) or {"-1", "-1.0"} & {n.strip() for n in names}
-    assert data.normalise_class_name("", data.CLASSES) == "" and data.normalise_class_name("кот") is None
+    told = answer(
+        lambda: [data.normalise_class_name(name, names) for name in names], refuses=(ValueError,))
+    if told is not None:
+        assert told == names
+    else:
+        assert len({data.squash_name(n) for n in names} | {""}) <= len(names) or {"-1", "-1.0"} & {
+            n.strip() for n in names}
+    assert (data.normalise_class_name("", data.CLASSES) == ""
+            and data.normalise_class_name("кот") is None)
 
 
 @given(header=st.lists(st.sampled_from(["path", "file", "id", "label", "Label", " label ", "split", "patient", "sha256", "", "a"]), max_size=5),
@@ -299,9 +378,13 @@ def test_any_label_file(header, rows, raw, tmp_path):
     (tmp_path / "labels.csv").write_bytes(raw if raw is not None else text.encode())
     (tmp_path / "a.png").write_bytes(small_files()[".png"])
     found = answer(data.read_csv_rows, tmp_path / "labels.csv", refuses=(ValueError,))
-    if found is not None: assert {"file", "label"} <= set(found) and found.columns.is_unique and len(found)
-    table = answer(data.labels_from_csv, [Path("a.png")], data.CLASSES, tmp_path, refuses=(ValueError,))
-    if table is not None: assert set(table["class_name"]) <= {*data.CLASSES, ""} and set(table["split"]) <= {"train", "test"}
+    if found is not None:
+        assert {"file", "label"} <= set(found) and found.columns.is_unique and len(found)
+    table = answer(
+        data.labels_from_csv, [Path("a.png")], data.CLASSES, tmp_path, refuses=(ValueError,))
+    if table is not None:
+        assert set(table["class_name"]) <= {*data.CLASSES, ""} and set(table["split"]) <= {
+            "train", "test"}
     placed = answer(audit.place_by_csv, tmp_path, [Path("a.png")], refuses=(ValueError,))
     assert (placed is None) or list(placed["file"]) == [Path("a.png")]
     answer(data.read_scan_table, tmp_path, cache_folder=tmp_path / "cache", refuses=(ValueError,))
@@ -310,15 +393,18 @@ def test_any_label_file(header, rows, raw, tmp_path):
 @given(values=st.lists(st.sampled_from(["train", "Testing", "val", "", "x", "骨"]), min_size=1))
 def test_columns_are_translated_whole(values):
     column = pd.Series(values, name="split", dtype=object)
-    told = answer(data.translate_column, column, data.split_of, ("train", "test"), Path("labels.csv"), refuses=(ValueError,))
+    told = answer(data.translate_column, column, data.split_of, ("train", "test"),
+                  Path("labels.csv"), refuses=(ValueError,))
     assert (told is None) == any(data.split_of(v) is None for v in values)
-    if told is not None: assert len(told) == len(values)
+    if told is not None:
+        assert len(told) == len(values)
 
 
 @given(own=st.lists(st.sampled_from(["", "glioma", "meningioma", "骨"]), min_size=1, max_size=6), inside=st.booleans())
 def test_labels_inside_files(own, inside):
     table = pd.DataFrame({"class_name": "glioma", "own_label": [inside] * len(own)})
-    told = answer(data.settle_labels, table, own, [("not MR: CT",)] * len(own), data.CLASSES, refuses=(ValueError,))
+    told = answer(data.settle_labels, table, own, [("not MR: CT",)] * len(own), data.CLASSES,
+                  refuses=(ValueError,))
     assert (told is None) == (inside and "骨" in own)
     if told is None: return
     names, notes = told
@@ -332,9 +418,11 @@ def test_labels_inside_files(own, inside):
 
 @given(table=scan_tables(least=0), validation=st.booleans())
 def test_classes_are_counted_whole(table, validation):
-    if validation: table["split"] = table["split"].where(table.index % 2 == 0, "validation")
+    if validation:
+        table["split"] = table["split"].where(table.index % 2 == 0, "validation")
     counts = data.class_counts(table)
-    assert list(counts) == ["class_name", "split", "slices"] and counts["slices"].sum() == len(table)
+    assert list(counts) == ["class_name", "split", "slices"] and counts["slices"].sum() == len(
+        table)
     assert "" not in set(counts["class_name"])
 
 
@@ -343,16 +431,25 @@ def test_classes_are_counted_whole(table, validation):
 @st.composite
 def thumbnails(draw, least: int = 1, most: int = 12, side: int | None = None) -> np.ndarray:
     """(N, S, S) of any real type, S even: noise, copies, turned copies, constant ones."""
-    n, size, rng = draw(st.integers(least, most)), side or draw(st.sampled_from([2, 8, 32])), np.random.default_rng(draw(seeds()))
+    n, size, rng = (draw(st.integers(least, most)), side or draw(st.sampled_from([2, 8, 32])),
+                    np.random.default_rng(draw(seeds())))
     images = rng.integers(0, 256, (n, size, size)).astype(float)
     for i in range(1, n):
-        kind = draw(st.sampled_from(["own", "own", "copy", "turned", "constant", "almost", "lighter"]))
-        if kind == "copy": images[i] = images[i - 1]
-        if kind == "turned": images[i] = cleaning.orient(images[i - 1], draw(st.sampled_from(cleaning.ORIENTATIONS)))
-        if kind == "constant": images[i] = draw(st.sampled_from([0, 7, 255]))
-        if kind == "almost": images[i] = images[i - 1] + rng.normal(0, 3, (size, size))
-        if kind == "lighter": images[i] = images[i - 1] * .5 + 40
-    return untidy(images.astype(draw(st.sampled_from([np.float16, np.float32, np.float64, np.int16]))), draw(st.sampled_from(LAYOUTS)))
+        kind = draw(
+            st.sampled_from(["own", "own", "copy", "turned", "constant", "almost", "lighter"]))
+        if kind == "copy":
+            images[i] = images[i - 1]
+        if kind == "turned":
+            images[i] = cleaning.orient(images[i - 1], draw(st.sampled_from(cleaning.ORIENTATIONS)))
+        if kind == "constant":
+            images[i] = draw(st.sampled_from([0, 7, 255]))
+        if kind == "almost":
+            images[i] = images[i - 1] + rng.normal(0, 3, (size, size))
+        if kind == "lighter":
+            images[i] = images[i - 1] * .5 + 40
+    return untidy(
+        images.astype(draw(st.sampled_from([np.float16, np.float32, np.float64, np.int16]))),
+        draw(st.sampled_from(LAYOUTS)))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -369,7 +466,9 @@ def test_unit_rows_have_length_one_or_none(images, scale):
     varied = np.array([image.min() < image.max() for image in images])
     assert rows.dtype == np.float32 and rows.shape == (len(images), images[0].size)
     np.testing.assert_allclose(length, varied, atol=1e-5)
-    if scale == 1: np.testing.assert_allclose(rows @ rows.T, [[correlation(a, b) for b in images] for a in images], atol=1e-4)
+    if scale == 1:
+        np.testing.assert_allclose(
+            rows @ rows.T, [[correlation(a, b) for b in images] for a in images], atol=1e-4)
     unlike(cleaning.unit_rows, images)
     waves = cleaning.frequencies(images, block=3)
     np.testing.assert_allclose(np.linalg.norm(waves, axis=(1, 2)), varied, atol=1e-4)
@@ -377,7 +476,8 @@ def test_unit_rows_have_length_one_or_none(images, scale):
 
 def test_no_thumbnail_at_all():
     none = np.zeros((0, 32, 32), np.float16)
-    assert cleaning.unit_rows(none).shape == (0, 1024) and cleaning.frequencies(none).shape == (0, 32, 32)
+    assert cleaning.unit_rows(none).shape == (0, 1024) and cleaning.frequencies(none).shape == (
+        0, 32, 32)
     assert len(cleaning.near_duplicate_pairs(none)) == 0
     assert len(cleaning.confirm_pairs(none, np.zeros(0, int), np.zeros(0, int), .9, True)) == 0
 
@@ -385,20 +485,27 @@ def test_no_thumbnail_at_all():
 @given(images=thumbnails(), place=st.integers(0, 7))
 def test_an_orientation_correlates_with_itself(images, place):
     turned = cleaning.orient(images, cleaning.ORIENTATIONS[place])
-    scores = cleaning.orientation_correlations(cleaning.frequencies(images), cleaning.frequencies(turned))
+    scores = cleaning.orientation_correlations(
+        cleaning.frequencies(images), cleaning.frequencies(turned))
     varied = np.array([image.min() < image.max() for image in images])
     assert scores.shape == (len(images), 8) and np.abs(scores).max() < 1 + 1e-4
     np.testing.assert_allclose(scores[:, place], varied, atol=1e-4)
     for k, name in enumerate(cleaning.ORIENTATIONS):
-        np.testing.assert_allclose(scores[:, k], [correlation(cleaning.orient(a, name), b) for a, b in zip(images, turned)], atol=2e-3)
+        np.testing.assert_allclose(
+            scores[:, k],
+            [correlation(cleaning.orient(a, name), b) for a, b in zip(images, turned)], atol=2e-3)
 
 
 @given(images=thumbnails(least=2), oriented=st.booleans())
 def test_descriptors_are_never_farther_than_the_pictures(images, oriented):
     rows = cleaning.unit_rows(images)
     names = cleaning.ORIENTATIONS if oriented else ("same",)
-    apart = np.min([np.linalg.norm(cleaning.unit_rows(cleaning.orient(images, name))[:, None] - rows[None], axis=2) for name in names], axis=0)
-    for found in (cleaning.descriptors(images, oriented), cleaning.search_points(images, oriented, block=5)):
+    apart = np.min(
+        [np.linalg.norm(
+             cleaning.unit_rows(cleaning.orient(images, name))[:, None] - rows[None], axis=2)
+         for name in names], axis=0)
+    for found in (cleaning.descriptors(images, oriented),
+                  cleaning.search_points(images, oriented, block=5)):
         assert len(found) == len(images) and found.dtype == np.float32
         assert (np.linalg.norm(found[:, None] - found[None], axis=2) <= apart + 2e-3).all()
 
@@ -406,12 +513,17 @@ def test_descriptors_are_never_farther_than_the_pictures(images, oriented):
 @given(x=points(most=60), radius=st.floats(.01, 3), most=st.integers(1, 9))
 def test_candidates_are_all_pairs_within_the_radius(x, radius, most):
     cells = cleaning.divide_space(x, most)
-    assert sorted(np.concatenate(cells)) == list(range(len(x))) and max(map(len, cells)) <= max(most, 1)
-    if np.abs(x).max() > 10: return  # the products of large numbers hide small distances; pictures have length 1
-    pairs = [pair for i, j in cleaning.candidate_pairs(x, radius) for pair in zip(i.tolist(), j.tolist())]
+    assert sorted(np.concatenate(cells)) == list(range(len(x))) and max(map(len, cells)) <= max(
+        most, 1)
+    if np.abs(x).max() > 10:
+        return  # the products of large numbers hide small distances; pictures have length 1
+    pairs = [
+        pair for i, j in cleaning.candidate_pairs(x, radius) for pair in zip(i.tolist(), j.tolist())
+    ]
     apart = np.linalg.norm(x[:, None].astype(float) - x[None], axis=2)
     sure = {(i, j) for i, j in zip(*np.nonzero(apart < radius - 1e-2)) if i < j}
-    assert len(set(pairs)) == len(pairs) and sure <= set(pairs) and all(i < j and apart[i, j] < radius + 1e-2 for i, j in pairs)
+    assert (len(set(pairs)) == len(pairs) and sure <= set(pairs)
+            and all(i < j and apart[i, j] < radius + 1e-2 for i, j in pairs))
 
 
 @given(sizes=st.lists(st.integers(0, 5), max_size=9), least=st.integers(1, 9))
@@ -419,7 +531,9 @@ def test_gathered_blocks_hold_what_came_in(sizes, least):
     blocks = [(np.arange(n), np.arange(n) + 1) for n in sizes]
     gathered = list(cleaning.gather(iter(blocks), least))
     for side in (0, 1):
-        np.testing.assert_array_equal(np.concatenate([np.zeros(0, int), *(g[side] for g in gathered)]), np.concatenate([np.zeros(0, int), *(b[side] for b in blocks)]))
+        np.testing.assert_array_equal(
+            np.concatenate([np.zeros(0, int), *(g[side] for g in gathered)]),
+            np.concatenate([np.zeros(0, int), *(b[side] for b in blocks)]))
     assert all(len(i) >= least for i, _ in gathered[:-1])
 
 
@@ -432,11 +546,14 @@ def test_near_copies_are_those_that_correlate(images, threshold, oriented, most)
             for j in range(len(images)) for i in range(j)}
     found = dict(zip(zip(pairs["i"], pairs["j"]), pairs["score"]))
     assert list(found) == sorted(found) and len(found) == len(pairs)
-    for pair, score in found.items(): assert abs(best[pair] - score) < 2e-3 and score > threshold and score <= 1
+    for pair, score in found.items():
+        assert abs(best[pair] - score) < 2e-3 and score > threshold and score <= 1
     for turn, i, j, score in zip(pairs["orientation"], pairs["i"], pairs["j"], pairs["score"]):
         assert abs(correlation(cleaning.orient(images[i], turn), images[j]) - score) < 2e-3
-    sure = pd.DataFrame([pair for pair, score in best.items() if score > threshold + 2e-3], columns=["i", "j"], dtype=int)
-    if most > 1: assert set(zip(sure["i"], sure["j"])) <= set(found)
+    sure = pd.DataFrame([pair for pair, score in best.items() if score > threshold + 2e-3],
+                        columns=["i", "j"], dtype=int)
+    if most > 1:
+        assert set(zip(sure["i"], sure["j"])) <= set(found)
     parts = cleaning.join_parts(np.arange(len(images)), pairs)
     assert (parts[sure["i"]] == parts[sure["j"]]).all()
     forest = cleaning.spanning_pairs(pairs, len(images))
@@ -446,29 +563,35 @@ def test_near_copies_are_those_that_correlate(images, threshold, oriented, most)
 
 @pytest.mark.parametrize("threshold", [0, 1, -1, 2, np.nan])
 def test_a_threshold_that_is_none(threshold):
-    with pytest.raises(ValueError, match="no correlation") as error: cleaning.near_duplicate_pairs(np.zeros((2, 32, 32)), threshold)
+    with pytest.raises(ValueError, match="no correlation") as error:
+        cleaning.near_duplicate_pairs(np.zeros((2, 32, 32)), threshold)
     sentence(error.value)
 
 
-@given(image=pictures(), kind=st.sampled_from(sorted(cleaning.COPY_KINDS)), seed=seeds())
+@given(image=pictures(), kind=st.sampled_from(sorted(cleaning.DUPLICATE_KINDS)), seed=seeds())
 def test_copies_are_pictures(image, kind, seed):
-    make = lambda picture: cleaning.COPY_KINDS[kind](picture, np.random.default_rng(seed))
+    make = lambda picture: cleaning.DUPLICATE_KINDS[kind](picture, np.random.default_rng(seed))
     assert make(image).dtype == np.uint8 and make(image).ndim == 2 and make(image).size
     unlike(make, image)
-    for function in (cleaning.resize_copy, cleaning.recompress_copy, cleaning.relight_copy):
+    for function in (cleaning.resize_duplicate, cleaning.recompress_duplicate,
+                     cleaning.relight_duplicate):
         assert function(image, np.random.default_rng(seed)).dtype == np.uint8
 
 
-def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame: return table.sample(frac=1, random_state=seed)
+def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return table.sample(frac=1, random_state=seed)
 
 
 def pairs_of(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Copies as `duplicate_pairs` lists them: exact ones, and near ones drawn at random."""
-    rng, pictures_of = np.random.default_rng(seed), {h: i for i, h in enumerate(sorted(set(table["pixels_sha256"])))}
+    rng, pictures_of = (np.random.default_rng(seed),
+                        {h: i for i, h in enumerate(sorted(set(table["pixels_sha256"])))})
     images = rng.integers(0, 256, (len(pictures_of), 32, 32))
     for i in range(1, len(images)):
-        if rng.random() < .3: images[i] = cleaning.orient(images[i - 1], rng.choice(cleaning.ORIENTATIONS))
-    small = np.array([images[pictures_of[h]] for h in table["pixels_sha256"]], np.float16).reshape(-1, 32, 32)
+        if rng.random() < .3:
+            images[i] = cleaning.orient(images[i - 1], rng.choice(cleaning.ORIENTATIONS))
+    small = np.array([images[pictures_of[h]] for h in table["pixels_sha256"]], np.float16).reshape(
+        -1, 32, 32)
     return cleaning.duplicate_pairs(table, small)
 
 
@@ -477,29 +600,37 @@ def pairs_of(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 def test_every_slice_is_kept_or_removed_with_a_reason(table, seed):
     pairs = pairs_of(table, seed)
     kept, removed = cleaning.clean_scan_table(table, pairs=pairs)
-    assert sorted([*kept["path"], *removed["path"]]) == sorted(table["path"]) and (kept["grey_std"] >= 5).all()
-    assert removed["reason"].str.len().gt(9).all() and set(removed["duplicate_of"]) <= {"", *kept["path"]} | set(removed["path"])
+    assert (sorted([*kept["path"], *removed["path"]]) == sorted(table["path"])
+            and (kept["grey_std"] >= 5).all())
+    assert removed["reason"].str.len().gt(9).all() and set(removed["duplicate_of"]) <= {
+        "", *kept["path"]} | set(removed["path"])
     assert kept["pixels_sha256"].is_unique and list(kept.index) == list(range(len(kept)))
     again, gone = cleaning.clean_scan_table(shuffled(table, seed), pairs=pairs)
     by = lambda t: t.sort_values("path", ignore_index=True)
-    pd.testing.assert_frame_equal(by(again), by(kept)), pd.testing.assert_frame_equal(by(gone), by(removed))
-    repeated = cleaning.clean_scan_table(table.set_axis([0] * len(table)), pairs=pairs)  # as two tables laid together
+    (pd.testing.assert_frame_equal(by(again), by(kept)),
+     pd.testing.assert_frame_equal(by(gone), by(removed)))
+    # as two tables laid together
+    repeated = cleaning.clean_scan_table(table.set_axis([0] * len(table)), pairs=pairs)
     pd.testing.assert_frame_equal(repeated[0], kept)
     usable = table[table["grey_std"] >= 5]
-    verdicts = pd.concat([cleaning.find_copies(usable), cleaning.find_disputed(usable, pairs)])
-    assert set(table.loc[verdicts.index, "path"]) == set(removed.loc[~removed["reason"].str.startswith("blank"), "path"])
+    verdicts = pd.concat(
+        [cleaning.find_exact_duplicates(usable), cleaning.find_disputed(usable, pairs)])
+    assert set(table.loc[verdicts.index, "path"]) == set(
+        removed.loc[~removed["reason"].str.startswith("blank"), "path"])
     counts = cleaning.removal_report(removed)
     assert counts["slices"].sum() == len(removed) and not counts["reason"].str.contains(":").any()
     sentences = cleaning.describe_preparation(removed, kept, .2, 0)
     assert all("\n" not in s for s in sentences)
     fought = cleaning.conflicts(table, pairs)
-    assert (fought["class_a"] != fought["class_b"]).all() and (fought["class_a"] != "").all() and fought["score"].is_monotonic_decreasing
+    assert ((fought["class_a"] != fought["class_b"]).all() and (fought["class_a"] != "").all()
+            and fought["score"].is_monotonic_decreasing)
     if len(kept):
         grouped = cleaning.group_kept(table, kept, removed, pairs)
         assert grouped["group"].notna().all() and grouped["clean"].dtype == bool
         assert (grouped["patient"] == kept["group"].to_numpy()).all()
         leaks = cleaning.leak_counts(grouped, removed)
-        assert leaks["test"].sum() == (kept["split"] == "test").sum() and (leaks["unclean"] <= leaks["test"]).all()
+        assert (leaks["test"].sum() == (kept["split"] == "test").sum()
+                and (leaks["unclean"] <= leaks["test"]).all())
 
 
 @given(table=scan_tables(), seed=seeds())
@@ -510,34 +641,44 @@ def test_pairs_of_copies(table, seed):
     assert all(place[a] < place[b] for a, b in zip(pairs["path_a"], pairs["path_b"]))
     rows = table.set_index("path")
     assert (rows.loc[[*pairs["path_a"], *pairs["path_b"]], "grey_std"] >= 5).all()
-    equal = rows.loc[pairs["path_a"], "pixels_sha256"].to_numpy() == rows.loc[pairs["path_b"], "pixels_sha256"].to_numpy()
+    equal = (rows.loc[pairs["path_a"], "pixels_sha256"].to_numpy()
+             == rows.loc[pairs["path_b"], "pixels_sha256"].to_numpy())
     np.testing.assert_array_equal(equal, pairs["kind"] != "near")
     exact = table.assign(picture=pd.factorize(table["pixels_sha256"])[0]).reset_index(drop=True)
     chained = cleaning.exact_pairs(exact)
     counts = exact["picture"].value_counts()
     assert len(chained) == (counts * (counts - 1) // 2).sum()
-    near = pd.DataFrame({"i": [0], "j": [counts.size - 1], "score": [.995], "orientation": ["same"]})
-    if counts.size > 1: assert len(cleaning.spread_pairs(near, exact)) == counts[0] * counts[counts.size - 1]
-    if counts.size > 1: assert len(cleaning.spread_pairs(near, exact, most_pairs=0)) == 1
+    near = pd.DataFrame(
+        {"i": [0], "j": [counts.size - 1], "score": [0.995], "orientation": ["same"]})
+    if counts.size > 1:
+        assert len(cleaning.spread_pairs(near, exact)) == counts[0] * counts[counts.size - 1]
+    if counts.size > 1:
+        assert len(cleaning.spread_pairs(near, exact, most_pairs=0)) == 1
     own = exact[exact["picture"] == 0]
-    assert len(cleaning.judge_agreed(own)) == len(own) - 1 and len(cleaning.judge_conflict(own)) >= len(own) - 1
+    assert (len(cleaning.judge_agreed(own)) == len(own) - 1
+            and len(cleaning.judge_conflict(own)) >= len(own) - 1)
 
 
 @given(n=st.integers(0, 20), seed=seeds(), patients=st.sampled_from([None, "unknown", "one", "some"]))
 def test_groups_are_what_pairs_and_patients_connect(n, seed, patients):
     rng = np.random.default_rng(seed)
     pairs = rng.integers(0, n, (rng.integers(0, 9), 2)) if n else np.zeros((0, 2), int)
-    names = {None: None, "unknown": [""] * n, "one": ["p"] * n, "some": [f"p{i}" if i else "" for i in rng.integers(0, 4, n)]}[patients]
+    names = {None: None, "unknown": [""] * n, "one": ["p"] * n,
+             "some": [f"p{i}" if i else "" for i in rng.integers(0, 4, n)]}[patients]
     groups = cleaning.duplicate_groups(pairs, n, names)
     assert groups.shape == (n,) and (groups[pairs[:, 0]] == groups[pairs[:, 1]]).all()
-    if n: assert groups[0] == 0 and set(groups) == set(range(groups.max() + 1))
-    if patients == "one": assert len(set(groups)) <= 1
-    if patients in (None, "unknown") and not len(pairs): assert len(set(groups)) == n
+    if n:
+        assert groups[0] == 0 and set(groups) == set(range(groups.max() + 1))
+    if patients == "one":
+        assert len(set(groups)) <= 1
+    if patients in (None, "unknown") and not len(pairs):
+        assert len(set(groups)) == n
 
 
 @given(table=scan_tables(), seed=seeds(), unknown=st.sampled_from(["", np.nan, None]))
 def test_slices_without_a_group_stand_alone(table, seed, unknown):
-    table["group"] = pd.Series([unknown if g == "" else g for g in table["group"]], index=table.index, dtype=object)
+    table["group"] = pd.Series(
+        [unknown if g == "" else g for g in table["group"]], index=table.index, dtype=object)
     keys = cleaning.group_keys(table)
     alone = table["group"].isna() | (table["group"] == "")
     assert keys.notna().all() and (keys[alone] == table["path"][alone]).all()
@@ -555,26 +696,36 @@ def test_splitting_and_hiding(table, fraction, seed, per_class):
     if split is None: return
     keys = cleaning.group_keys(split)
     assert set(split["split"]) <= {"train", "test"} and (split["split"] == "test").any()
-    if not (table["split"] == "test").any(): assert split["split"].groupby(keys).nunique().eq(1).all() and split["clean"].all()
-    else: pd.testing.assert_series_equal(split["split"], table["split"])
+    if not (table["split"] == "test").any():
+        assert split["split"].groupby(keys).nunique().eq(1).all() and split["clean"].all()
+    else:
+        pd.testing.assert_series_equal(split["split"], table["split"])
     hidden = answer(cleaning.hide_labels, split, fraction, seed, per_class, refuses=(ValueError,))
     if hidden is None: return
     test = hidden["split"] == "test"
     assert (hidden["label"][test] == -1).all() and (hidden["class_name"][test] == "").all()
     shown = hidden["label"] >= 0
     pd.testing.assert_series_equal(hidden["true_label"], table["label"], check_names=False)
-    assert (hidden["label"][shown] == table["label"][shown]).all() and (hidden["class_name"][shown] == table["class_name"][shown]).all()
+    assert (hidden["label"][shown] == table["label"][shown]).all() and (
+        hidden["class_name"][shown] == table["class_name"][shown]).all()
     train = table[(split["split"] == "train") & (table["label"] >= 0)]
-    assert set(hidden["label"][shown]) == set(train["label"])  # a class without any label would be lost
-    if per_class: assert (hidden["label"][shown].value_counts() == per_class).all() and keys[shown].groupby(hidden["label"]).nunique().eq(per_class).all()
-    else: assert not set(keys[shown]) & set(keys[~shown & ~test & (table["label"] >= 0)])  # whole groups
+    # a class without any label would be lost
+    assert set(hidden["label"][shown]) == set(train["label"])
+    if per_class:
+        assert (hidden["label"][shown].value_counts() == per_class).all() and keys[shown].groupby(
+            hidden["label"]).nunique().eq(per_class).all()
+    else:
+        # whole groups
+        assert not set(keys[shown]) & set(keys[~shown & ~test & (table["label"] >= 0)])
     again = cleaning.hide_labels(split, fraction, seed, per_class)
     pd.testing.assert_frame_equal(again, hidden)
-    apart = cleaning.set_validation_apart(hidden, .5, 1, seed)
+    apart = cleaning.hold_out_validation(hidden, .5, 1, seed)
     moved = apart["split"] == "validation"
     pd.testing.assert_series_equal(apart["label"], hidden["label"])
-    assert (hidden["split"][moved] == "train").all() and not set(keys[moved]) & set(keys[apart["split"] == "train"])
-    with pytest.raises(ValueError, match="hidden already"): cleaning.hide_labels(hidden)
+    assert (hidden["split"][moved] == "train").all() and not set(keys[moved]) & set(
+        keys[apart["split"] == "train"])
+    with pytest.raises(ValueError, match="hidden already"):
+        cleaning.hide_labels(hidden)
 
 
 @given(table=scan_tables(), fraction=st.floats(.01, 1), most=st.integers(1, 3), seed=st.integers(0, 99))
@@ -586,15 +737,19 @@ def test_groups_that_stay_labelled(table, fraction, most, seed):
     assert fraction < 1 or shown == set(cleaning.group_keys(train))
     assert shown == cleaning.groups_shown(shuffled(train, seed), fraction, seed)
     few = answer(cleaning.hide_but_few, table, train, most, seed, refuses=(ValueError,))
-    if few is not None: assert (few["label"][few["label"] >= 0].value_counts() == most).all() and set(few["label"]) - {-1} == set(train["label"])
+    if few is not None:
+        assert (few["label"][few["label"] >= 0].value_counts() == most).all() and set(
+            few["label"]) - {-1} == set(train["label"])
 
 
 @pytest.mark.parametrize("groups", ["own", "one", "pairs"])
 def test_ten_thousand_classes_are_split_and_hidden_in_seconds(groups):
     n = 20_000
-    table = pd.DataFrame({"path": [f"{i}.png" for i in range(n)], "label": np.arange(n) // 2, "split": "train",
-                          "class_name": [MANY[i // 2] for i in range(n)], "source": "folder",
-                          "group": {"own": [""] * n, "one": ["p"] * n, "pairs": [f"p{i % 5000}" for i in range(n)]}[groups]})
+    table = pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(n)], "label": np.arange(n) // 2, "split": "train",
+         "class_name": [MANY[i // 2] for i in range(n)], "source": "folder",
+         "group": {"own": [""] * n, "one": ["p"] * n,
+                   "pairs": [f"p{i % 5000}" for i in range(n)]}[groups]})
     with at_most(120):
         split = answer(cleaning.split_table, table, .4, refuses=(ValueError,))
         assert (split is None) == (groups == "one")
@@ -602,16 +757,20 @@ def test_ten_thousand_classes_are_split_and_hidden_in_seconds(groups):
         hidden = cleaning.hide_labels(split, .9)
         shown = hidden["label"] >= 0
         assert set(hidden["label"][shown]) == set(table["label"][split["split"] == "train"])
-        cleaning.set_validation_apart(hidden, .5, 1)
+        cleaning.hold_out_validation(hidden, .5, 1)
         assert data.class_counts(table)["slices"].sum() == n
 
 
 @pytest.mark.parametrize("n, copies", [(3_000, 2), (10_000, 10_000)])
 def test_thousands_of_copies_are_found_in_seconds(n, copies):
     content = [f"{i // copies:064x}" for i in range(n)]
-    table = pd.DataFrame({"path": [f"{i}.png" for i in range(n)], "label": 0, "class_name": "glioma", "split": ["train", "test"] * (n // 2), "group": "",
-                          "sha256": content, "pixels_sha256": content, "grey_std": 40.})
-    small = np.repeat(np.random.default_rng(0).integers(0, 256, (n // copies, 32, 32)), copies, axis=0).astype(np.float16)
+    table = pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(n)], "label": 0, "class_name": "glioma",
+         "split": ["train", "test"] * (n // 2), "group": "", "sha256": content,
+         "pixels_sha256": content, "grey_std": 40.0})
+    small = np.repeat(
+        np.random.default_rng(0).integers(0, 256, (n // copies, 32, 32)), copies, axis=0
+    ).astype(np.float16)
     with at_most(120):
         pairs = cleaning.duplicate_pairs(table, small)
         kept, removed = cleaning.clean_scan_table(table, pairs=pairs)
@@ -626,31 +785,39 @@ def test_chosen_groups_come_close_to_the_targets(sizes, fraction, seed):
     assert chosen.shape == (len(sizes),) and chosen.dtype == bool
     error = lambda selection: np.abs(targets - sizes[selection].sum(axis=0)).sum()
     assert error(chosen) <= error(np.zeros_like(chosen))
-    for g in np.flatnonzero(~chosen): assert error(chosen) <= error(chosen | (np.arange(len(sizes)) == g))
+    for g in np.flatnonzero(~chosen):
+        assert error(chosen) <= error(chosen | (np.arange(len(sizes)) == g))
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), fraction=st.floats(.01, 1), seed=seeds())
 def test_the_labelled_groups_of_a_class(sizes, fraction, seed):
     of = pd.Series(sizes, index=[f"g{i}" for i in range(len(sizes))])
     groups = cleaning.labelled_prefix(of, fraction, np.random.default_rng(seed))
-    assert 1 <= len(groups) == len(set(groups)) and (len(groups) == 1 or of[groups].sum() <= fraction * of.sum() + .5)
+    assert 1 <= len(groups) == len(set(groups)) and (
+        len(groups) == 1 or of[groups].sum() <= fraction * of.sum() + 0.5)
     assert fraction < 1 or len(groups) == len(sizes)
 
 
 @given(fraction=st.floats(), counts=st.lists(st.integers(1, 50), max_size=4))
 def test_label_fractions_that_cannot_be(fraction, counts):
     slices = pd.Series(counts, index=[f"c{i}" for i in range(len(counts))], dtype=int)
-    possible = fraction == 0 or 0 < fraction <= 1 and len(counts) > 1 and fraction * min(counts) >= .5
-    try: cleaning.check_label_fraction(fraction, slices)
-    except ValueError as error: assert sentence(error) and not possible
-    else: assert possible
+    possible = (
+        fraction == 0 or 0 < fraction <= 1 and len(counts) > 1 and fraction * min(counts) >= 0.5)
+    try:
+        cleaning.check_label_fraction(fraction, slices)
+    except ValueError as error:
+        assert sentence(error) and not possible
+    else:
+        assert possible
 
 
 @given(numbers=st.lists(st.integers(0, 400) | st.sampled_from(["x", "1e5", "inf", "nan", "-3", "٣", "9" * 30, "1_0"]), min_size=1, max_size=40, unique=True),
        fraction=st.floats(.05, .95), seed=st.integers(0, 99), classes=st.integers(1, 3))
 def test_numbered_slices(numbers, fraction, seed, classes):
     n = len(numbers)
-    table = pd.DataFrame({"path": [f"/a/{number}.png" for number in numbers], "label": np.arange(n) % classes, "class_name": "x", "split": "train", "group": ""})
+    table = pd.DataFrame(
+        {"path": [f"/a/{number}.png" for number in numbers], "label": np.arange(n) % classes,
+         "class_name": "x", "split": "train", "group": ""})
     found = cleaning.file_numbers(table["path"])
     assert found.shape == (n,) and found.dtype == float
     if not cleaning.are_numbered(table): return
@@ -661,73 +828,112 @@ def test_numbered_slices(numbers, fraction, seed, classes):
         assert (order.astype(int).diff().fillna(0) != 0).sum() <= 2  # one run
         assert (rows["split"] == "train").any()
     beside = cleaning.beside_test(split)
-    assert beside.shape == (n,) and beside.dtype == bool and not beside[(split["split"] == "test").to_numpy()].any()
+    assert (beside.shape == (n,) and beside.dtype == bool
+            and not beside[(split["split"] == "test").to_numpy()].any())
     patients = cleaning.estimated_patients(split)
-    assert patients.groupby(patients).size().max() <= cleaning.PATIENT_SLICES and list(patients.index) == list(split.index)
-    none = pd.DataFrame({"path_a": [], "path_b": [], "kind": [], "score": [], "orientation": []}, dtype=str)
+    assert patients.groupby(patients).size().max() <= cleaning.PATIENT_SLICES and list(
+        patients.index) == list(split.index)
+    none = pd.DataFrame(
+        {"path_a": [], "path_b": [], "kind": [], "score": [], "orientation": []}, dtype=str)
     parted, left, sentences = cleaning.part_by_number(table, none, fraction, seed)
-    assert len(parted) + len(left) == n and len(sentences) == 2 and left["reason"].str.len().gt(0).all()
-    assert not set(parted["patient"][parted["split"] == "test"]) & set(parted["patient"][parted["split"] == "train"])
+    assert (len(parted) + len(left) == n and len(sentences) == 2
+            and left["reason"].str.len().gt(0).all())
+    assert not set(parted["patient"][parted["split"] == "test"]) & set(
+        parted["patient"][parted["split"] == "train"])
 
 
-STRANGE_TABLES = {"nothing": None, "a list": [1, 2], "no columns": pd.DataFrame(), "one column": pd.DataFrame({"path": ["a.png"]}),
-                  "labels as text": pd.DataFrame({"path": ["a", "b"], "label": ["0", "1"], "class_name": "x", "split": "train", "group": "", "sha256": "0", "pixels_sha256": "0", "grey_std": 9.}),
-                  "labels missing": pd.DataFrame({"path": ["a", "b"], "label": [0, np.nan], "class_name": "x", "split": "train", "group": "", "sha256": "0", "pixels_sha256": "0", "grey_std": 9.})}
+STRANGE_TABLES = {
+    "nothing": None, "a list": [1, 2], "no columns": pd.DataFrame(),
+    "one column": pd.DataFrame({"path": ["a.png"]}),
+    "labels as text": pd.DataFrame(
+        {"path": ["a", "b"], "label": ["0", "1"], "class_name": "x", "split": "train", "group": "",
+         "sha256": "0", "pixels_sha256": "0", "grey_std": 9.0}),
+    "labels missing": pd.DataFrame(
+        {"path": ["a", "b"], "label": [0, np.nan], "class_name": "x", "split": "train", "group": "",
+         "sha256": "0", "pixels_sha256": "0", "grey_std": 9.0})}
 
 @pytest.mark.parametrize("kind", list(STRANGE_TABLES))
 @pytest.mark.parametrize("function", [cleaning.clean_scan_table, cleaning.split_table, cleaning.hide_labels, cleaning.add_groups, cleaning.duplicate_pairs,
                                       data.class_counts, lambda table: preprocessing.build_slice_cache(table, tempfile.mkdtemp(), 32)],
                          ids=["clean_scan_table", "split_table", "hide_labels", "add_groups", "duplicate_pairs", "class_counts", "build_slice_cache"])
 def test_what_is_no_scan_table_is_said(function, kind):
-    with pytest.raises(REFUSED) as error: function(STRANGE_TABLES[kind])
+    with pytest.raises(REFUSED) as error:
+        function(STRANGE_TABLES[kind])
     sentence(error.value)
 
 
 @pytest.mark.parametrize("settings", [dict(label_fraction=np.nan), dict(label_fraction=2), dict(labels_per_class=-1), dict(seed=-1), dict(label_fraction=None)], ids=str)
 def test_settings_of_hiding_that_cannot_be(settings):
-    table = pd.DataFrame({"path": list("abcdef"), "label": [0, 1] * 3, "class_name": ["x", "y"] * 3, "split": "train", "group": ""})
-    with pytest.raises(REFUSED) as error: cleaning.hide_labels(table, **settings)
+    table = pd.DataFrame({"path": list("abcdef"), "label": [0, 1] * 3, "class_name": ["x", "y"] * 3,
+                          "split": "train", "group": ""})
+    with pytest.raises(REFUSED) as error:
+        cleaning.hide_labels(table, **settings)
     sentence(error.value)
 
 
 @given(images=st.lists(pictures(smallest=8, largest=40), min_size=1, max_size=5))
 def test_measuring_slices_of_mixed_sizes(images, tmp_path):
-    for i, image in enumerate(images): Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{i}.png")
-    table = pd.DataFrame({"path": [str(tmp_path / f"{i}.png") for i in range(len(images))], "label": 0, "sha256": [f"{i}" for i in range(len(images))]})
+    for i, image in enumerate(images):
+        Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{i}.png")
+    table = pd.DataFrame(
+        {"path": [str(tmp_path / f"{i}.png") for i in range(len(images))], "label": 0,
+         "sha256": [f"{i}" for i in range(len(images))]})
     measured, small = cleaning.measure_slices(table)
-    assert small.shape == (len(images), 32, 32) and small.dtype == np.float16 and np.isfinite(small).all()
+    assert (small.shape == (len(images), 32, 32) and small.dtype == np.float16
+            and np.isfinite(small).all())
     np.testing.assert_allclose(measured["grey_std"], [float(image.std()) for image in images])
     one = cleaning.measure_slice(table["path"][0])
-    assert one["pixels_sha256"] == measured["pixels_sha256"][0] and (one["thumbnail"] == small[0]).all()
+    assert (one["pixels_sha256"] == measured["pixels_sha256"][0]
+            and (one["thumbnail"] == small[0]).all())
     for _ in range(2):
-        known, pairs = cleaning.find_pairs(table.assign(sha256=measured["pixels_sha256"]), 1, tmp_path / "cache")
+        known, pairs = cleaning.find_pairs(
+            table.assign(sha256=measured["pixels_sha256"]), 1, tmp_path / "cache")
         assert (known["grey_std"] == measured["grey_std"]).all()
-        equal = [(a, b) for b in range(len(images)) for a in range(b) if measured["pixels_sha256"][a] == measured["pixels_sha256"][b] and images[a].std() >= 5]
+        equal = [
+            (a, b)
+            for b in range(len(images))
+            for a in range(b)
+            if measured["pixels_sha256"][a] == measured["pixels_sha256"][b] and images[a].std() >= 5
+        ]
         assert (pairs["kind"] != "near").sum() == len(equal)
 
 
 def test_a_folder_of_rubbish_is_prepared(tmp_path):
     rng = np.random.default_rng(0)
-    for split, name in (("Training", "glioma"), ("Training", "pituitary"), ("Testing", "glioma"), ("Testing", "pituitary")):
+    for split, name in (("Training", "glioma"), ("Training", "pituitary"), ("Testing", "glioma"),
+                        ("Testing", "pituitary")):
         folder = tmp_path / "scans" / split / name
         folder.mkdir(parents=True)
-        for i in range(4): Image.fromarray(rng.integers(0, 256, (int(rng.integers(8, 99)), int(rng.integers(8, 99)))).astype(np.uint8)).save(folder / f"{i}.png")
+        for i in range(4):
+            Image.fromarray(
+                rng.integers(0, 256, (int(rng.integers(8, 99)), int(rng.integers(8, 99)))).astype(
+                    np.uint8)).save(folder / f"{i}.png")
         Image.fromarray(np.zeros((9, 9), np.uint8)).save(folder / "blank.png")
         (folder / "骨 <b>=1+1.png").write_bytes((folder / "0.png").read_bytes())
         (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:70])
-    prepared = cleaning.prepare_scans(tmp_path / "scans", label_fraction=.5, cache_folder=tmp_path / "cache")
-    assert len(prepared.table) == 16 and len(prepared.left_out) == 12 and (prepared.table["label"][prepared.table["split"] == "test"] == -1).all()
-    for settings in (dict(label_fraction=7), dict(classes=("a", "A")), dict(classes=()), dict(test_fraction="x", label_fraction=7), dict(labels_per_class=-2)):
-        with pytest.raises(REFUSED) as error: cleaning.prepare_scans(tmp_path / "scans", cache_folder=tmp_path / "cache", **settings)
+    prepared = cleaning.prepare_scans(
+        tmp_path / "scans", label_fraction=0.5, cache_folder=tmp_path / "cache")
+    assert (len(prepared.table) == 16 and len(prepared.left_out) == 12
+            and (prepared.table["label"][prepared.table["split"] == "test"] == -1).all())
+    for settings in (dict(label_fraction=7), dict(classes=("a", "A")), dict(classes=()),
+                     dict(test_fraction="x", label_fraction=7), dict(labels_per_class=-2)):
+        with pytest.raises(REFUSED) as error:
+            cleaning.prepare_scans(tmp_path / "scans", cache_folder=tmp_path / "cache", **settings)
         sentence(error.value)
     masked = tmp_path / "masked"
-    for part in ("images", "masks"): (masked / part).mkdir(parents=True)
+    for part in ("images", "masks"):
+        (masked / part).mkdir(parents=True)
     for i in range(8):
         image = rng.integers(0, 256, (20 + i, 20)).astype(np.uint8)
-        Image.fromarray(image).save(masked / f"images/p{i}.png"), Image.fromarray((image > 200).astype(np.uint8)).save(masked / f"masks/p{i}.png")
-    (masked / "labels.csv").write_text("path,label,patient\n" + "".join(f"images/p{i}.png,{('glioma', 'pituitary')[i % 2]},p{i}\n" for i in range(8)))
-    scans, classes = cleaning.prepare_masked_scans(masked, label_fraction=1, test_fraction=.5, cache_folder=tmp_path / "cache")
-    assert classes == ("glioma", "pituitary") and (scans.table["mask"] != "").all() and len(cleaning.read_masked(masked, None, classes, 1, None)[0]) == 8
+        (Image.fromarray(image).save(masked / f"images/p{i}.png"),
+         Image.fromarray((image > 200).astype(np.uint8)).save(masked / f"masks/p{i}.png"))
+    (masked / "labels.csv").write_text(
+        "path,label,patient\n"
+        + "".join(f"images/p{i}.png,{('glioma', 'pituitary')[i % 2]},p{i}\n" for i in range(8)))
+    scans, classes = cleaning.prepare_masked_scans(
+        masked, label_fraction=1, test_fraction=0.5, cache_folder=tmp_path / "cache")
+    assert (classes == ("glioma", "pituitary") and (scans.table["mask"] != "").all()
+            and len(cleaning.read_masked(masked, None, classes, 1, None)[0]) == 8)
 
 
 # Skull stripping ------------------------------------------------------------------------------------------------------
@@ -741,15 +947,19 @@ def test_any_picture_is_stripped(image, method, sigma, relax, radius):
     strip = lambda picture: skull_stripping.skull_strip_2d(picture, method, sigma, relax, radius)
     stripped, mask = strip(image)
     assert mask.dtype == bool and mask.shape == image.shape and stripped.dtype == np.uint8
-    np.testing.assert_array_equal(stripped, np.where(mask, 255 if method == "synth_mask" else image, 0))
-    if method.startswith("synth") or method == "none": assert mask.any()
+    np.testing.assert_array_equal(
+        stripped, np.where(mask, 255 if method == "synth_mask" else image, 0))
+    if method.startswith("synth") or method == "none":
+        assert mask.any()
     unlike(strip, image)
 
 
 @given(image=no_pictures())
 def test_what_is_no_picture_is_said(image):
-    for function in (skull_stripping.skull_strip_2d, lambda picture: preprocessing.preprocess_slice(picture, 32)):
-        with pytest.raises(REFUSED) as error: function(image)
+    for function in (skull_stripping.skull_strip_2d,
+                     lambda picture: preprocessing.preprocess_slice(picture, 32)):
+        with pytest.raises(REFUSED) as error:
+            function(image)
         sentence(error.value)
 
 
@@ -757,7 +967,8 @@ def test_what_is_no_picture_is_said(image):
     dict(method="gone"), dict(denoise_sigma=np.nan), dict(denoise_sigma=np.inf), dict(denoise_sigma=1e9), dict(denoise_sigma="x"), dict(closing_radius=-1),
     dict(closing_radius=2.5), dict(closing_radius=np.nan), dict(closing_radius=10**9), dict(closing_radius=None), dict(otsu_relax=np.nan), dict(otsu_relax=np.inf)], ids=str)
 def test_settings_of_stripping_that_cannot_be(settings):
-    with pytest.raises(REFUSED) as error: skull_stripping.skull_strip_2d(np.eye(16, dtype=np.uint8) * 255, **settings)
+    with pytest.raises(REFUSED) as error:
+        skull_stripping.skull_strip_2d(np.eye(16, dtype=np.uint8) * 255, **settings)
     sentence(error.value)
 
 
@@ -766,19 +977,24 @@ def test_steps_of_the_mask(image, sigma, radius, seed):
     level = skull_stripping.otsu_threshold(image, -5)
     assert 0 <= level <= 255 and skull_stripping.blur(image, sigma).dtype == np.uint8
     mask = (np.random.default_rng(seed).random(image.shape) < .6).astype(np.uint8)
-    for step in (lambda m: skull_stripping.close_then_open(m, radius), skull_stripping.largest_component, skull_stripping.fill_holes,
-                 lambda m: skull_stripping.certain_components(m, m.astype(bool)), skull_stripping.full_mask,
-                 lambda m: skull_stripping.paper_mask(m * 255, 3, -5, radius), lambda m: skull_stripping.filled_mask(m * 255, denoise_sigma=3, otsu_relax=-5, closing_radius=radius)):
+    for step in (
+        lambda m: skull_stripping.close_then_open(m, radius), skull_stripping.largest_component,
+        skull_stripping.fill_holes, lambda m: skull_stripping.certain_components(m, m.astype(bool)),
+        skull_stripping.full_mask, lambda m: skull_stripping.paper_mask(m * 255, 3, -5, radius),
+        lambda m: skull_stripping.filled_mask(
+            m * 255, denoise_sigma=3, otsu_relax=-5, closing_radius=radius)):
         found = step(mask)
         assert found.dtype == np.uint8 and found.shape == mask.shape and found.max(initial=0) <= 1
         unlike(step, mask)
-    assert (skull_stripping.fill_holes(mask) >= mask).all() and (skull_stripping.largest_component(mask) <= mask).all()
+    assert (skull_stripping.fill_holes(mask) >= mask).all() and (
+        skull_stripping.largest_component(mask) <= mask).all()
     other = (np.random.default_rng(seed + 1).random(image.shape) < .5)
     own = mask.astype(bool)
     assert 0 <= skull_stripping.dice(own, other) <= 1 and skull_stripping.dice(own, own) == 1
     assert skull_stripping.share(own, own) == 1 or not own.any()
     measures = skull_stripping.stripping_quality(own, other, own & ~other)
-    assert set(measures) == {"dice", "ring_kept", "brain_lost", "tumour_lost"} and all(np.isnan(v) or 0 <= v <= 1 for v in measures.values())
+    assert set(measures) == {"dice", "ring_kept", "brain_lost", "tumour_lost"} and all(
+        np.isnan(v) or 0 <= v <= 1 for v in measures.values())
 
 
 @NO_BRAIN
@@ -793,19 +1009,23 @@ def test_the_network_takes_any_picture(image, seed):
     unlike(skull_stripping.brain_probabilities, small[None])
     standard = skull_stripping.standard_pictures(small[None])
     assert standard.shape == (1, 1, 160, 160) and torch.isfinite(standard).all()
-    region = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, (1, 160, 160)).astype(np.uint8))
-    assert torch.isfinite(skull_stripping.mask_loss(torch.from_numpy(likely).logit(eps=1e-6), region))
+    region = torch.from_numpy(
+        np.random.default_rng(seed).integers(0, 3, (1, 160, 160)).astype(np.uint8))
+    assert torch.isfinite(
+        skull_stripping.mask_loss(torch.from_numpy(likely).logit(eps=1e-6), region))
     mask = skull_stripping.probable_mask(likely[0], image.shape)
     assert mask.shape == image.shape and mask.max() <= 1
     assert skull_stripping.never_empty(mask, image).any()
-    np.testing.assert_array_equal(skull_stripping.brain_mask_batch([image, image], workers=1)[1], skull_stripping.synth_mask(image).astype(bool))
+    np.testing.assert_array_equal(skull_stripping.brain_mask_batch([image, image], workers=1)[1],
+                                  skull_stripping.synth_mask(image).astype(bool))
     assert skull_stripping.brain_mask_batch([]).shape[0] == 0
 
 
 def test_a_refused_pool_leaves_the_threads_alone():
     import cv2
     before = cv2.getNumThreads()
-    with pytest.raises(ValueError), skull_stripping.single_threaded_pool(-1): pass
+    with pytest.raises(ValueError), skull_stripping.single_threaded_pool(-1):
+        pass
     assert cv2.getNumThreads() == before
 
 
@@ -814,17 +1034,23 @@ def test_a_refused_pool_leaves_the_threads_alone():
 def test_training_pictures_of_the_mask(seed, number, size):
     rng, atlas = np.random.default_rng(seed), phantom.load_atlas()
     signal, region = skull_stripping.draw_training_slice(atlas, seed % 100, number, size)
-    assert signal.shape == region.shape == (size, size) and signal.dtype == region.dtype == np.uint8 and region.max() <= 2
+    assert (signal.shape == region.shape == (size, size)
+            and signal.dtype == region.dtype == np.uint8 and region.max() <= 2)
     points_of = phantom.slice_points(rng, "axial", np.zeros(3), size)[0]
     assert set(np.unique(skull_stripping.kept_region(atlas, points_of, region == 2))) <= {0, 1, 2}
     picture, kept = skull_stripping.randomise_slice(rng, signal, region, size)
-    assert picture.shape == kept.shape == (size, size) and picture.dtype == np.uint8 and kept.max() <= 2
-    assert skull_stripping.draw_view(rng, size, size).shape == (size, size, 2) and skull_stripping.smooth_field(rng, size, 3).shape == (size, size)
+    assert (picture.shape == kept.shape == (size, size) and picture.dtype == np.uint8
+            and kept.max() <= 2)
+    assert skull_stripping.draw_view(rng, size, size).shape == (
+        size, size, 2) and skull_stripping.smooth_field(rng, size, 3).shape == (size, size)
     unit = signal / np.float32(255)
     bent = skull_stripping.bend_greys(rng, unit)
     assert bent.shape == unit.shape and 0 <= bent.min() and bent.max() <= 1
-    for changed in (skull_stripping.change_outside(rng, unit, region > 0), skull_stripping.blur_or_sharpen(rng, unit)): assert np.isfinite(changed).all()
-    assert skull_stripping.scan_picture(rng, unit).dtype == np.uint8 and skull_stripping.write_marks(rng, signal).shape == signal.shape
+    for changed in (skull_stripping.change_outside(rng, unit, region > 0),
+                    skull_stripping.blur_or_sharpen(rng, unit)):
+        assert np.isfinite(changed).all()
+    assert (skull_stripping.scan_picture(rng, unit).dtype == np.uint8
+            and skull_stripping.write_marks(rng, signal).shape == signal.shape)
     cut, left = skull_stripping.cut_borders(rng, picture, kept)
     assert cut.dtype == np.uint8 and (left <= kept).all()
     pictures_of, truths = skull_stripping.draw_batch(rng, signal[None], region[None], 2)
@@ -833,8 +1059,10 @@ def test_training_pictures_of_the_mask(seed, number, size):
 
 def test_the_network_learns_from_constant_pictures():
     nothing = np.zeros((2, 32, 32), np.uint8)
-    network, losses = skull_stripping.train_brain_network(nothing, nothing, steps=2, batch=2, start=skull_stripping.BrainUNet((4, 4)))
-    assert np.isfinite(losses).all() and skull_stripping.brain_probabilities(np.zeros((1, 160, 160), np.uint8), network).shape == (1, 160, 160)
+    network, losses = skull_stripping.train_brain_network(
+        nothing, nothing, steps=2, batch=2, start=skull_stripping.BrainUNet((4, 4)))
+    assert np.isfinite(losses).all() and skull_stripping.brain_probabilities(
+        np.zeros((1, 160, 160), np.uint8), network).shape == (1, 160, 160)
 
 
 # Preprocessing --------------------------------------------------------------------------------------------------------
@@ -842,13 +1070,15 @@ def test_the_network_learns_from_constant_pictures():
 @given(image=pictures(), size=st.sampled_from([1, 2, 31, 32, 100, 32.]), method=st.sampled_from(["paper", "filled", "none"]),
        window=st.sampled_from([None, (1, 99), (0, 100), (99, 99.5)]))
 def test_any_picture_is_prepared(image, size, method, window):
-    prepare = lambda picture: preprocessing.preprocess_slice(picture, size, method, window_percentiles=window)
+    prepare = lambda picture: preprocessing.preprocess_slice(
+        picture, size, method, window_percentiles=window)
     assert prepare(image).shape == (size, size) and prepare(image).dtype == np.uint8
     unlike(prepare, image)
     square = preprocessing.pad_to_square(image)
     assert square.shape == (max(image.shape),) * 2 and square.sum() == image.sum()
     small = preprocessing.resize_square(square, int(size))
-    assert small.shape == (size, size) and square.min() <= small.min() and small.max() <= square.max()
+    assert (
+        small.shape == (size, size) and square.min() <= small.min() and small.max() <= square.max())
     for picture in (small, small > 127, small / np.float32(255)):
         back = preprocessing.restore_geometry(picture, *image.shape)
         assert back.shape == image.shape and back.dtype == picture.dtype
@@ -857,14 +1087,18 @@ def test_any_picture_is_prepared(image, size, method, window):
 
 @given(image=pictures(), low=st.floats() | st.integers(-300, 300), high=st.floats() | st.integers(-300, 300))
 def test_windows(image, low, high):
-    with np.errstate(all="ignore"): shown = answer(preprocessing.window, image, low, high, refuses=(ValueError,))
-    with np.errstate(all="ignore"): assert (shown is None) == (not (low < high and np.isfinite(float(high) - float(low))))
+    with np.errstate(all="ignore"):
+        shown = answer(preprocessing.window, image, low, high, refuses=(ValueError,))
+    with np.errstate(all="ignore"):
+        assert (shown is None) == (not (low < high and np.isfinite(float(high) - float(low))))
     if shown is not None:
-        assert shown.dtype == np.uint8 and (shown[image <= low] == 0).all() and (shown[image >= high] == 255).all()
+        assert (shown.dtype == np.uint8 and (shown[image <= low] == 0).all()
+                and (shown[image >= high] == 255).all())
         unlike(lambda picture: preprocessing.window(picture, low, high), image)
     percent = answer(preprocessing.window_percentile, image, low, high, refuses=(ValueError,))
     assert (percent is None) == (not 0 <= low < high <= 100)
-    if percent is not None: assert percent.dtype == np.uint8 and percent.shape == image.shape
+    if percent is not None:
+        assert percent.dtype == np.uint8 and percent.shape == image.shape
     assert answer(preprocessing.window_level_width, image, 100, 50).shape == image.shape
 
 
@@ -872,48 +1106,68 @@ def test_windows(image, low, high):
                                       dict(window_percentiles=(np.nan, 5)), dict(window_percentiles=(5, 1)), dict(window_percentiles=(1, 2, 3)),
                                       dict(window_percentiles="ab"), dict(skull_strip="gone")], ids=str)
 def test_settings_of_preparation_that_cannot_be(settings):
-    with pytest.raises(REFUSED) as error: preprocessing.preprocess_slice(np.eye(16, dtype=np.uint8) * 255, **{"image_size": 32, **settings})
+    with pytest.raises(REFUSED) as error:
+        preprocessing.preprocess_slice(
+            np.eye(16, dtype=np.uint8) * 255, **{"image_size": 32, **settings})
     sentence(error.value)
 
 
 def test_a_strip_does_not_fill_the_memory():
     grown()
-    with pytest.raises(ValueError, match="at most 8,192 pixels"): preprocessing.preprocess_slice(np.zeros((1, 100_000), np.uint8), 32)
+    with pytest.raises(ValueError, match="at most 8,192 pixels"):
+        preprocessing.preprocess_slice(np.zeros((1, 100_000), np.uint8), 32)
     assert grown() < 200
 
 
 @given(images=st.lists(pictures(smallest=8, largest=40), min_size=1, max_size=4), size=st.sampled_from([1, 16]), draw=st.data())
 def test_a_damaged_cache_is_built_again(images, size, draw, tmp_path):
     files = [image_bytes(np.ascontiguousarray(image)) for image in images]
-    for i, content in enumerate(files): (tmp_path / f"{i}.png").write_bytes(content)
+    for i, content in enumerate(files):
+        (tmp_path / f"{i}.png").write_bytes(content)
     from hashlib import sha256
-    table = pd.DataFrame({"path": [str(tmp_path / f"{i}.png") for i in range(len(files))], "sha256": [sha256(c).hexdigest() for c in files]})
-    build = lambda **changes: preprocessing.build_slice_cache(table.assign(**changes), tmp_path / "cache", size, skull_strip="none", workers=1)
+    table = pd.DataFrame({"path": [str(tmp_path / f"{i}.png") for i in range(len(files))],
+                          "sha256": [sha256(c).hexdigest() for c in files]})
+    build = lambda **changes: preprocessing.build_slice_cache(
+        table.assign(**changes), tmp_path / "cache", size, skull_strip="none", workers=1)
     cached = np.array(build())
-    expected = np.stack([preprocessing.preprocess_slice(image, size, "none") for image in images])[:, None]
+    expected = np.stack([preprocessing.preprocess_slice(image, size, "none") for image in images])[
+        :, None]
     np.testing.assert_array_equal(cached, expected)
-    made = dict(image_size=size, skull_strip="none", denoise_sigma=3., otsu_relax=-5., closing_radius=5, window_percentiles=None)
+    made = dict(image_size=size, skull_strip="none", denoise_sigma=3.0, otsu_relax=-5.0,
+                closing_radius=5, window_percentiles=None)
     folder = tmp_path / "cache" / preprocessing.cache_key(list(table["sha256"]), made)
     file = folder / draw.draw(st.sampled_from(["images.npy", "settings.json"]))
     whole = file.read_bytes()
-    file.write_bytes(draw.draw(damage(whole) | st.binary(max_size=9) | st.sampled_from([b"[]", b"null", b"PK\x03\x04", b"\x80\x04."])))
+    file.write_bytes(draw.draw(damage(whole) | st.binary(max_size=9)
+                               | st.sampled_from([b"[]", b"null", b"PK\x03\x04", b"\x80\x04."])))
     opened = preprocessing.open_slice_cache(folder, len(images), size)
-    if opened is not None: np.testing.assert_array_equal(opened, expected)
+    if opened is not None:
+        np.testing.assert_array_equal(opened, expected)
     np.testing.assert_array_equal(build(), expected)
     assert preprocessing.open_slice_cache(folder, len(images) + 1, size) is None
-    np.testing.assert_array_equal(list(preprocessing.iterate_preprocessed(list(table["path"]), list(table["sha256"]), made, 1)), expected[:, 0])
+    np.testing.assert_array_equal(
+        list(
+            preprocessing.iterate_preprocessed(list(table["path"]), list(table["sha256"]), made, 1)
+        ), expected[:, 0])
     header = preprocessing.images_header(len(images), size)
     assert np.load(io.BytesIO(header + expected.tobytes())).shape == expected.shape
     assert preprocessing.checksum_of(expected, 1) == zlib.crc32(expected.tobytes())
-    assert preprocessing.write_images(tmp_path / "w.npy", expected[:, 0], len(images), size) == preprocessing.checksum_of(expected)
+    assert preprocessing.write_images(
+        tmp_path / "w.npy", expected[:, 0], len(images), size
+    ) == preprocessing.checksum_of(expected)
     preprocessing.build_folder(expected[:, 0], len(images), made, tmp_path / "own", lambda f: False)
-    np.testing.assert_array_equal(preprocessing.open_slice_cache(tmp_path / "own", len(images), size), expected)
+    np.testing.assert_array_equal(
+        preprocessing.open_slice_cache(tmp_path / "own", len(images), size), expected)
     (tmp_path / "0.png").unlink()
-    np.testing.assert_array_equal(build(), expected)  # kept by content, whatever became of the files
-    for changes in (dict(sha256="0"), dict(path=str(tmp_path / "gone.png"), sha256="1"), dict(sha256=np.nan)):
-        with pytest.raises(ValueError, match="cannot preprocess") as error: build(**changes)
+    # kept by content, whatever became of the files
+    np.testing.assert_array_equal(build(), expected)
+    for changes in (dict(sha256="0"), dict(path=str(tmp_path / "gone.png"), sha256="1"),
+                    dict(sha256=np.nan)):
+        with pytest.raises(ValueError, match="cannot preprocess") as error:
+            build(**changes)
         sentence(error.value)
-    with pytest.raises(ValueError, match="cannot preprocess"): preprocessing.prepare_file(table["path"][0], "0", made)
+    with pytest.raises(ValueError, match="cannot preprocess"):
+        preprocessing.prepare_file(table["path"][0], "0", made)
 
 
 @given(images=stacks(), seed=seeds())
@@ -926,15 +1180,19 @@ def test_greys_are_counted(images, seed):
     mean_std = answer(preprocessing.dataset_mean_std, images, rows, refuses=(ValueError,))
     assert (mean_std is None) == (len(np.unique(images[mask])) < 2)
     if mean_std is not None:
-        np.testing.assert_allclose(mean_std, [images[mask].mean() / 255, images[mask].std() / 255], rtol=1e-9)
+        np.testing.assert_allclose(
+            mean_std, [images[mask].mean() / 255, images[mask].std() / 255], rtol=1e-9)
         standard = preprocessing.standardise(preprocessing.scale_to_unit(images[mask]), *mean_std)
-        assert abs(float(standard.mean())) < 1e-3 and abs(float(standard.std(correction=0)) - 1) < 1e-3
+        assert (
+            abs(float(standard.mean())) < 1e-3 and abs(float(standard.std(correction=0)) - 1) < 1e-3
+        )
     unlike(lambda batch: preprocessing.scale_to_unit(batch).numpy(), images)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, bool, np.uint16, np.int8, object])
 def test_only_bytes_are_scaled(dtype):
-    with pytest.raises(REFUSED) as error: preprocessing.scale_to_unit(np.ones((2, 1, 3, 3), dtype))
+    with pytest.raises(REFUSED) as error:
+        preprocessing.scale_to_unit(np.ones((2, 1, 3, 3), dtype))
     sentence(error.value)
 
 
@@ -943,12 +1201,15 @@ def test_only_bytes_are_scaled(dtype):
 @st.composite
 def batches(draw) -> torch.Tensor:
     """Float (B, 1, H, W) in [0, 1], of any layout; also empty, constant or one pixel wide."""
-    shape = draw(st.integers(0, 4)), 1, draw(st.sampled_from([1, 2, 7, 32])), draw(st.sampled_from([1, 2, 7, 32]))
+    shape = (draw(st.integers(0, 4)), 1, draw(st.sampled_from([1, 2, 7, 32])),
+             draw(st.sampled_from([1, 2, 7, 32])))
     x = torch.rand(shape, generator=torch.Generator().manual_seed(draw(seeds())))
     kind = draw(st.sampled_from(["noise", "black", "white", "checks"]))
-    x = {"noise": x, "black": x * 0, "white": x * 0 + 1, "checks": x.round()}[kind].to(draw(st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfloat16])))
+    x = {"noise": x, "black": x * 0, "white": x * 0 + 1, "checks": x.round()}[kind].to(
+        draw(st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfloat16])))
     how = draw(st.sampled_from(["plain", "channels last", "strided"]))
-    return x.contiguous(memory_format=torch.channels_last) if how == "channels last" else x.repeat_interleave(2, -1)[..., ::2] if how == "strided" else x
+    return (x.contiguous(memory_format=torch.channels_last) if how == "channels last"
+            else x.repeat_interleave(2, -1)[..., ::2] if how == "strided" else x)
 
 
 @given(x=batches(), name=st.sampled_from(sorted(augmentation.AUGMENTATIONS)), seed=seeds())
@@ -957,24 +1218,29 @@ def test_augmentation_keeps_shape_and_range(x, name, seed):
     augment = lambda batch, *part: policy(batch, torch.Generator().manual_seed(seed), *part)
     changed = augment(x)
     assert changed.shape == x.shape and changed.dtype == x.dtype and torch.isfinite(changed).all()
-    if x.numel(): assert 0 <= changed.min() and changed.max() <= 1
+    if x.numel():
+        assert 0 <= changed.min() and changed.max() <= 1
     torch.testing.assert_close(augment(x), changed, rtol=0, atol=0)
     torch.testing.assert_close(augment(x.contiguous()), changed, rtol=0, atol=1e-2)
     if len(x) > 1 and x.dtype in (torch.float32, torch.float64):
         parts = torch.cat([augment(x[:1], 0, len(x)), augment(x[1:], 1, len(x))])
         torch.testing.assert_close(parts, changed, rtol=1e-4, atol=1e-4)
-    if len(x): assert policy.draw_matrix(x, torch.Generator().manual_seed(seed)).shape == (len(x), 2, 3)
+    if len(x):
+        assert policy.draw_matrix(x, torch.Generator().manual_seed(seed)).shape == (len(x), 2, 3)
 
 
 @given(kind=st.sampled_from(["list", "array", "bytes", "two channels", "one slice", "no generator", "none", "whole numbers"]))
 def test_batches_that_cannot_be_augmented(kind):
     x = torch.zeros(2, 1, 8, 8)
-    batch = {"list": [[0.]], "array": np.zeros((2, 1, 8, 8)), "bytes": x.byte(), "two channels": torch.zeros(2, 2, 8, 8), "one slice": x[0], "no generator": x,
+    batch = {"list": [[0.0]], "array": np.zeros((2, 1, 8, 8)), "bytes": x.byte(),
+             "two channels": torch.zeros(2, 2, 8, 8), "one slice": x[0], "no generator": x,
              "none": None, "whole numbers": x.long()}[kind]
     for function in (augmentation.check_batch, augmentation.Augmentation()):
-        with pytest.raises(ValueError) as error: function(batch, None if kind == "no generator" else torch.Generator())
+        with pytest.raises(ValueError) as error:
+            function(batch, None if kind == "no generator" else torch.Generator())
         sentence(error.value)
-    with pytest.raises(ValueError, match="unknown augmentation"): augmentation.get_augmentation(f"not {kind}")
+    with pytest.raises(ValueError, match="unknown augmentation"):
+        augmentation.get_augmentation(f"not {kind}")
 
 
 @given(x=batches().filter(len), seed=seeds(), angle=st.sampled_from([0., 90., -45., 1e6]), sigma=st.sampled_from([0., .5, 30.]), amount=st.floats(-2, 2))
@@ -982,22 +1248,35 @@ def test_pieces_of_augmentation(x, seed, angle, sigma, amount):
     n, height, width = len(x), *x.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
     draws = augmentation.Draws(generator, "cpu", n)
-    same = augmentation.affine_matrix(torch.zeros(n), torch.ones(n, 2), torch.zeros(n, 2), torch.ones(n, 2), height, width)
-    torch.testing.assert_close(augmentation.affine_transform(x, same), augmentation.like(x, x), rtol=0, atol=1e-5 if x.dtype != torch.bfloat16 else 1e-2)
-    matrix = augmentation.affine_matrix(torch.full((n,), angle), torch.ones(n, 2), torch.zeros(n, 2), -torch.ones(n, 2), height, width)
+    same = augmentation.affine_matrix(
+        torch.zeros(n), torch.ones(n, 2), torch.zeros(n, 2), torch.ones(n, 2), height, width)
+    torch.testing.assert_close(augmentation.affine_transform(x, same), augmentation.like(x, x),
+                               rtol=0, atol=1e-5 if x.dtype != torch.bfloat16 else 1e-2)
+    matrix = augmentation.affine_matrix(torch.full((n,), angle), torch.ones(n, 2),
+                                        torch.zeros(n, 2), -torch.ones(n, 2), height, width)
     grid = augmentation.sampling_grid(matrix, height, width)
-    torch.testing.assert_close(grid, torch.nn.functional.affine_grid(matrix, [n, 1, height, width], align_corners=False), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        grid, torch.nn.functional.affine_grid(matrix, [n, 1, height, width], align_corners=False),
+        rtol=1e-4, atol=1e-4)
     values = torch.full((n,), amount)
     assert augmentation.per_slice(values).shape == (n, 1, 1, 1)
     kernels = augmentation.gaussian_kernels(torch.full((n,), sigma), 3)
     torch.testing.assert_close(kernels.sum(1), torch.ones(n))
-    for changed in (augmentation.affine_transform(x, matrix), augmentation.affine_transform(x, matrix, "nearest"), augmentation.intensity_shift(x, values),
-                    augmentation.scale_contrast(x, values), augmentation.apply_gamma(x, values.abs() + .1), augmentation.add_noise(x, values, draws.normal(*x.shape[1:])),
-                    augmentation.gaussian_blur(x, torch.full((n,), sigma), 9), augmentation.cutout(x, torch.rand(n, 2), values),
+    for changed in (augmentation.affine_transform(x, matrix),
+                    augmentation.affine_transform(x, matrix, "nearest"),
+                    augmentation.intensity_shift(x, values), augmentation.scale_contrast(x, values),
+                    augmentation.apply_gamma(x, values.abs() + 0.1),
+                    augmentation.add_noise(x, values, draws.normal(*x.shape[1:])),
+                    augmentation.gaussian_blur(x, torch.full((n,), sigma), 9),
+                    augmentation.cutout(x, torch.rand(n, 2), values),
                     augmentation.change_intensity(augmentation.AUGMENTATIONS["strong"], x, draws)):
-        assert changed.shape == x.shape and changed.dtype == x.dtype and torch.isfinite(changed).all() and -.01 <= changed.min() and changed.max() <= 1.01
-    assert set(augmentation.draw_signs(.5, draws).tolist()) <= {-1., 1.} and augmentation.draw_uniform(n, 2, 3, generator).min() >= 2
-    assert torch.isfinite(augmentation.draw_affine(augmentation.AUGMENTATIONS["cut"], height, width, draws)).all()
+        assert (changed.shape == x.shape and changed.dtype == x.dtype
+                and torch.isfinite(changed).all() and -0.01 <= changed.min()
+                and changed.max() <= 1.01)
+    assert (set(augmentation.draw_signs(0.5, draws).tolist()) <= {-1.0, 1.0}
+            and augmentation.draw_uniform(n, 2, 3, generator).min() >= 2)
+    assert torch.isfinite(
+        augmentation.draw_affine(augmentation.AUGMENTATIONS["cut"], height, width, draws)).all()
 
 
 # Quality --------------------------------------------------------------------------------------------------------------
@@ -1005,50 +1284,66 @@ def test_pieces_of_augmentation(x, seed, angle, sigma, amount):
 @given(image=pictures(), seed=seeds(), size=st.sampled_from([2, 32]))
 def test_quality_of_any_picture(image, seed, size):
     measured = quality.slice_quality(image)
-    assert set(measured) == {*quality.QUALITY_MEASURES, "touches_border", "estimated_plane"} and measured["estimated_plane"] in ("", *phantom.PLANES)
-    assert 0 <= measured["foreground_fraction"] <= 1 and all(np.isnan(measured[m]) or 0 <= measured[m] < np.inf for m in quality.QUALITY_MEASURES)
+    assert set(measured) == {
+        *quality.QUALITY_MEASURES, "touches_border",
+        "estimated_plane"} and measured["estimated_plane"] in ("", *phantom.PLANES)
+    assert 0 <= measured["foreground_fraction"] <= 1 and all(
+        np.isnan(measured[m]) or 0 <= measured[m] < np.inf for m in quality.QUALITY_MEASURES)
     unlike(quality.slice_quality, image)
     small = quality.shrink_slice(image)
     outline = quality.outline_head(small)
-    assert max(small.shape) == quality.OUTLINE_SIZE and outline.shape == small.shape and outline.max() <= 1
-    if image.min() == image.max(): assert not outline.any()
+    assert (max(small.shape) == quality.OUTLINE_SIZE and outline.shape == small.shape
+            and outline.max() <= 1)
+    if image.min() == image.max():
+        assert not outline.any()
     head = np.ones(image.shape, bool)
-    assert quality.noise_sd(image, head) >= quality.ROUNDING_NOISE and quality.sharpness_of(image, head) >= 0 and 0 <= quality.contrast_of(image, head) <= 1
+    assert (quality.noise_sd(image, head) >= quality.ROUNDING_NOISE
+            and quality.sharpness_of(image, head) >= 0
+            and 0 <= quality.contrast_of(image, head) <= 1)
     if outline.any():
         assert quality.crop_head(small, outline).shape == (48, 48)
         assert quality.plane_features(small, outline).shape == (72,)
         assert abs(quality.plane_probabilities(small, outline).sum() - 1) < 1e-9
-        assert quality.estimate_plane(small, outline, 0) in phantom.PLANES and isinstance(quality.brain_touches_border(outline, "axial"), bool)
+        assert quality.estimate_plane(small, outline, 0) in phantom.PLANES and isinstance(
+            quality.brain_touches_border(outline, "axial"), bool)
     edges = quality.edge_histograms(np.random.default_rng(seed).random((8, 8)).astype(np.float32))
     assert edges.shape == (4, 4, 8) and abs((edges ** 2).sum() - 1) < 1e-4
     assert quality.mirror_half(image).shape == image.shape
     assert quality.vary_slice(image, "axial", np.random.default_rng(seed)).dtype == np.uint8
     ring, inside = quality.border_and_outline(image, size)
-    assert ring.shape == (4 * size - 4,) and inside.shape == (size * size,) and 0 <= inside.min() and inside.max() <= 1
+    assert (ring.shape == (4 * size - 4,) and inside.shape == (size * size,) and 0 <= inside.min()
+            and inside.max() <= 1)
 
 
 @given(values=hnp.arrays(float, st.integers(0, 20), elements=st.floats(-1e6, 1e6) | st.just(np.nan)), sources=st.sampled_from([None, "one", "own"]))
 @pytest.mark.filterwarnings("ignore:All-NaN", "ignore:Mean of empty")
 def test_odd_numbers_are_found(values, sources):
     z = quality.robust_z(values)
-    assert z.shape == values.shape and (np.isnan(z) == np.isnan(values)).all() and not np.isinf(z).any()
+    assert (z.shape == values.shape and (np.isnan(z) == np.isnan(values)).all()
+            and not np.isinf(z).any())
     table = pd.DataFrame({m: np.abs(values) for m in quality.QUALITY_MEASURES})
-    of = None if sources is None else ["a"] * len(values) if sources == "one" else [str(i) for i in range(len(values))]
+    of = (None if sources is None else ["a"] * len(values) if sources == "one"
+          else [str(i) for i in range(len(values))])
     scores = quality.quality_z(table, of)
     assert scores.shape == (len(values), 4) and scores.notna().all().all()
-    odd = quality.odd_slices(table, of)
-    assert odd["row"].is_unique and (odd["z"].abs() > 3.5).all() and set(odd["row"]) >= set(np.flatnonzero(np.isnan(values)))
+    odd = quality.outlier_slices(table, of)
+    assert (odd["row"].is_unique and (odd["z"].abs() > 3.5).all()
+            and set(odd["row"]) >= set(np.flatnonzero(np.isnan(values))))
     assert all(odd["why"])
 
 
 @given(images=st.lists(pictures(smallest=8, largest=40), min_size=2, max_size=6), classes=st.integers(1, 3))
 @SLOW
 def test_quality_and_shortcuts_of_files(images, classes, tmp_path):
-    for i, image in enumerate(images): Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{i}.png")
+    for i, image in enumerate(images):
+        Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{i}.png")
     n = len(images)
-    table = pd.DataFrame({"path": [str(tmp_path / f"{i}.png") for i in range(n)], "label": np.arange(n) % classes, "class_name": [f"c{i % classes}" for i in range(n)],
-                          "split": ["train", "test"] * (n // 2) + ["train"] * (n % 2), "group": "", "clean": True, "width": [i.shape[1] for i in images],
-                          "height": [i.shape[0] for i in images], "mode": "L", "source": "x", "voxel_width": np.nan})
+    table = pd.DataFrame(
+        {"path": [str(tmp_path / f"{i}.png") for i in range(n)], "label": np.arange(n) % classes,
+         "class_name": [f"c{i % classes}" for i in range(n)],
+         "split": ["train", "test"] * (n // 2) + ["train"] * (n % 2), "group": "", "clean": True,
+         "width": [i.shape[1] for i in images], "height": [i.shape[0] for i in images], "mode": "L",
+         "source": "x", "voxel_width": np.nan})
     measured = quality.measure_quality(table["path"])
     assert len(measured) == n and measured["touches_border"].dtype == bool
     assert len(quality.measure_quality([])) == 0
@@ -1057,10 +1352,13 @@ def test_quality_and_shortcuts_of_files(images, classes, tmp_path):
     features = quality.shortcut_features(table, measured)
     assert all(len(x) == n and np.isfinite(x).all() for x in features.values())
     np.testing.assert_array_equal(quality.known_labels(table.assign(true_label=7)), 7)
-    told = answer(quality.shortcut_accuracies, table, {"size": features["file size"]}, 3, 20, refuses=(ValueError,))
+    told = answer(quality.shortcut_accuracies, table, {"size": features["file size"]}, 3, 20,
+                  refuses=(ValueError,))
     assert (told is None) == (len(set(table["label"][table["split"] == "train"])) < 2)
-    if told is not None: assert told["accuracy"].between(0, 1).all()
-    shares_of = quality.intensity_histograms(table, {"own": lambda image: image, "unit": lambda image: image / 255}, per_class=2, bins=8)
+    if told is not None:
+        assert told["accuracy"].between(0, 1).all()
+    shares_of = quality.intensity_histograms(
+        table, {"own": lambda image: image, "unit": lambda image: image / 255}, per_class=2, bins=8)
     assert np.allclose(shares_of.groupby(["stage", "class_name"])["share"].sum(), 1)
 
 
@@ -1069,16 +1367,23 @@ def test_quality_and_shortcuts_of_files(images, classes, tmp_path):
 def test_label_suspects(labels, kind):
     n = 40
     x = np.random.default_rng(0).normal(size=(n, 6))
-    if kind == "constant": x[:] = 3
-    if kind == "nan": x[4, 3] = np.nan
-    if kind == "strided": x = np.repeat(x, 2, axis=1)[:, ::2]
-    ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1, "one class": np.zeros(n, int), "none": np.full(n, -1), "few groups": np.arange(n) % 2}[labels]
+    if kind == "constant":
+        x[:] = 3
+    if kind == "nan":
+        x[4, 3] = np.nan
+    if kind == "strided":
+        x = np.repeat(x, 2, axis=1)[:, ::2]
+    ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1, "one class": np.zeros(n, int),
+           "none": np.full(n, -1), "few groups": np.arange(n) % 2}[labels]
     groups = np.array([f"g{i % 4 if labels == 'few groups' else i}" for i in range(n)])
-    found = answer(quality.label_suspects, x, ids, groups, refuses=(ValueError,))
+    found = answer(quality.label_errors, x, ids, groups, refuses=(ValueError,))
     assert (found is None) == (labels in ("one class", "none", "few groups") or kind == "nan")
     if found is None: return
-    assert len(found) == (ids >= 0).sum() and sorted(found["row"]) == list(np.flatnonzero(ids >= 0)) and found["quality"].is_monotonic_increasing
-    assert found["probability"].between(0, 1).all() and list(found["rank"]) == list(range(1, len(found) + 1))
+    assert (len(found) == (ids >= 0).sum()
+            and sorted(found["row"]) == list(np.flatnonzero(ids >= 0))
+            and found["quality"].is_monotonic_increasing)
+    assert found["probability"].between(0, 1).all() and list(found["rank"]) == list(
+        range(1, len(found) + 1))
     if labels == "two":
         p = quality.held_out_probabilities(x, ids, groups)
         np.testing.assert_allclose(p.sum(axis=1), 1)
@@ -1086,7 +1391,9 @@ def test_label_suspects(labels, kind):
 
 def test_planes_are_learnt_from_small_pictures():
     rng = np.random.default_rng(0)
-    weights = quality.learn_planes([rng.integers(0, 256, (20, 16)).astype(np.uint8) for _ in range(6)], list(phantom.PLANES) * 2, variants=1)
+    weights = quality.learn_planes(
+        [rng.integers(0, 256, (20, 16)).astype(np.uint8) for _ in range(6)],
+        list(phantom.PLANES) * 2, variants=1)
     assert weights.shape == (73, 2) and np.isfinite(weights).all()
 
 
@@ -1096,12 +1403,17 @@ def test_planes_are_learnt_from_small_pictures():
 def test_distances_of_volumes(mask, spacing):
     distance = phantom.signed_distance(mask, spacing)
     assert distance.dtype == np.float32 and distance.shape == mask.shape
-    if mask.any() and not mask.all(): assert (distance[mask] < 0).all() and (distance[~mask] > 0).all()
-    if mask.any(): assert phantom.close_mask(mask, 1, spacing).shape == mask.shape
+    if mask.any() and not mask.all():
+        assert (distance[mask] < 0).all() and (distance[~mask] > 0).all()
+    if mask.any():
+        assert phantom.close_mask(mask, 1, spacing).shape == mask.shape
     volume = mask.astype(np.float32)
     places = np.argwhere(mask)
-    np.testing.assert_allclose(phantom.sample_volume(volume, places * spacing, np.zeros(3), spacing), 1)
-    assert (phantom.sample_volume(volume, np.full((3, 3), 1e4), np.zeros(3), spacing, outside=-7) == -7).all()
+    np.testing.assert_allclose(
+        phantom.sample_volume(volume, places * spacing, np.zeros(3), spacing), 1)
+    assert (
+        phantom.sample_volume(volume, np.full((3, 3), 1e4), np.zeros(3), spacing, outside=-7) == -7
+    ).all()
 
 
 def test_the_atlas_is_kept_and_a_damaged_copy_is_measured_again(tmp_path, monkeypatch):
@@ -1110,7 +1422,8 @@ def test_the_atlas_is_kept_and_a_damaged_copy_is_measured_again(tmp_path, monkey
     monkeypatch.setattr(phantom, "measure_atlas", lambda: asked.append(1) or atlas)
     def loaded() -> int:
         for name, volume in vars(phantom.load_atlas.__wrapped__()).items():
-            assert volume.dtype == getattr(atlas, name).dtype and np.array_equal(volume, getattr(atlas, name))
+            assert volume.dtype == getattr(atlas, name).dtype and np.array_equal(
+                volume, getattr(atlas, name))
         return len(asked)
     assert [loaded(), loaded()] == [1, 1]
     kept, = (tmp_path / "measured").glob("atlas-*.parquet")
@@ -1125,7 +1438,8 @@ def test_the_atlas_is_kept_and_a_damaged_copy_is_measured_again(tmp_path, monkey
 def test_geometry_of_heads(x, seed, how):
     rng, atlas, x = np.random.default_rng(seed), phantom.load_atlas(), untidy(x, how)
     np.testing.assert_allclose(phantom.length_of(x), np.linalg.norm(x, axis=-1), atol=1e-3)
-    for distance in (phantom.ellipsoid(x, (0, 0, 0), (9, 8, 7)), phantom.capsule(x, (0, 0, 0), (0, 0, 9), 3), phantom.skull_depth(atlas, x)):
+    for distance in (phantom.ellipsoid(x, (0, 0, 0), (9, 8, 7)),
+                     phantom.capsule(x, (0, 0, 0), (0, 0, 9), 3), phantom.skull_depth(atlas, x)):
         assert distance.shape == x.shape[:-1] and np.isfinite(distance).all()
         cover = phantom.coverage(distance, .5)
         assert 0 <= cover.min(initial=0) and cover.max(initial=1) <= 1
@@ -1139,13 +1453,16 @@ def test_geometry_of_heads(x, seed, how):
     assert np.isfinite(phantom.skin_distance(anatomy, x, phantom.skull_depth(atlas, x))).all()
     there = phantom.to_atlas(anatomy, x)
     assert there.shape == x.shape and np.isfinite(there).all()
-    if x.size and np.abs(x[0, 0]).max() < 60: np.testing.assert_allclose(phantom.to_patient(anatomy, there[0, 0]), x[0, 0], atol=1)
+    if x.size and np.abs(x[0, 0]).max() < 60:
+        np.testing.assert_allclose(phantom.to_patient(anatomy, there[0, 0]), x[0, 0], atol=1)
     for name in ("glioma", "meningioma", "pituitary"):
         tumour = phantom.draw_tumour(rng, atlas, name)
-        assert np.isfinite(phantom.tumour_distance(tumour, x)).all() and np.isfinite(phantom.push_aside(tumour, x)).all()
+        assert (np.isfinite(phantom.tumour_distance(tumour, x)).all()
+                and np.isfinite(phantom.push_aside(tumour, x)).all())
         surface = phantom.tumour_surface(tumour, x, phantom.skull_depth(atlas, x), brain)
         assert surface.shape == x.shape[:-1] and np.isfinite(surface).all()
-    with pytest.raises(ValueError, match="no tumour of class"): phantom.draw_tumour(rng, atlas, "knee")
+    with pytest.raises(ValueError, match="no tumour of class"):
+        phantom.draw_tumour(rng, atlas, "knee")
 
 
 @given(seed=st.integers(0, 50), kind=st.sampled_from(["glioma", "meningioma", "notumor", "pituitary"]), size=st.sampled_from([1, 8, 32]), far=st.booleans())
@@ -1156,40 +1473,54 @@ def test_heads_are_painted_anywhere(seed, kind, size, far):
     x, width = phantom.slice_points(rng, "axial", patient.focus + (900 if far else 0), size)
     x = phantom.to_atlas(patient.anatomy, x)
     pixels, head = phantom.select_pixels(patient.anatomy, atlas, x, width)
-    assert len(pixels.points) == head.sum() and not (far and size > 1 and head.any())  # a single pixel is wider than a head is known to be far
+    # a single pixel is wider than a head is known to be far
+    assert len(pixels.points) == head.sum() and not (far and size > 1 and head.any())
     fractions, surface = phantom.brain_and_tumour(patient.tumour, atlas, pixels)
     soft = phantom.paint_soft_tissue(pixels, patient.anatomy, patient.contrast)
     skull = phantom.paint_skull(soft, pixels, patient.anatomy, patient.contrast)
     whole = phantom.paint_healthy(pixels, fractions, patient.anatomy, patient.contrast)
     painted = [soft, skull, phantom.paint_face(skull, pixels, patient.contrast), whole,
-               phantom.paint_brain(skull, pixels, fractions, patient.anatomy, patient.contrast), phantom.paint_enhancing(skull, pixels, fractions, patient.contrast)]
+               phantom.paint_brain(skull, pixels, fractions, patient.anatomy, patient.contrast),
+               phantom.paint_enhancing(skull, pixels, fractions, patient.contrast)]
     if patient.tumour is not None:
-        painted.append(phantom.paint_tumour(whole, pixels, patient.tumour, surface, fractions[0], patient.contrast))
-        parts = {"glioma": lambda: phantom.paint_glioma(whole, pixels, patient.tumour, surface, fractions[0], patient.contrast),
-                 "meningioma": lambda: phantom.paint_meningioma(whole, pixels, patient.tumour, surface, patient.contrast),
-                 "pituitary": lambda: phantom.paint_pituitary(whole, pixels, patient.tumour, surface, patient.contrast)}
+        painted.append(phantom.paint_tumour(
+                           whole, pixels, patient.tumour, surface, fractions[0], patient.contrast))
+        parts = {"glioma": lambda: phantom.paint_glioma(
+                     whole, pixels, patient.tumour, surface, fractions[0], patient.contrast),
+                 "meningioma": lambda: phantom.paint_meningioma(
+                     whole, pixels, patient.tumour, surface, patient.contrast),
+                 "pituitary": lambda: phantom.paint_pituitary(
+                     whole, pixels, patient.tumour, surface, patient.contrast)}
         painted.append(parts[kind]())
-    for image in painted: assert image.shape == (head.sum(),) and np.isfinite(image).all()
-    for distance, tissue in phantom.neck_and_mouth(pixels) + phantom.eyes_and_nose(pixels): assert np.isfinite(distance).all() and tissue in patient.contrast
+    for image in painted:
+        assert image.shape == (head.sum(),) and np.isfinite(image).all()
+    for distance, tissue in phantom.neck_and_mouth(pixels) + phantom.eyes_and_nose(pixels):
+        assert np.isfinite(distance).all() and tissue in patient.contrast
     picture = phantom.to_picture(whole, head, -1)
     assert picture.shape == (size, size) and (picture[~head] == -1).all()
     signal, mask, brain = phantom.paint_patient(patient, atlas, x, width)
-    assert signal.shape == mask.shape == brain.shape == (size, size) and mask.dtype == brain.dtype == bool and not (kind == "notumor" and mask.any())
+    assert (signal.shape == mask.shape == brain.shape == (size, size)
+            and mask.dtype == brain.dtype == bool and not (kind == "notumor" and mask.any()))
     image, mask, brain = phantom.phantom_slice(patient, atlas, rng, "coronal", size)
     assert image.dtype == np.uint8 and image.shape == mask.shape == brain.shape == (size, size)
 
 
 @given(signal=hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(0, 2)), noise=st.sampled_from([0., .02]), seed=seeds())
 def test_scanning_any_signal(signal, noise, seed):
-    with np.errstate(all="raise", under="ignore"): image = phantom.scan_signal(np.random.default_rng(seed), signal, np.ones_like(signal), noise)
+    with np.errstate(all="raise", under="ignore"):
+        image = phantom.scan_signal(
+            np.random.default_rng(seed), signal, np.ones_like(signal), noise)
     assert image.dtype == np.uint8 and image.shape == signal.shape
-    if not noise and not signal.any(): assert not image.any()
+    if not noise and not signal.any():
+        assert not image.any()
     assert (phantom.add_rician_noise(np.random.default_rng(seed), signal, noise) >= 0).all()
 
 
 @pytest.mark.parametrize("settings", [dict(patients_per_class=0), dict(image_size=8), dict(test_fraction=1.), dict(slices_per_patient=0), dict(test_fraction=np.nan)], ids=str)
 def test_phantoms_that_cannot_be(settings):
-    with pytest.raises(ValueError) as error: phantom.make_phantoms(**{"patients_per_class": 1, "slices_per_patient": 1, "image_size": 32, **settings})
+    with pytest.raises(ValueError) as error:
+        phantom.make_phantoms(
+            **{"patients_per_class": 1, "slices_per_patient": 1, "image_size": 32, **settings})
     sentence(error.value)
 
 
@@ -1199,14 +1530,20 @@ def test_phantoms_that_cannot_be(settings):
 def audited(draw) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A table as `read_images` gives it, its classes and splits of any name, and its pairs."""
     table = draw(scan_tables())
-    names = draw(st.sampled_from([("", "a", "b", "c", "d"), ("", "<b>", "(x)", "骨", "=1+1"), ("",) * 5, ("a",) * 5]))
-    splits = draw(st.sampled_from([("train", "test"), ("", ""), ("val", "test"), ("train", "site <b>")]))
-    table = table.reset_index(drop=True).assign(class_name=[names[label + 1] for label in table["label"]], grey_std=40., mode="L", frame=-1,
-                                               split=[splits[s == "test"] for s in table["split"]])
+    names = draw(
+        st.sampled_from(
+            [("", "a", "b", "c", "d"), ("", "<b>", "(x)", "骨", "=1+1"), ("",) * 5, ("a",) * 5]))
+    splits = draw(
+        st.sampled_from([("train", "test"), ("", ""), ("val", "test"), ("train", "site <b>")]))
+    table = table.reset_index(drop=True).assign(
+        class_name=[names[label + 1] for label in table["label"]], grey_std=40.0, mode="L",
+        frame=-1, split=[splits[s == "test"] for s in table["split"]])
     table["name"] = [Path(path).name for path in table["path"]]
     found = pairs_of(table, draw(seeds()))
     row = {path: i for i, path in enumerate(table["path"])}
-    return table, found.assign(a=found["path_a"].map(row).astype(int), b=found["path_b"].map(row).astype(int)).drop(columns=["path_a", "path_b"])
+    return table, found.assign(
+        a=found["path_a"].map(row).astype(int), b=found["path_b"].map(row).astype(int)
+    ).drop(columns=["path_a", "path_b"])
 
 
 @SLOW
@@ -1214,38 +1551,50 @@ def audited(draw) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_an_audit_of_any_table(both, limit, tmp_path):
     table, found = both
     pairs = audit.describe_pairs(table, found)
-    assert len(pairs) == len(found) and set(pairs["kind"]) <= set(audit.KINDS) and not (pairs["leak"] & (pairs["split_a"] == pairs["split_b"])).any()
+    assert (len(pairs) == len(found) and set(pairs["kind"]) <= set(audit.KINDS)
+            and not (pairs["leak"] & (pairs["split_a"] == pairs["split_b"])).any())
     table = audit.add_pictures(table, pairs)
-    assert (table["picture"].nunique(), table["copies"].nunique()) >= (0, 0) and table["copies"].nunique() <= table["picture"].nunique() == table["pixels_sha256"].nunique()
+    assert (table["picture"].nunique(), table["copies"].nunique()) >= (0, 0) and table[
+        "copies"].nunique() <= table["picture"].nunique() == table["pixels_sha256"].nunique()
     near = audit.near_pictures(table, pairs)
-    assert set(map(tuple, near[["picture", "other"]].to_numpy())) == set(map(tuple, near[["other", "picture"]].to_numpy()))
+    assert set(map(tuple, near[["picture", "other"]].to_numpy())) == set(
+        map(tuple, near[["other", "picture"]].to_numpy()))
     leaks = audit.leak_table(table, near)
-    assert list(leaks) == audit.LEAK_COLUMNS and (leaks["leaked"] <= leaks["images"]).all() and leaks["share"].between(0, 1).all()
+    assert (list(leaks) == audit.LEAK_COLUMNS and (leaks["leaked"] <= leaks["images"]).all()
+            and leaks["share"].between(0, 1).all())
     counts = audit.count_leaks(table, set(table["picture"]), near)
     assert counts["images"].iloc[-1] == len(table) == counts["exact"].iloc[-1]
     kept, contested = audit.choose_kept(table, pairs), audit.contested_images(table, pairs)
     chosen = table[kept]
-    assert chosen["copies"].is_unique and kept.dtype == bool and not (contested & (table["class_name"] == "")).any()
+    assert (chosen["copies"].is_unique and kept.dtype == bool
+            and not (contested & (table["class_name"] == "")).any())
     worst = audit.worst_pairs(pairs, table["copies"].to_numpy(), limit)
-    assert len(worst) <= max(limit, 0) + 1 and not pd.Series(table["copies"].to_numpy()[worst["a"]]).duplicated().any()
-    unreadable = pd.DataFrame({"name": ["x <b>.png"], "reason": ["blank: standard deviation 0.0 grey levels"]})
+    assert (len(worst) <= max(limit, 0) + 1
+            and not pd.Series(table["copies"].to_numpy()[worst["a"]]).duplicated().any())
+    unreadable = pd.DataFrame(
+        {"name": ["x <b>.png"], "reason": ["blank: standard deviation 0.0 grey levels"]})
     summary = audit.summarise_audit(table, pairs, leaks, contested, unreadable)
     json.dumps(summary)
-    assert summary["images"] == len(table) and sum(summary["pairs"].values()) == len(pairs) and summary["blank"] == 1
+    assert (summary["images"] == len(table) and sum(summary["pairs"].values()) == len(pairs)
+            and summary["blank"] == 1)
     said = audit.verdict(summary, leaks)
     assert all(s.endswith(".") and "\n" not in s for s in said)
-    for row in leaks.itertuples(): sentence(ValueError(audit.leak_sentence(row)))
+    for row in leaks.itertuples():
+        sentence(ValueError(audit.leak_sentence(row)))
     assert audit.count_table(table).iloc[-1, -1] == len(table)
     tables = audit.audit_tables(table, pairs, kept, unreadable)
-    assert len(pd.read_csv(io.StringIO(tables["pairs.csv"]))) == len(pairs) and len(pd.read_csv(io.StringIO(tables["keep.csv"]))) == kept.sum()
+    assert (len(pd.read_csv(io.StringIO(tables["pairs.csv"]))) == len(pairs)
+            and len(pd.read_csv(io.StringIO(tables["keep.csv"]))) == kept.sum())
     (tmp_path / "a.png").write_bytes(small_files()[".png"])
     shown = table.assign(path=str(tmp_path / "a.png"))
     sections = audit.page_sections(shown, pairs, limit)
     assert sum(section["total"] for section in sections) == len(pairs)
     assert len(audit.pair_cards(worst, shown)) == len(worst)
-    full = {**summary, "folder": "<b>", "date": "", "threshold": .99, "command": "<i>", "keep": 1, "remarks": ["<u>"], "versions": {}, "seconds": 1.}
+    full = {**summary, "folder": "<b>", "date": "", "threshold": 0.99, "command": "<i>", "keep": 1,
+            "remarks": ["<u>"], "versions": {}, "seconds": 1.0}
     page = audit.render_page(full, shown, pairs, leaks, unreadable, limit)
-    assert not any(f"<{tag}>{text}" in page for tag, text in (("i", ""), ("u", ""))) and "x &lt;b&gt;.png" in page
+    assert (not any(f"<{tag}>{text}" in page for tag, text in (("i", ""), ("u", "")))
+            and "x &lt;b&gt;.png" in page)
     assert len(audit.failures(summary, audit.FAILURES)) <= 3
 
 
@@ -1253,9 +1602,12 @@ def test_an_audit_of_any_table(both, limit, tmp_path):
 def test_any_folders_are_placed(parts):
     files = [Path(*folders, f"{i}.png") for i, folders in enumerate(parts)]
     placed = audit.place_by_folders(files)
-    assert list(placed["file"]) == files and set(placed["split"]) <= {"", "train", "val", "test"} and "unlabelled" not in set(placed["class_name"])
+    assert (list(placed["file"]) == files and set(placed["split"]) <= {"", "train", "val", "test"}
+            and "unlabelled" not in set(placed["class_name"]))
     names = data.labels_from_tree
-    assert answer(names, files, ("a", "b", "骨"), Path("scans"), refuses=(ValueError,)) is None or len(names(files, ("a", "b", "骨"), Path("scans"))) == len(files)
+    assert answer(
+        names, files, ("a", "b", "骨"), Path("scans"), refuses=(ValueError,)
+    ) is None or len(names(files, ("a", "b", "骨"), Path("scans"))) == len(files)
 
 
 @given(images=st.lists(pictures(smallest=8, largest=40), min_size=1, max_size=5))
@@ -1265,14 +1617,17 @@ def test_a_folder_of_any_pictures_is_audited(images, tmp_path_factory):
     for i, image in enumerate(images):
         (folder / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.ascontiguousarray(image)).save(folder / "in" / "ab"[i % 2] / f"{i}.png")
-    summary = answer(audit.audit_folder, folder / "in", folder / "out", refuses=(ValueError,), workers=1)
+    summary = answer(
+        audit.audit_folder, folder / "in", folder / "out", refuses=(ValueError,), workers=1)
     assert (summary is None) == (max(image.std() for image in images) < 5)
-    table, unreadable, remarks = audit.read_images(folder / "in", cache_folder=folder / "cache", workers=1)
+    table, unreadable, remarks = audit.read_images(
+        folder / "in", cache_folder=folder / "cache", workers=1)
     assert len(table) + len(unreadable) == len(images)
     if summary is None: return
     left, small, blank = audit.set_blank_aside(table)
     assert len(left) + len(blank) == len(images) and len(small) == len(left)
-    assert len(audit.find_pairs(left, small)) == sum(summary["pairs"].values()) and summary["blank"] == len(blank)
+    assert len(audit.find_pairs(left, small)) == sum(summary["pairs"].values()) and summary[
+        "blank"] == len(blank)
 
 
 # Collections ----------------------------------------------------------------------------------------------------------
@@ -1283,9 +1638,14 @@ class Oracle:
     description = {"cluster_classes": [0, 1, 1]}
     mixture = type("Mixture", (), {"weights": [1, 1, 1]})
 
-    def outputs(self, images): return {"embeddings": images.reshape(len(images), -1)[:, :4].astype(np.float32), "sets": np.zeros((len(images), 2), bool),
-                                       "cluster": images.mean((1, 2)).astype(int) % 3}
-    def describe(self, outputs): return pd.DataFrame({"class": "a", "abstain": False, "cluster": outputs["cluster"], "ood_score": 0., "in_distribution": True, "more": 1})
+    def outputs(self, images):
+        return {"embeddings": images.reshape(len(images), -1)[:, :4].astype(np.float32),
+                "sets": np.zeros((len(images), 2), bool),
+                "cluster": images.mean((1, 2)).astype(int) % 3}
+    def describe(self, outputs):
+        return pd.DataFrame(
+            {"class": "a", "abstain": False, "cluster": outputs["cluster"], "ood_score": 0.0,
+             "in_distribution": True, "more": 1})
 
 
 @given(images=stacks(most=12, side=8), block=st.integers(1, 5), labels=st.sampled_from(["missing", "one class", "some"]), group=st.sampled_from(["", "p", "own"]))
@@ -1293,10 +1653,15 @@ class Oracle:
 def test_collections_of_any_slices(images, block, labels, group):
     n = len(images)
     found = collection.judge(Oracle(), images, block)
-    for name, values in collection.judge(Oracle(), images).items(): np.testing.assert_array_equal(found[name], values)
+    for name, values in collection.judge(Oracle(), images).items():
+        np.testing.assert_array_equal(found[name], values)
     assert found["embeddings"].dtype == np.float16 and found["sets"].dtype == np.uint8
-    table = pd.DataFrame({"path": [f"{i}.png" for i in range(n)], "label": {"missing": -1, "one class": 0, "some": np.arange(n) % 3 - 1}[labels], "plane": "", "source": "<b>",
-                          "group": [f"p{i}" if group == "own" else group for i in range(n)]}).join(collection.describe(Oracle(), found))
+    table = pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(n)],
+         "label": {"missing": -1, "one class": 0, "some": np.arange(n) % 3 - 1}[labels],
+         "plane": "", "source": "<b>",
+         "group": [f"p{i}" if group == "own" else group for i in range(n)]}
+    ).join(collection.describe(Oracle(), found))
     whole = collection.Collection(table, images, found, pd.DataFrame())
     assert len(whole) == n and len(collection.cluster_names(Oracle())) == 3
     for cluster in range(4):
@@ -1304,7 +1669,8 @@ def test_collections_of_any_slices(images, block, labels, group):
         assert len(set(rows)) == len(rows) <= 6 and (table["cluster"][rows] == cluster).all()
         assert not (group == "p" and len(rows) > 1)
         card = collection.cluster_card(whole, cluster, ["a", "notumor"])
-        assert card["slices"] == (table["cluster"] == cluster).sum() == sum(card["labels"].values()) == sum(card["planes"].values())
+        assert (card["slices"] == (table["cluster"] == cluster).sum()
+                == sum(card["labels"].values()) == sum(card["planes"].values()))
 
 
 @given(x=points(least=1, most=12).filter(lambda x: x.shape[1] > 1) | st.just(np.zeros((0, 3), np.float32)), most=st.integers(0, 12))
@@ -1312,14 +1678,18 @@ def test_collections_of_any_slices(images, block, labels, group):
 def test_slices_are_placed_on_a_square(x, most):
     places = collection.map_slices(x, most)
     shown = np.isfinite(places).all(axis=1)
-    assert places.shape == (len(x), 2) and places.dtype == np.float32 and shown.sum() == (min(len(x), most) if min(len(x), most) >= 4 else 0)
+    assert (places.shape == (len(x), 2) and places.dtype == np.float32
+            and shown.sum() == (min(len(x), most) if min(len(x), most) >= 4 else 0))
     assert 0 <= places[shown].min(initial=0) and places[shown].max(initial=1) <= 1
 
 
 def test_a_run_whose_slices_are_gone_is_named(tmp_path):
-    table = pd.DataFrame({"path": [str(tmp_path / "gone.png")], "sha256": ["00"], "label": [-1], "true_label": [0], "split": ["train"], "plane": [""]})
+    table = pd.DataFrame(
+        {"path": [str(tmp_path / "gone.png")], "sha256": ["00"], "label": [-1], "true_label": [0],
+         "split": ["train"], "plane": [""]})
     save_table(tmp_path / "scans.parquet", table)
-    with pytest.raises(ValueError, match="no longer there") as error: collection.slices_of_run(tmp_path)
+    with pytest.raises(ValueError, match="no longer there") as error:
+        collection.slices_of_run(tmp_path)
     sentence(error.value)
     (tmp_path / "gone.png").touch()
     scans, pairs = collection.slices_of_run(tmp_path)
@@ -1328,35 +1698,56 @@ def test_a_run_whose_slices_are_gone_is_named(tmp_path):
 
 # Completeness ---------------------------------------------------------------------------------------------------------
 
-PLAIN, TEXT = "a class of plain data, or an error", "takes names, numbers or a random generator; no image, table or array"
+PLAIN, TEXT = ("a class of plain data, or an error",
+               "takes names, numbers or a random generator; no image, table or array")
 WITHIN = "takes a parsed header or the path of a file; every damaged file above passes through it"
 RUN = "needs a trained run; the tests of the page open collections of one"
 NOT_TRIED = {
-    **dict.fromkeys(["data.VolumeFile", "data.DecodedSlice", "phantom.Atlas", "phantom.Waves", "phantom.Anatomy", "phantom.Pixels", "phantom.Tumour", "phantom.Patient",
+    **dict.fromkeys(["data.VolumeFile", "data.DecodedSlice", "phantom.Atlas", "phantom.Waves",
+                     "phantom.Anatomy", "phantom.Pixels", "phantom.Tumour", "phantom.Patient",
                      "phantom.Phantoms", "cleaning.PreparedScans"], PLAIN),
-    **dict.fromkeys(["data.own_member", "data.cheng_field", "data.inflated_size", "data.CountedFile", "data.frame_count", "data.dicom_modality", "data.check_dicom_image",
-                     "data.frame_attributes", "data.dicom_facts", "data.dicom_notes", "data.failure_reason", "data.check_file", "data.read_file", "data.nifti_header", "data.nifti_shape",
-                     "data.load_nifti", "data.unpack_volume", "data.check_matlab_5", "data.check_matlab_array", "data.deflated_start", "data.matlab_elements", "data.open_picture",
-                     "data.open_volume"], WITHIN),
-    **dict.fromkeys(["data.check_sides", "data.no_formula", "data.first_few", "data.known_classes", "data.first_known", "data.patient_from_name", "phantom.draw_contrast", "phantom.draw_glioma_centre",
-                     "phantom.draw_meningioma_site", "phantom.patient_table", "phantom.draw_patient_slices", "skull_stripping.draw_any_contrast",
-                     "skull_stripping.draw_training_slices", "skull_stripping.widen_tumour", "skull_stripping.widen_patient", "skull_stripping.double_convolution",
-                     "audit.audited_split", "audit.number_of", "audit.parse_conditions", "audit.fraction", "audit.positive", "audit.audit_parser", "collection.plain"], TEXT),
-    **dict.fromkeys(["data.find_files", "data.is_readable_name", "data.is_segmentation", "data.index_files", "data.find_named_files", "data.inspect_files", "data.list_scan_files",
-                     "data.refusal", "data.label_files", "audit.folders_of", "audit.place_files", "audit.infer_classes", "audit.masked_folders", "audit.name_fault",
-                     "audit.check_output"], "takes the paths of a folder; `read_scan_table` and `audit_folder` pass through it"),
-    "data.map_threads": "takes a function and calls it", "data.check_scan_table": "every strange table above is refused by it",
-    **dict.fromkeys(["skull_stripping.weights_file", "skull_stripping.save_brain_network", "skull_stripping.load_brain_network", "skull_stripping.brain_network",
+    **dict.fromkeys(
+        ["data.own_member", "data.cheng_field", "data.inflated_size", "data.CountedFile",
+         "data.frame_count", "data.dicom_modality", "data.check_dicom_image",
+         "data.frame_attributes", "data.dicom_facts", "data.dicom_notes", "data.failure_reason",
+         "data.check_file", "data.read_file", "data.nifti_header", "data.nifti_shape",
+         "data.load_nifti", "data.unpack_volume", "data.check_matlab_5", "data.check_matlab_array",
+         "data.deflated_start", "data.matlab_elements", "data.open_picture", "data.open_volume"],
+        WITHIN),
+    **dict.fromkeys(
+        ["data.check_sides", "data.no_formula", "data.first_few", "data.known_classes",
+         "data.first_known", "data.patient_from_name", "phantom.draw_contrast",
+         "phantom.draw_glioma_centre", "phantom.draw_meningioma_site", "phantom.patient_table",
+         "phantom.draw_patient_slices", "skull_stripping.draw_any_contrast",
+         "skull_stripping.draw_training_slices", "skull_stripping.widen_tumour",
+         "skull_stripping.widen_patient", "skull_stripping.double_convolution",
+         "audit.audited_split", "audit.number_of", "audit.parse_conditions", "audit.fraction",
+         "audit.positive", "audit.audit_parser", "collection.plain"], TEXT),
+    **dict.fromkeys(
+        ["data.find_files", "data.is_readable_name", "data.is_segmentation", "data.index_files",
+         "data.find_named_files", "data.inspect_files", "data.list_scan_files", "data.refusal",
+         "data.label_files", "audit.folders_of", "audit.place_files", "audit.infer_classes",
+         "audit.masked_folders", "audit.name_fault", "audit.check_output"],
+        "takes the paths of a folder; `read_scan_table` and `audit_folder` pass through it"),
+    "data.map_threads": "takes a function and calls it",
+    "data.check_scan_table": "every strange table above is refused by it",
+    **dict.fromkeys(["skull_stripping.weights_file", "skull_stripping.save_brain_network",
+                     "skull_stripping.load_brain_network", "skull_stripping.brain_network",
                      "skull_stripping.brain_weights_digest"], "reads or writes weights"),
-    **dict.fromkeys(["phantom.write_files", "phantom.write_phantoms", "phantom.holds_phantoms", "audit.write_outputs", "audit.audit_command"], "writes drawings or reports"),
-    **dict.fromkeys(["collection.slices_of_folder", "collection.content_key", "collection.open_collection", "collection.read_judged"], RUN),
-}
+    **dict.fromkeys(["phantom.write_files", "phantom.write_phantoms", "phantom.holds_phantoms",
+                     "audit.write_outputs", "audit.audit_command"], "writes drawings or reports"),
+    **dict.fromkeys(
+        ["collection.slices_of_folder", "collection.content_key", "collection.open_collection",
+         "collection.read_judged"], RUN)}
 
 
 def test_every_function_is_tried():
     tree = ast.parse(Path(__file__).read_text())
-    tests = [node for node in tree.body if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NOT_TRIED")]
-    used = {f"{node.value.id}.{node.attr}" for test in tests for node in ast.walk(test) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
-    known = {f"{module.__name__.split('.')[-1]}.{name}" for module in MODULES for name in module.__all__ if callable(getattr(module, name))}
+    tests = [node for node in tree.body
+             if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NOT_TRIED")]
+    used = {f"{node.value.id}.{node.attr}" for test in tests for node in ast.walk(test)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    known = {f"{module.__name__.split('.')[-1]}.{name}" for module in MODULES
+             for name in module.__all__ if callable(getattr(module, name))}
     assert sorted(known - used - set(NOT_TRIED)) == [], "neither tried nor excused"
     assert sorted(set(NOT_TRIED) - (known - used)) == [], "excused, but tried or gone"

@@ -39,28 +39,44 @@ from rubbish import answer, at_most, sentence, survives
 from safetensors.numpy import load_file
 from test_formats import cheng_bytes, dicom_bytes
 
-from brainclust.annotation import give_label, read_labels, training_parameters
-from brainclust.app import Workbench, answer_slice, cards_html, goal_html, label_html, page_routes, undo
-from brainclust.audit import picture_data
-from brainclust.card import card_command, model_card
-from brainclust.cleaning import prepare_scans
-from brainclust.comparison import compare_command, read_run
-from brainclust.config import (CLASSES, UNSEALED, check_parquet, load_json, make_config, plain_data, save_json, save_table, save_tensors, sealed_digest, sealed_file,
-                               whole_folder)
-from brainclust.data import UnreadableSlice, decode_slice, load_nifti, read_mask, read_scan_table, read_slice
-from brainclust.download import COLLECTIONS, arrange_archives, arrange_tree, unpack_archive
-from brainclust.encoders import ResNetEncoder, load_imagenet_weights, make_network
-from brainclust.export import load_exported
-from brainclust.phantom import write_phantoms
-from brainclust.prediction import Predictor, save_reference
-from brainclust.preprocessing import build_slice_cache
-from brainclust.pretraining import load_phantom_weights
-from brainclust.reading import open_scan, refusal_html, similar_slices
-from brainclust.report import config_record, parse_parameters, report_command, run_report, written_files
-from brainclust.scale import read_job, write_job
-from brainclust.skull_stripping import load_brain_network
-from brainclust.training import (TrainingData, TrainingState, load_all_outputs, load_checkpoint, load_model, load_outputs, make_fabric, save_model, start_training,
-                                 train_jointly)
+from brainclust.app.annotation import give_label, read_labels, training_parameters
+from brainclust.app.server import page_routes
+from brainclust.app.views import label_slice, cards_html, goal_html, label_html, undo
+from brainclust.app.workbench import Workbench
+from brainclust.data.audit_report import picture_data
+from brainclust.runs.model_card import card_command, model_card
+from brainclust.data.cleaning import prepare_scans
+from brainclust.runs.comparison import compare_command, read_run
+from brainclust.core.config import CLASSES, make_config
+from brainclust.core.files import (EMPTY_CHECKSUM, load_json, save_json, save_table, save_tensors,
+                                   embedded_digest, checksummed_file, atomic_folder)
+from brainclust.core.untrusted import check_parquet, plain_data
+from brainclust.data.images import UnreadableSlice
+from brainclust.data.scan_table import read_scan_table
+from brainclust.data.slices import decode_slice, read_mask, read_slice
+from brainclust.data.volumes import load_nifti
+from brainclust.data.archives import unpack_archive
+from brainclust.data.download import COLLECTIONS, arrange_archives, arrange_tree
+from brainclust.models.encoders import ResNetEncoder, load_imagenet_weights, make_network
+from brainclust.runs.export import load_exported
+from brainclust.synthetic.phantoms import write_phantoms
+from brainclust.runs.ood import save_reference
+from brainclust.runs.predictor import Predictor
+from brainclust.imaging.slice_cache import build_slice_cache
+from brainclust.training.synthetic_pretraining import load_phantom_weights
+from brainclust.app.reading import open_scan, refusal_html, similar_slices
+from brainclust.runs.execute import parse_parameters, report_command, run_report
+from brainclust.runs.run import config_record, written_files
+from brainclust.training.launch import read_job, write_job
+from brainclust.imaging.brain_mask import load_brain_network
+from brainclust.training.batches import TrainingData
+from brainclust.training.checkpoints import (
+    TrainingState, load_all_outputs, load_checkpoint, load_outputs,
+)
+from brainclust.training.distributed import make_fabric
+from brainclust.training.loop import start_training
+from brainclust.training.saved_model import load_model, save_model
+from brainclust.training.self_training import train_jointly
 
 # Small processes: what is asked of them must be answered within these bounds, or they fail.
 BOUNDED = """
@@ -79,10 +95,20 @@ print(json.dumps({{"said": said, "grown": memory("VmHWM") - before if sys.platfo
 """
 
 
-def asked_apart(imports: str, call: str, names: list, errors: str = "ValueError, OSError", seconds: int = 120) -> tuple[dict[str, str], float]:
-    """Evaluate `call`, an expression of `name`, for each name in one process of its own; what it said, and the megabytes it grew by."""
+def asked_apart(
+    imports: str,
+    call: str,
+    names: list,
+    errors: str = "ValueError, OSError",
+    seconds: int = 120,
+) -> tuple[dict[str, str], float]:
+    """Evaluate `call`, an expression of `name`, for each name in one process of its own.
+
+    What it said, and the megabytes it grew by.
+    """
     program = BOUNDED.format(imports=imports, call=call, errors=errors)
-    done = subprocess.run([sys.executable, "-c", program, *map(str, names)], capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run([sys.executable, "-c", program, *map(str, names)], capture_output=True,
+                          text=True, timeout=seconds)
     assert done.returncode == 0, done.stderr[-2000:]
     answer = json.loads(done.stdout.splitlines()[-1])
     return {Path(name).name: said for name, said in answer["said"].items()}, answer["grown"]
@@ -91,7 +117,8 @@ def asked_apart(imports: str, call: str, names: list, errors: str = "ValueError,
 def deflated_zeros(megabytes: int, start: bytes = b"", wbits: int = 15) -> bytes:
     """A deflated stream that begins with `start` and goes on with zeros."""
     packer = zlib.compressobj(1, wbits=wbits)
-    return packer.compress(start) + b"".join(packer.compress(bytes(2**20)) for _ in range(megabytes)) + packer.flush()
+    return (packer.compress(start)
+            + b"".join(packer.compress(bytes(2**20)) for _ in range(megabytes)) + packer.flush())
 
 
 # Pictures, volumes and matrices ---------------------------------------------------------------------------------------
@@ -101,32 +128,48 @@ def matlab_element(kind: int, content: bytes, order: str = "<") -> bytes:
     return struct.pack(f"{order}2I", kind, len(content)) + content + bytes(-len(content) % 8)
 
 
-def matlab_array(kind: int, shape: tuple, name: bytes = b"", rest: bytes = b"", order: str = "<") -> bytes:
+def matlab_array(
+    kind: int,
+    shape: tuple,
+    name: bytes = b"",
+    rest: bytes = b"",
+    order: str = "<",
+) -> bytes:
     """An array of a MATLAB 5 file as one element: 1 is a cell array, 2 a struct, 6 numbers."""
-    parts = (6, struct.pack(f"{order}2I", kind, 0)), (5, struct.pack(f"{order}{len(shape)}i", *shape)), (1, name)
-    return matlab_element(14, b"".join(matlab_element(*part, order) for part in parts) + rest, order)
+    parts = ((6, struct.pack(f"{order}2I", kind, 0)),
+             (5, struct.pack(f"{order}{len(shape)}i", *shape)), (1, name))
+    return matlab_element(
+        14, b"".join(matlab_element(*part, order) for part in parts) + rest, order)
 
 
 def matlab_file(*elements: bytes, order: str = "<") -> bytes:
     """A MATLAB 5 file; `order` is that of its bytes."""
-    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(f"{order}H", 0x100) + {"<": b"IM", ">": b"MI"}[order] + b"".join(elements)
+    return (b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack(f"{order}H", 0x100)
+            + {"<": b"IM", ">": b"MI"}[order] + b"".join(elements))
 
 
 def field_names(*names: bytes, order: str = "<") -> bytes:
     """The part of a struct that names its fields."""
-    return matlab_element(5, struct.pack(f"{order}i", 8), order) + matlab_element(1, b"".join(name.ljust(8, b"\0") for name in names), order)
+    return matlab_element(5, struct.pack(f"{order}i", 8), order) + matlab_element(
+        1, b"".join(name.ljust(8, b"\0") for name in names), order)
 
 
 def chained_tiff(pages: int) -> bytes:
     """A TIFF file whose pages all show the same pixels: each costs its reader a hundred bytes."""
     tags = [(256, 64), (257, 64), (258, 8), (259, 1), (262, 1), (273, 8), (278, 64), (279, 4096)]
-    page = lambda following: struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + struct.pack("<I", following)
+    page = lambda following: (
+        struct.pack("<H", len(tags))
+        + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        + struct.pack("<I", following))
     start, size = 8 + 4096, len(page(0))
-    return b"II*\0" + struct.pack("<I", start) + bytes(4096) + b"".join(page(start + size * (n + 1) if n < pages - 1 else 0) for n in range(pages))
+    return (b"II*\0" + struct.pack("<I", start) + bytes(4096)
+            + b"".join(page(start + size * (n + 1) if n < pages - 1 else 0) for n in range(pages)))
 
 
 def lying_dicom() -> bytes:
-    """A deflated DICOM file that states a wrong length of its header, where a harmless stream waits for whoever believes it."""
+    """A deflated DICOM file that states a wrong length of its header, where a harmless stream waits
+    for whoever believes it.
+    """
     honest = dicom_bytes(np.zeros((8, 8), np.uint8), DeflatedExplicitVRLittleEndian)
     start = 144 + int.from_bytes(honest[140:144], "little")
     content = bytearray(honest[:start] + deflated_zeros(300, wbits=-15))
@@ -152,39 +195,63 @@ def large_extension() -> bytes:
     header = nibabel.Nifti1Header()
     header.set_data_shape((16, 16, 16))
     header["magic"], header["vox_offset"] = b"n+1", 1.2e9
-    return deflated_zeros(300, header.binaryblock + b"\1\0\0\0" + struct.pack("<2i", 1_100_000_000, 6), 31)
+    return deflated_zeros(
+        300, header.binaryblock + b"\1\0\0\0" + struct.pack("<2i", 1_100_000_000, 6), 31)
 
 
 def greedy_files() -> dict[str, tuple[bytes, str]]:
     """Small files that would take gigabytes or hours, and the reason each must be given."""
     cells, inner = 10_000 * 10_000, matlab_array(2, (20_000, 30_000))
-    big_endian = struct.pack(">2I", 14, 2**30) + matlab_array(2, (1, 1), b"cjdata", order=">")[8:] + field_names(b"image", order=">")
+    big_endian = (struct.pack(">2I", 14, 2**30) + matlab_array(2, (1, 1), b"cjdata", order=">")[8:]
+                  + field_names(b"image", order=">"))
     huge = deflated_zeros(300, big_endian)
     with h5py.File(patient := io.BytesIO(), "w") as file:
         file["cjdata/image"], file["cjdata/label"] = np.zeros((64, 64), np.int16), np.array([[1.]])
-        file.create_dataset("cjdata/PID", (8192, 8192), "i2", chunks=(1024, 1024), compression="gzip", fillvalue=65)
-    return {"pages.tif": (chained_tiff(20_000), "several pages"), "lying.dcm": (lying_dicom(), "too large"), "frames.dcm": (many_frames(), "too large: 1,000,000 frames"),
-            "struct.mat": (matlab_file(matlab_array(2, (cells, 10), b"cjdata", field_names(b"image"))), "too large: the file claims more than 10,000 arrays"),
-            "cells.mat": (matlab_file(matlab_array(1, (10_000, 10_000), b"cjdata")), "too large"),
-            "inner.mat": (matlab_file(matlab_array(2, (1, 1), b"cjdata", field_names(b"image") + inner)), "too large"),
-            "packed.mat": (matlab_file(matlab_element(15, zlib.compress(matlab_array(1, (-10_000, -10_000), b"cjdata")))), "too large"),
-            "endian.mat": (matlab_file(struct.pack(">2I", 15, len(huge)) + huge, order=">"), "too large: the file inflates"),
-            "patient.mat": (patient.getvalue(), "too large: cjdata.PID"), "extension.nii.gz": (large_extension(), "cannot be decoded: the header places the voxels outside")}
+        file.create_dataset(
+            "cjdata/PID", (8192, 8192), "i2", chunks=(1024, 1024), compression="gzip", fillvalue=65)
+    return {
+        "pages.tif": (chained_tiff(20_000), "several pages"),
+        "lying.dcm": (lying_dicom(), "too large"),
+        "frames.dcm": (many_frames(), "too large: 1,000,000 frames"),
+        "struct.mat": (matlab_file(matlab_array(2, (cells, 10), b"cjdata", field_names(b"image"))),
+                       "too large: the file claims more than 10,000 arrays"),
+        "cells.mat": (matlab_file(matlab_array(1, (10_000, 10_000), b"cjdata")), "too large"),
+        "inner.mat": (
+            matlab_file(matlab_array(2, (1, 1), b"cjdata", field_names(b"image") + inner)),
+            "too large"),
+        "packed.mat": (
+            matlab_file(
+                matlab_element(15, zlib.compress(matlab_array(1, (-10_000, -10_000), b"cjdata")))),
+            "too large"),
+        "endian.mat": (matlab_file(struct.pack(">2I", 15, len(huge)) + huge, order=">"),
+                       "too large: the file inflates"),
+        "patient.mat": (patient.getvalue(), "too large: cjdata.PID"),
+        "extension.nii.gz": (large_extension(),
+                             "cannot be decoded: the header places the voxels outside")}
 
 
 def test_greedy_files_are_refused_in_little_memory_and_time(tmp_path):
     files = greedy_files()
-    for name, (content, _) in files.items(): (tmp_path / name).write_bytes(content)
-    said, grown = asked_apart("from brainclust.data import inspect_file", f"inspect_file(Path(name), Path({str(tmp_path / 'cache')!r}))[0]['reason']", [tmp_path / name for name in files])
-    for name, (_, reason) in files.items(): assert said[name].startswith(reason), (name, said[name])
+    for name, (content, _) in files.items():
+        (tmp_path / name).write_bytes(content)
+    said, grown = asked_apart(
+        "from brainclust.data.scan_table import inspect_file",
+        f"inspect_file(Path(name), Path({str(tmp_path / 'cache')!r}))[0]['reason']",
+        [tmp_path / name for name in files])
+    for name, (_, reason) in files.items():
+        assert said[name].startswith(reason), (name, said[name])
     assert grown < 150  # MB; one of these would be hundreds, or thousands
     for name in ("frames.dcm", "extension.nii.gz"):
-        with pytest.raises(UnreadableSlice): open_scan(tmp_path / name)
+        with pytest.raises(UnreadableSlice):
+            open_scan(tmp_path / name)
 
 
 def test_frames_that_are_not_there_are_not_prepared_for(tmp_path):
     (tmp_path / "frames.dcm").write_bytes(claimed_frames(65_000))
-    said, grown = asked_apart("from brainclust.data import inspect_file", f"inspect_file(Path(name), Path({str(tmp_path / 'cache')!r}))[0]['reason']", [tmp_path / "frames.dcm"])
+    said, grown = asked_apart(
+        "from brainclust.data.scan_table import inspect_file",
+        f"inspect_file(Path(name), Path({str(tmp_path / 'cache')!r}))[0]['reason']",
+        [tmp_path / "frames.dcm"])
     assert said["frames.dcm"].startswith(("truncated", "cannot be decoded")) and grown < 100
 
 
@@ -200,40 +267,57 @@ def test_pictures_that_claim_gigapixels_are_refused_before_they_are_decoded(tmp_
             content[place + 5:place + 9] = struct.pack(">HH", 60_000, 60_000)
         elif kind == "TIFF":
             for tag in (256, 257):
-                place = content.index(struct.pack("<HHI", tag, 4 if struct.pack("<HH", tag, 4) in content else 3, 1)) + 8
+                place = (content.index(
+                             struct.pack(
+                                 "<HHI", tag, 4 if struct.pack("<HH", tag, 4) in content else 3, 1))
+                         + 8)
                 content[place:place + 4] = struct.pack("<I", 60_000)
-        elif kind == "BMP": content[18:26] = struct.pack("<ii", 60_000, 60_000)
+        elif kind == "BMP":
+            content[18:26] = struct.pack("<ii", 60_000, 60_000)
         elif kind == "WEBP":
             place = content.index(b"\x9d\x01\x2a") + 3
             content[place:place + 4] = struct.pack("<HH", 16_383, 16_383)
-        else: content[6:10] = struct.pack("<HH", 60_000, 60_000)
+        else:
+            content[6:10] = struct.pack("<HH", 60_000, 60_000)
         (tmp_path / f"{kind}.png").write_bytes(content)
     names = sorted(tmp_path.iterdir())
     for reader in ("read_slice(name)", "read_mask(name)"):
-        said, grown = asked_apart("from brainclust.data import read_mask, read_slice", reader, names)
-        for name, answer in said.items(): assert answer.startswith("refused: ") and ("not an image" in answer if name == "GIF.png" else "too large" in answer or "cannot be decoded" in answer), (name, answer)
+        said, grown = asked_apart(
+            "from brainclust.data.slices import read_mask, read_slice", reader, names)
+        for name, answer in said.items():
+            assert answer.startswith("refused: ") and (
+                "not an image" in answer if name == "GIF.png"
+                else "too large" in answer or "cannot be decoded" in answer), (name, answer)
         assert grown < 100
 
 
 def test_no_picture_starts_a_program(tmp_path, monkeypatch):
-    """Pillow hands PostScript to Ghostscript; also behind the suffix of a picture, or in the free first bytes of a DICOM file."""
+    """Pillow hands PostScript to Ghostscript.
+
+    Also behind the suffix of a picture, or in the free first bytes of a DICOM file.
+    """
     trap, programs = tmp_path / "trap", tmp_path / "programs"
     programs.mkdir()
     for name in ("gs", "gswin64c", "gswin32c"):
         (programs / name).write_text(f"#!/bin/sh\ntouch '{trap}'\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
-    dicom = bytearray(dicom_bytes(np.stack([np.arange(4096, dtype=np.uint8).reshape(64, 64)] * 3, -1), photometric="RGB"))
+    postscript = (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n")
+    dicom = bytearray(
+        dicom_bytes(
+            np.stack([np.arange(4096, dtype=np.uint8).reshape(64, 64)] * 3, -1), photometric="RGB"))
     dicom[:len(postscript)] = postscript
     scans = tmp_path / "scans" / "glioma"
     scans.mkdir(parents=True)
     (scans / "a.png").write_bytes(postscript)
     (scans / "b.dcm").write_bytes(dicom)
     table, unreadable = read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")
-    assert [Path(path).name for path in table["path"]] == ["b.dcm"] and unreadable["reason"][0].startswith("not an image")
+    assert [Path(path).name for path in table["path"]] == ["b.dcm"] and unreadable["reason"][
+        0].startswith("not an image")
     assert picture_data(str(scans / "b.dcm"), "RGB").startswith("data:image/jpeg")
-    with pytest.raises(UnreadableSlice, match="not an image"): read_mask(scans / "a.png")
+    with pytest.raises(UnreadableSlice, match="not an image"):
+        read_mask(scans / "a.png")
     assert not trap.exists()
 
 
@@ -242,11 +326,13 @@ def test_a_matlab_file_reads_no_other_file(tmp_path):
     (tmp_path / "other.mat").write_bytes(cheng_bytes(image, image > 9))
     (tmp_path / "secret.raw").write_bytes(bytes(range(256)) * 32)
     def linked(path: Path, link) -> Path:
-        with h5py.File(path, "w") as file: link(file)
+        with h5py.File(path, "w") as file:
+            link(file)
         return path
     def external(file) -> None:
         file["cjdata/PID"], file["cjdata/label"] = np.array([[65]]), np.array([[1.]])
-        file["cjdata"].create_dataset("image", (64, 64), "i2", external=[(str(tmp_path / "secret.raw"), 0, 8192)])
+        file["cjdata"].create_dataset(
+            "image", (64, 64), "i2", external=[(str(tmp_path / "secret.raw"), 0, 8192)])
     def virtual(file) -> None:
         file["cjdata/PID"], file["cjdata/label"] = np.array([[65]]), np.array([[1.]])
         layout = h5py.VirtualLayout((64, 64), "i2")
@@ -255,22 +341,29 @@ def test_a_matlab_file_reads_no_other_file(tmp_path):
     def within(file) -> None:
         file["cjdata/PID"], file["cjdata/label"] = np.array([[65]]), np.array([[1.]])
         file["cjdata/image"] = h5py.ExternalLink(str(tmp_path / "other.mat"), "/cjdata/image")
-    def whole(file) -> None: file["cjdata"] = h5py.ExternalLink(str(tmp_path / "other.mat"), "/cjdata")
+    def whole(file) -> None:
+        file["cjdata"] = h5py.ExternalLink(str(tmp_path / "other.mat"), "/cjdata")
     for link in (external, virtual, within, whole):
-        with pytest.raises(UnreadableSlice): decode_slice(linked(tmp_path / "link.mat", link).read_bytes(), ".mat")
+        with pytest.raises(UnreadableSlice):
+            decode_slice(linked(tmp_path / "link.mat", link).read_bytes(), ".mat")
 
 
 def test_a_patient_is_text_that_every_table_can_hold():
     image = np.arange(4096, dtype=np.int16).reshape(64, 64)
     for patient in ("\ud800", "a\nb", "\0"):
-        with pytest.raises(UnreadableSlice, match="unknown patient"): decode_slice(cheng_bytes(image, image > 9, patient), ".mat")
-    assert decode_slice(cheng_bytes(image, image > 9, "MR042D"), ".mat").facts["patient"] == "MR042D"
+        with pytest.raises(UnreadableSlice, match="unknown patient"):
+            decode_slice(cheng_bytes(image, image > 9, patient), ".mat")
+    assert (
+        decode_slice(cheng_bytes(image, image > 9, "MR042D"), ".mat").facts["patient"] == "MR042D")
 
 
 def test_a_patient_is_no_formula():
-    formula, image = '=HYPERLINK("http://example.org")', np.arange(4096).astype(np.uint8).reshape(64, 64)
-    assert decode_slice(dicom_bytes(image, PatientID=formula), ".dcm").facts["patient"] == "_" + formula
-    assert decode_slice(cheng_bytes(image.astype(np.int16), image > 9, "-1+1"), ".mat").facts["patient"] == "_-1+1"
+    formula, image = ('=HYPERLINK("http://example.org")',
+                      np.arange(4096).astype(np.uint8).reshape(64, 64))
+    assert (decode_slice(dicom_bytes(image, PatientID=formula), ".dcm").facts["patient"]
+            == "_" + formula)
+    assert (decode_slice(cheng_bytes(image.astype(np.int16), image > 9, "-1+1"), ".mat").facts[
+                "patient"] == "_-1+1")
     assert decode_slice(dicom_bytes(image, PatientID="a=b"), ".dcm").facts["patient"] == "a=b"
 
 
@@ -289,8 +382,10 @@ def test_an_extension_is_passed_over(tmp_path):
 class Trap:
     """Whoever unpickles this makes a file."""
 
-    def __init__(self, file: Path): self.file = file
-    def __reduce__(self): return Path.touch, (self.file,)
+    def __init__(self, file: Path):
+        self.file = file
+    def __reduce__(self):
+        return Path.touch, (self.file,)
 
 
 def pickles(trap: Path) -> dict[str, bytes]:
@@ -301,34 +396,51 @@ def pickles(trap: Path) -> dict[str, bytes]:
     array = np.empty(1, object)
     array[0] = Trap(trap)
     np.save(stored := io.BytesIO(), array, allow_pickle=True)
-    return {"pickle": plain, "torch": packed.getvalue(), "old torch": old.getvalue(), "numpy": stored.getvalue()}
+    return {"pickle": plain, "torch": packed.getvalue(), "old torch": old.getvalue(),
+            "numpy": stored.getvalue()}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A run of two epochs, with all that a finished one leaves for prediction, comparison, card and page."""
+    """A run of two epochs, with all that a finished one leaves for prediction, comparison, card and
+    page.
+    """
     folder = tmp_path_factory.mktemp("security")
-    scans = prepare_scans(write_phantoms(folder / "slices", 6, 2, 64, seed=0, test_fraction=.34, progress=False), label_fraction=.5, cache_folder=folder)[0]
-    config, out = make_config("demo", image_size=32, epochs=2, labelled_batch_size=8, unlabelled_batch_size=16, precision="32-true", device="cpu"), folder / "run"
+    scans = prepare_scans(
+        write_phantoms(folder / "slices", 6, 2, 64, seed=0, test_fraction=0.34, progress=False),
+        label_fraction=0.5, cache_folder=folder)[0]
+    config, out = (make_config("demo", image_size=32, epochs=2, labelled_batch_size=8,
+                               unlabelled_batch_size=16, precision="32-true", device="cpu"),
+                   folder / "run")
     (out / "tables").mkdir(parents=True)
     images = build_slice_cache(scans, folder / "cache", 32, "none")
     train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
-    data = TrainingData(torch.from_numpy(np.array(images)), np.array(scans.label), np.array(scans.true_label), train, test, .2, .2, 4)
+    data = TrainingData(torch.from_numpy(np.array(images)), np.array(scans.label),
+                        np.array(scans.true_label), train, test, 0.2, 0.2, 4)
     fabric = make_fabric(torch.device("cpu"), "32-true")
-    state = train_jointly(fabric, make_network("autoencoder", 4, 32, seed=0), data, config, out / "checkpoint")
+    state = train_jointly(
+        fabric, make_network("autoencoder", 4, 32, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, np.arange(len(scans)), 1.2, [.3] * 4, mirror=config.mirror)
+    save_reference(out, fabric, state.network, data, np.arange(len(scans)), 1.2, [0.3] * 4,
+                   flip_tta=config.flip_tta)
     save_table(out / "scans.parquet", scans)
-    write_job(out / "checkpoint", "joint training", state.network, data, config, folder / "images.npy")
+    write_job(
+        out / "checkpoint", "joint training", state.network, data, config, folder / "images.npy")
     np.save(folder / "images.npy", images)
-    known = dict(zip(("accuracy", "low", "high", "clean_accuracy", "clean_low", "clean_high"), (.5, .4, .6) * 2))
+    known = dict(zip(("accuracy", "low", "high", "clean_accuracy", "clean_low", "clean_high"),
+                     (0.5, 0.4, 0.6) * 2))
     pd.DataFrame([{"method": "head", **known}]).to_csv(out / "tables" / "methods.csv", index=False)
     tested = scans[scans.split == "test"]
     names = np.array(CLASSES)[tested.true_label]
-    pd.DataFrame({"path": tested.path, "y_true": names, "y_pred": names, "group": tested.group, "clean": True}).to_csv(out / "tables" / "test_predictions.csv", index=False)
-    record = {"config": config_record(config), "files": written_files(out), "versions": {"brainclust": "0"}, "seed": 0, "seconds": {}, "notes": [],
-              "data": {"slices": len(scans), "labelled": 2, "hash": "0", "clean_test": 2, "removed": {}, "counts": {"train": {"glioma": 3}}}, "results": {"epoch": 2}}
-    for name, content in (("config.json", record["config"]), ("run.json", record)): save_json(out / name, content)
+    pd.DataFrame({"path": tested.path, "y_true": names, "y_pred": names, "group": tested.group,
+                  "clean": True}).to_csv(out / "tables" / "test_predictions.csv", index=False)
+    record = {
+        "config": config_record(config), "files": written_files(out),
+        "versions": {"brainclust": "0"}, "seed": 0, "seconds": {}, "notes": [],
+        "data": {"slices": len(scans), "labelled": 2, "hash": "0", "clean_test": 2, "removed": {},
+                 "counts": {"train": {"glioma": 3}}}, "results": {"epoch": 2}}
+    for name, content in (("config.json", record["config"]), ("run.json", record)):
+        save_json(out / name, content)
     return out
 
 
@@ -341,7 +453,8 @@ def handed(run, tmp_path) -> Path:
 def fresh_state() -> TrainingState:
     """What a training begins with."""
     config = make_config("demo", image_size=32, epochs=2, precision="32-true", device="cpu")
-    return start_training(make_fabric(torch.device("cpu"), "32-true"), make_network("autoencoder", 4, 32), config)[0]
+    return start_training(
+        make_fabric(torch.device("cpu"), "32-true"), make_network("autoencoder", 4, 32), config)[0]
 
 
 def vouch(run: Path) -> None:
@@ -350,14 +463,19 @@ def vouch(run: Path) -> None:
 
 
 def plant(file: Path, content: bytes) -> None:
-    """Put something in the place of a file, sealed as far as that can be: a pickle may be followed by anything."""
-    file.write_bytes(content + UNSEALED.encode())
-    start, digest = sealed_digest(file.read_bytes())
+    """Put something in the place of a file, sealed as far as that can be.
+
+    A pickle may be followed by anything.
+    """
+    file.write_bytes(content + EMPTY_CHECKSUM.encode())
+    start, digest = embedded_digest(file.read_bytes())
     file.write_bytes(file.read_bytes()[:start] + digest.encode())
     if file.name.startswith("state_"):
         state = file.with_name("state.json")
-        save_json(state, load_json(state) | {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
-    if file.parent.name == "tables": vouch(file.parents[1])
+        save_json(
+            state, load_json(state) | {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+    if file.parent.name == "tables":
+        vouch(file.parents[1])
 
 
 @pytest.mark.parametrize("kind", ["pickle", "torch", "old torch", "numpy"])
@@ -368,95 +486,152 @@ def test_nothing_that_is_handed_over_is_unpickled(handed, kind, tmp_path, monkey
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     weights = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     readers = {
-        handed / "model.safetensors": lambda file: load_model(handed), handed / "prediction.safetensors": lambda file: Predictor(handed, "cpu"),
-        handed / "model.json": lambda file: load_model(handed), handed / "prediction.json": lambda file: Predictor(handed, "cpu"),
-        last: lambda file: load_checkpoint(fresh_state(), checkpoint), checkpoint / "epoch_002.safetensors": lambda file: load_outputs(checkpoint, 2),
-        checkpoint / "all_slices.safetensors": lambda file: load_all_outputs(checkpoint), checkpoint / "state.json": lambda file: load_checkpoint(fresh_state(), checkpoint),
-        checkpoint / "job" / "network.safetensors": lambda file: read_job(checkpoint / "job", cpu), checkpoint / "job" / "rows.safetensors": lambda file: read_job(checkpoint / "job", cpu),
-        checkpoint / "job" / "job.json": lambda file: read_job(checkpoint / "job", cpu), handed / "scans.parquet": lambda file: read_run(handed),
-        handed / "run.json": lambda file: read_run(handed), handed / "tables" / "methods.csv": lambda file: read_run(handed),
-        handed / "tables" / "test_predictions.csv": lambda file: model_card(handed), handed / "labels.csv": lambda file: read_labels(file, CLASSES),
-        weights: lambda file: load_imagenet_weights(ResNetEncoder()), tmp_path / "phantom_encoder.safetensors": lambda file: load_phantom_weights(make_network("autoencoder", 4, 32), file=file),
-        tmp_path / "brain_mask.safetensors": load_brain_network, tmp_path / "images.npy": lambda file: read_job(checkpoint / "job", cpu),
-        **{tmp_path / f"scan{suffix}": read_slice for suffix in (".mat", ".png", ".dcm", ".tif")}, tmp_path / "scan.nii.gz": load_nifti, tmp_path / "scan.nii": load_nifti,
+        handed / "model.safetensors": lambda file: load_model(handed),
+        handed / "prediction.safetensors": lambda file: Predictor(handed, "cpu"),
+        handed / "model.json": lambda file: load_model(handed),
+        handed / "prediction.json": lambda file: Predictor(handed, "cpu"),
+        last: lambda file: load_checkpoint(fresh_state(), checkpoint),
+        checkpoint / "epoch_002.safetensors": lambda file: load_outputs(checkpoint, 2),
+        checkpoint / "all_slices.safetensors": lambda file: load_all_outputs(checkpoint),
+        checkpoint / "state.json": lambda file: load_checkpoint(fresh_state(), checkpoint),
+        checkpoint / "job" / "network.safetensors": lambda file: read_job(checkpoint / "job", cpu),
+        checkpoint / "job" / "rows.safetensors": lambda file: read_job(checkpoint / "job", cpu),
+        checkpoint / "job" / "job.json": lambda file: read_job(checkpoint / "job", cpu),
+        handed / "scans.parquet": lambda file: read_run(handed),
+        handed / "run.json": lambda file: read_run(handed),
+        handed / "tables" / "methods.csv": lambda file: read_run(handed),
+        handed / "tables" / "test_predictions.csv": lambda file: model_card(handed),
+        handed / "labels.csv": lambda file: read_labels(file, CLASSES),
+        weights: lambda file: load_imagenet_weights(ResNetEncoder()),
+        tmp_path / "phantom_encoder.safetensors": lambda file: load_phantom_weights(
+            make_network("autoencoder", 4, 32), file=file),
+        tmp_path / "brain_mask.safetensors": load_brain_network,
+        tmp_path / "images.npy": lambda file: read_job(checkpoint / "job", cpu),
+        **{tmp_path / f"scan{suffix}": read_slice for suffix in (".mat", ".png", ".dcm", ".tif")},
+        tmp_path / "scan.nii.gz": load_nifti, tmp_path / "scan.nii": load_nifti,
         tmp_path / "mask.mat": read_mask, tmp_path / "run.onnx": load_exported}
-    save_json(checkpoint / "job" / "job.json", load_json(checkpoint / "job" / "job.json") | {"images": str(tmp_path / "images.npy")})
-    if importlib.util.find_spec("onnxruntime") is None: del readers[tmp_path / "run.onnx"]
+    save_json(checkpoint / "job" / "job.json",
+              load_json(checkpoint / "job" / "job.json") | {"images": str(tmp_path / "images.npy")})
+    if importlib.util.find_spec("onnxruntime") is None:
+        del readers[tmp_path / "run.onnx"]
     np.save(tmp_path / "images.npy", np.zeros((3, 1, 32, 32), np.uint8))
     for file, reader in readers.items():
-        before = {path: path.read_bytes() for path in (file, checkpoint / "state.json", handed / "run.json") if path.exists()}
+        before = {path: path.read_bytes()
+                  for path in (file, checkpoint / "state.json", handed / "run.json")
+                  if path.exists()}
         plant(file, content)
-        with pytest.raises((ValueError, OSError, nibabel.filebasedimages.ImageFileError)) as refused: reader(file)
+        with pytest.raises(
+            (ValueError, OSError, nibabel.filebasedimages.ImageFileError)) as refused:
+            reader(file)
         sentence(refused.value)
         assert not trap.exists(), f"{file.name} was unpickled"
-        for path, old in before.items(): path.write_bytes(old)
-        if file not in before: file.unlink()
-    load_model(handed), Predictor(handed, "cpu"), load_checkpoint(fresh_state(), checkpoint), read_run(handed), model_card(handed)  # all is well again
+        for path, old in before.items():
+            path.write_bytes(old)
+        if file not in before:
+            file.unlink()
+    # all is well again
+    (load_model(handed), Predictor(handed, "cpu"), load_checkpoint(fresh_state(), checkpoint),
+     read_run(handed), model_card(handed))
 
 
 def test_caches_with_pickles_in_them_are_made_anew(tmp_path, slices):
     trap = tmp_path / "trap"
-    scans = prepare_scans(write_phantoms(tmp_path / "slices", 3, 1, 64, seed=0, progress=False), label_fraction=1., cache_folder=tmp_path)[0]
+    scans = prepare_scans(write_phantoms(tmp_path / "slices", 3, 1, 64, seed=0, progress=False),
+                          label_fraction=1.0, cache_folder=tmp_path)[0]
     images = np.array(build_slice_cache(scans, tmp_path / "cache", 32, "none"))
     stored, = (tmp_path / "cache").glob("*/images.npy")
     for content in pickles(trap).values():
         stored.write_bytes(content)
-        np.testing.assert_array_equal(build_slice_cache(scans, tmp_path / "cache", 32, "none"), images)
-        for table in (tmp_path / "measured").glob("*.parquet"): table.write_bytes(content)
+        np.testing.assert_array_equal(
+            build_slice_cache(scans, tmp_path / "cache", 32, "none"), images)
+        for table in (tmp_path / "measured").glob("*.parquet"):
+            table.write_bytes(content)
         assert len(read_scan_table(tmp_path / "slices", cache_folder=tmp_path)[0]) == len(scans)
     assert not trap.exists()
 
 
 def test_a_parquet_table_cannot_bring_code(handed, tmp_path):
     trap, table = tmp_path / "trap", pq.read_table(handed / "scans.parquet")
-    hidden = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": pickle.dumps(Trap(trap))}
-    schema = pa.schema([field.with_metadata(hidden) for field in table.schema], table.schema.metadata)
+    hidden = {b"ARROW:extension:name": b"arrow.py_extension_type",
+              b"ARROW:extension:metadata": pickle.dumps(Trap(trap))}
+    schema = pa.schema(
+        [field.with_metadata(hidden) for field in table.schema], table.schema.metadata)
     pq.write_table(pa.Table.from_arrays(table.columns, schema=schema), handed / "scans.parquet")
-    with warnings.catch_warnings(action="ignore"): survives(check_parquet, handed / "scans.parquet"), survives(pd.read_parquet, handed / "scans.parquet")
+    with warnings.catch_warnings(action="ignore"):
+        (survives(check_parquet, handed / "scans.parquet"),
+         survives(pd.read_parquet, handed / "scans.parquet"))
     assert not trap.exists()
 
 
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
-FORBIDDEN_CALLS = {"os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "pd.read_pickle", "pandas.read_pickle", "joblib.load", "torch.hub.load",
-                   "subprocess.getoutput", "subprocess.getstatusoutput", "np.lib.npyio.NpzFile"}
+FORBIDDEN_CALLS = {"os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load",
+                   "yaml.load_all", "pd.read_pickle", "pandas.read_pickle", "joblib.load",
+                   "torch.hub.load", "subprocess.getoutput", "subprocess.getstatusoutput",
+                   "np.lib.npyio.NpzFile"}
 
 
 def dangers(source: str) -> list[str]:
     """What in Python source could run code that comes from data."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import): found += [name.name for name in node.names if name.name.split(".")[0] in FORBIDDEN_MODULES]
-        if isinstance(node, ast.ImportFrom) and node.module in FORBIDDEN_MODULES: found += [f"{node.module}.{name.name}" for name in node.names if not name.name.endswith("Error")]
+        if isinstance(node, ast.Import):
+            found += [
+                name.name for name in node.names if name.name.split(".")[0] in FORBIDDEN_MODULES]
+        if isinstance(node, ast.ImportFrom) and node.module in FORBIDDEN_MODULES:
+            found += [f"{node.module}.{name.name}" for name in node.names
+                      if not name.name.endswith("Error")]
         if not isinstance(node, ast.Call): continue
-        name, given = ast.unparse(node.func), {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        if name in FORBIDDEN_NAMES | FORBIDDEN_CALLS: found.append(name)
-        if name in ("torch.load", "load_state_dict_from_url") or name.endswith((".get_state_dict", ".load_state_dict_from_url")):
-            if given.get("weights_only") != "True": found.append(name)
-        if given.get("allow_pickle", "False") != "False" or given.get("shell", "False") != "False" or "trust_remote_code" in given or "pickle_module" in given: found.append(name)
+        name, given = (ast.unparse(node.func),
+                       {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords})
+        if name in FORBIDDEN_NAMES | FORBIDDEN_CALLS:
+            found.append(name)
+        if name in ("torch.load", "load_state_dict_from_url") or name.endswith(
+            (".get_state_dict", ".load_state_dict_from_url")):
+            if given.get("weights_only") != "True":
+                found.append(name)
+        if (given.get("allow_pickle", "False") != "False" or given.get("shell", "False") != "False"
+            or "trust_remote_code" in given or "pickle_module" in given):
+            found.append(name)
     return found
 
 
 def test_nothing_in_the_project_runs_data():
-    for source in ("import pickle", "from dill import load", "torch.load(f)", "torch.load(f, weights_only=False)", "np.load(f, allow_pickle=True)", "yaml.load(t)", "eval(t)", "exec(t)",
-                   "run(c, shell=True)", "os.system(c)", "f(m, trust_remote_code=True)", "w.get_state_dict(progress=True)", "pd.read_pickle(f)"):
+    for source in ("import pickle", "from dill import load", "torch.load(f)",
+                   "torch.load(f, weights_only=False)", "np.load(f, allow_pickle=True)",
+                   "yaml.load(t)", "eval(t)", "exec(t)", "run(c, shell=True)", "os.system(c)",
+                   "f(m, trust_remote_code=True)", "w.get_state_dict(progress=True)",
+                   "pd.read_pickle(f)"):
         assert dangers(source), source
-    assert dangers("torch.load(f, weights_only=True); np.load(f); yaml.safe_load(t); network.eval(); from pickle import UnpicklingError" .replace("; ", "\n")) == []
+    assert (
+        dangers(
+            "torch.load(f, weights_only=True); np.load(f); yaml.safe_load(t); network.eval(); from pickle import UnpicklingError".replace(
+                "; ", "\n")
+        )
+        == []
+    )
     assert FORBIDDEN_MODULES & {"pickle"} and not dangers("x = 1")
     shell = TransformerManager()
-    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "brainclust").glob("*.py")}
+    sources = {
+        path: path.read_text(encoding="utf-8") for path in (ROOT / "brainclust").glob("*.py")}
     for path in (ROOT / "nbs").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
-        sources[path] = "\n".join(shell.transform_cell(cell.source) for cell in cells if cell.cell_type == "code")
+        sources[path] = "\n".join(
+            shell.transform_cell(cell.source) for cell in cells if cell.cell_type == "code")
     assert len(sources) > 70
-    for path, source in sources.items(): assert dangers(source) == [] and "get_ipython().system" not in source, path
+    for path, source in sources.items():
+        assert dangers(source) == [] and "get_ipython().system" not in source, path
 
 
 # Archives -------------------------------------------------------------------------------------------------------------
 
-PARTS_OF_NAMES = st.one_of(st.sampled_from(["..", ".", "", "C:", "a", "A", "b.png", "B.png", "CON", "nul.png", " ", "a.", "\\..\\", "/", "~", "$HOME", "a" * 300, "ä", "a\u0308", "1.mat"]),
-                           st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
-MEMBERS = st.lists(st.tuples(st.lists(PARTS_OF_NAMES, min_size=1, max_size=4).map("/".join), st.sampled_from([b"", b"x", b"y" * 100])), min_size=1, max_size=6)
+PARTS_OF_NAMES = st.one_of(
+    st.sampled_from(
+        ["..", ".", "", "C:", "a", "A", "b.png", "B.png", "CON", "nul.png", " ", "a.", "\\..\\",
+         "/", "~", "$HOME", "a" * 300, "ä", "a\u0308", "1.mat"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+MEMBERS = st.lists(st.tuples(st.lists(PARTS_OF_NAMES, min_size=1, max_size=4).map("/".join),
+                             st.sampled_from([b"", b"x", b"y" * 100])), min_size=1, max_size=6)
 
 
 def archive_of(members) -> bytes:
@@ -465,13 +640,15 @@ def archive_of(members) -> bytes:
         for name, content in members:
             info = zipfile.ZipInfo("x")
             info.filename = name
-            with warnings.catch_warnings(action="ignore"): archive.writestr(info, content)
+            with warnings.catch_warnings(action="ignore"):
+                archive.writestr(info, content)
     return stream.getvalue()
 
 
 def everything(folder: Path) -> dict[str, bytes | None]:
     """All files, folders and links below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() and not path.is_symlink() else None for path in folder.rglob("*")}
+    return {path.relative_to(folder).as_posix(): path.read_bytes()
+            if path.is_file() and not path.is_symlink() else None for path in folder.rglob("*")}
 
 
 @given(members=MEMBERS, existing=st.sampled_from(["nothing", "file", "link", "folder link"]))
@@ -480,26 +657,35 @@ def test_members_of_any_name_stay_inside(tmp_path_factory, members, existing):
     (outside := place / "outside").mkdir()
     (outside / "kept.txt").write_text("kept")
     (target := place / "target").mkdir()
-    if existing == "file": (target / "a").write_text("was here")
-    if existing == "link": (target / "b.png").symlink_to(outside / "kept.txt")
-    if existing == "folder link": (target / "a").symlink_to(outside)
+    if existing == "file":
+        (target / "a").write_text("was here")
+    if existing == "link":
+        (target / "b.png").symlink_to(outside / "kept.txt")
+    if existing == "folder link":
+        (target / "a").symlink_to(outside)
     (place / "a.zip").write_bytes(archive_of(members))
-    members = [(name.split("\0")[0], content) for name, content in members]  # where Python's reader lets a name end
+    # where Python's reader lets a name end
+    members = [(name.split("\0")[0], content) for name, content in members]
     before = everything(target)
     unpacked = answer(unpack_archive, place / "a.zip", target, refuses=(ValueError,))
-    assert everything(outside) == {"kept.txt": b"kept"} and {path.name for path in place.iterdir()} == {"outside", "target", "a.zip"}
+    assert everything(outside) == {"kept.txt": b"kept"} and {
+        path.name for path in place.iterdir()} == {"outside", "target", "a.zip"}
     assert all(everything(target)[name] == content for name, content in before.items())
     if unpacked is not None:
-        expected = {PurePosixPath(name).as_posix(): content for name, content in members if not name.endswith("/")}
-        assert {name: content for name, content in everything(target).items() if content is not None and name not in before} == expected
+        expected = {PurePosixPath(name).as_posix(): content for name, content in members
+                    if not name.endswith("/")}
+        assert {name: content for name, content in everything(target).items()
+                if content is not None and name not in before} == expected
         assert len(expected) == sum(not name.endswith("/") for name, _ in members)
 
 
 @given(places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8), cut=st.integers(0, 400))
 def test_a_spoilt_archive_is_refused_in_a_sentence(tmp_path_factory, places, cut):
     place = tmp_path_factory.mktemp("zip")
-    content = bytearray(archive_of([("a/1.mat", b"one" * 99), ("a/2.mat", b"two" * 9), ("ä.png", b"")]))
-    for where, value in places: content[where % len(content)] = value
+    content = bytearray(
+        archive_of([("a/1.mat", b"one" * 99), ("a/2.mat", b"two" * 9), ("ä.png", b"")]))
+    for where, value in places:
+        content[where % len(content)] = value
     (place / "a.zip").write_bytes(content[:len(content) - cut])
     (place / "target").mkdir()
     answer(unpack_archive, place / "a.zip", place / "target", refuses=(ValueError,))
@@ -508,28 +694,39 @@ def test_a_spoilt_archive_is_refused_in_a_sentence(tmp_path_factory, places, cut
 
 def test_greedy_archives_are_refused(tmp_path, capsys):
     inner = archive_of([(f"{n}.mat", b"x") for n in range(30)])
-    nested = archive_of([(f"{n}.zip", archive_of([(f"{n}{m}.mat", bytes(90_000)) for m in range(10, 20)])) for n in range(10)])
+    nested = archive_of(
+        [(f"{n}.zip", archive_of([(f"{n}{m}.mat", bytes(90_000)) for m in range(10, 20)]))
+         for n in range(10)])
     lying = bytearray(archive_of([("1.mat", bytes(900_000))]))
     for mark, place in ((b"PK\3\4", 22), (b"PK\1\2", 24)):  # both places say that nothing is inside
         where = lying.index(mark) + place
         lying[where:where + 4] = (100).to_bytes(4, "little")
-    with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_LZMA) as archive: archive.writestr("1.mat", b"x")
-    for content, bounds, words in ((inner, {"maximum_files": 20}, "30 files"), (nested, {"maximum_bytes": 500_000}, "more than the bound"), (nested, {"maximum_files": 50}, "than the bound"),
-                                   (bytes(lying), {}, "damaged"), (packed.getvalue(), {}, "packed in a way")):
+    with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("1.mat", b"x")
+    for content, bounds, words in ((inner, {"maximum_files": 20}, "30 files"),
+                                   (nested, {"maximum_bytes": 500_000}, "more than the bound"),
+                                   (nested, {"maximum_files": 50}, "than the bound"),
+                                   (bytes(lying), {}, "damaged"),
+                                   (packed.getvalue(), {}, "packed in a way")):
         (tmp_path / "a.zip").write_bytes(content)
-        with pytest.raises(ValueError, match=words), whole_folder(tmp_path / "target", lambda place: True) as unfinished:
-            arrange_archives([tmp_path / "a.zip"], unfinished, COLLECTIONS["cheng"].layout, **bounds)
+        with (pytest.raises(ValueError, match=words),
+              atomic_folder(tmp_path / "target", lambda place: True) as unfinished):
+            arrange_archives(
+                [tmp_path / "a.zip"], unfinished, COLLECTIONS["cheng"].layout, **bounds)
         assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
 def test_a_list_of_a_million_members_is_not_read(tmp_path):
     entry = zipfile.ZipInfo("a" * 8)
-    with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive: archive.writestr(entry, b"")
+    with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive:
+        archive.writestr(entry, b"")
     content, mark = stream.getvalue(), stream.getvalue().index(b"PK\1\2")
     end, count = content.index(b"PK\5\6"), 1_000_000
     entries = content[mark:end] * count
-    (tmp_path / "a.zip").write_bytes(content[:mark] + entries + content[end:end + 12] + len(entries).to_bytes(4, "little") + content[end + 16:])
-    said, grown = asked_apart("from brainclust.download import unpack_archive", "unpack_archive(Path(name), Path(name).parent)", [tmp_path / "a.zip"])
+    (tmp_path / "a.zip").write_bytes(content[:mark] + entries + content[end : end + 12]
+                                     + len(entries).to_bytes(4, "little") + content[end + 16 :])
+    said, grown = asked_apart("from brainclust.data.archives import unpack_archive",
+                              "unpack_archive(Path(name), Path(name).parent)", [tmp_path / "a.zip"])
     assert "more files than the bound" in said["a.zip"] and grown < 100
 
 
@@ -538,7 +735,8 @@ def test_two_files_of_a_tree_never_share_a_place(tmp_path):
         (tmp_path / "tree" / folder).mkdir(parents=True)
         (tmp_path / "tree" / folder / "a.png").write_text(folder)
     (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match="two files that both become Training/glioma/a.png"): arrange_tree(tmp_path / "tree", tmp_path / "out", COLLECTIONS["kaggle"].layout)
+    with pytest.raises(ValueError, match="two files that both become Training/glioma/a.png"):
+        arrange_tree(tmp_path / "tree", tmp_path / "out", COLLECTIONS["kaggle"].layout)
 
 
 # Tables, JSON and YAML of absurd size or depth ------------------------------------------------------------------------
@@ -547,35 +745,51 @@ def test_absurd_tables_and_texts_are_refused(tmp_path, run):
     (scans := tmp_path / "scans").mkdir()
     Image.new("L", (64, 64), 9).save(scans / "a.png")
     labels = scans / "labels.csv"
-    for content, words in (("path,label," + "x," * 5000 + "\na.png,glioma\n", "more than 1,000 entries"), ("\"path\n\",label" + ",x" * 5000 + "\na.png,glioma\n", "more than 1,000 entries"),
-                           ("path,label," + "x" * 2**20 + "\n" + '"' * 99_999, "labels.csv")):
+    for content, words in (
+        ("path,label," + "x," * 5000 + "\na.png,glioma\n", "more than 1,000 entries"),
+        ("\"path\n\",label" + ",x" * 5000 + "\na.png,glioma\n", "more than 1,000 entries"),
+        ("path,label," + "x" * 2**20 + "\n" + '"' * 99_999, "labels.csv")):
         labels.write_text(content)
-        with pytest.raises(ValueError, match=words) as refused: read_scan_table(scans, cache_folder=tmp_path / "cache")
+        with pytest.raises(ValueError, match=words) as refused:
+            read_scan_table(scans, cache_folder=tmp_path / "cache")
         sentence(refused.value)
-    with labels.open("wb") as file: file.truncate(2**28 + 1)
-    with pytest.raises(ValueError, match="bytes and may have"): read_scan_table(scans, cache_folder=tmp_path / "cache")
+    with labels.open("wb") as file:
+        file.truncate(2**28 + 1)
+    with pytest.raises(ValueError, match="bytes and may have"):
+        read_scan_table(scans, cache_folder=tmp_path / "cache")
     labels.unlink()
     for spoil in (lambda: labels.symlink_to("/dev/zero"), lambda: os.mkfifo(labels), labels.mkdir):
         spoil()
-        with at_most(20), pytest.raises(ValueError, match="is no file"): read_scan_table(scans, cache_folder=tmp_path / "cache")
+        with at_most(20), pytest.raises(ValueError, match="is no file"):
+            read_scan_table(scans, cache_folder=tmp_path / "cache")
         labels.rmdir() if labels.is_dir() else labels.unlink()
     assert len(read_scan_table(scans, cache_folder=tmp_path / "cache")[0]) == 1
-    for text in ("[" * 90_000, "{a: " * 20_000, "&a [" + "*a," * 99 + "]", "a" * 200_000, "&a [x]\n- *a", "- " * 40_000):
-        with pytest.raises(ValueError) as refused: parse_parameters([["overrides", text]])
+    for text in ("[" * 90_000, "{a: " * 20_000, "&a [" + "*a," * 99 + "]", "a" * 200_000,
+                 "&a [x]\n- *a", "- " * 40_000):
+        with pytest.raises(ValueError) as refused:
+            parse_parameters([["overrides", text]])
         sentence(refused.value)
-        with pytest.raises(ValueError) as refused: make_config(overrides=text)
+        with pytest.raises(ValueError) as refused:
+            make_config(overrides=text)
         sentence(refused.value)
-    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi"))
-    with pytest.raises(ValueError, match="aliases"): parse_parameters([["overrides", bomb]])
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi"))
+    with pytest.raises(ValueError, match="aliases"):
+        parse_parameters([["overrides", bomb]])
 
 
 def test_tables_that_would_fill_the_memory_are_refused(handed):
     scans = handed / "scans.parquet"
-    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(50_000, np.int32)), pa.array(["a" * 2**20]))
-    for table in (pa.table({"sha256": words, "split": words}), pa.table({name: pa.nulls(50_000_000) for name in ("sha256", "split", *"abcd")}), pa.table({"sha256": [["a"]], "split": ["test"]})):
-        with sealed_file(scans) as temporary: pq.write_table(table.replace_schema_metadata({"seal": UNSEALED}), temporary)
+    words = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(50_000, np.int32)), pa.array(["a" * 2**20]))
+    for table in (pa.table({"sha256": words, "split": words}),
+                  pa.table({name: pa.nulls(50_000_000) for name in ("sha256", "split", *"abcd")}),
+                  pa.table({"sha256": [["a"]], "split": ["test"]})):
+        with checksummed_file(scans) as temporary:
+            pq.write_table(table.replace_schema_metadata({"seal": EMPTY_CHECKSUM}), temporary)
         assert scans.stat().st_size < 10_000_000
-        with pytest.raises(ValueError, match="is no table of a run") as refused: read_run(handed)
+        with pytest.raises(ValueError, match="is no table of a run") as refused:
+            read_run(handed)
         sentence(refused.value)
 
 
@@ -583,9 +797,12 @@ def test_tables_that_would_fill_the_memory_are_refused(handed):
 
 def literal(node: ast.expr):
     """The value of an expression that is data; anything else in it fails."""
-    if isinstance(node, ast.Call) and ast.unparse(node) in ("float('nan')", "float('inf')", "float('-inf')"): return float(node.args[0].value)
+    if isinstance(node, ast.Call) and ast.unparse(node) in (
+        "float('nan')", "float('inf')", "float('-inf')"):
+        return float(node.args[0].value)
     if isinstance(node, ast.List): return [literal(item) for item in node.elts]
-    if isinstance(node, ast.Dict): return {literal(name): literal(value) for name, value in zip(node.keys, node.values)}
+    if isinstance(node, ast.Dict):
+        return {literal(name): literal(value) for name, value in zip(node.keys, node.values)}
     return ast.literal_eval(node)
 
 
@@ -596,9 +813,42 @@ def as_written(value):
     return literal(statement.value)
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(['"; import os #', "'''", '\\"', "\\", "\n", "${x}", "{x}", "\u2028", "#", "null", "1e3", "0x10", "~", "!!binary aGk="])
-VALUES = st.recursive(st.none() | st.booleans() | st.integers(-2**62, 2**62) | st.floats() | TEXTS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4), max_leaves=12)
-CODE = st.sampled_from([b'"; import os #', {'"; import os #'}, frozenset(['"']), object(), 2**70, {1: 2}, {b'"': 1}, (b'"',), slice(1), 1j])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
+    [
+        '"; import os #',
+        "'''",
+        '\\"',
+        "\\",
+        "\n",
+        "${x}",
+        "{x}",
+        "\u2028",
+        "#",
+        "null",
+        "1e3",
+        "0x10",
+        "~",
+        "!!binary aGk=",
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12)
+CODE = st.sampled_from(
+    [
+        b'"; import os #',
+        {'"; import os #'},
+        frozenset(['"']),
+        object(),
+        2**70,
+        {1: 2},
+        {b'"': 1},
+        (b'"',),
+        slice(1),
+        1j,
+    ]
+)
 
 
 @given(value=VALUES)
@@ -606,25 +856,31 @@ def test_whatever_yaml_can_say_reaches_a_notebook_as_it_is(value):
     text = yaml.safe_dump(value, sort_keys=False)
     if "&id" in text: return
     read = parse_parameters([["value", text]])["value"]
-    assert repr(read) == repr(yaml.safe_load(text)) == repr(value) or isinstance(value, float)  # "1e300" is text for YAML
+    # "1e300" is text for YAML
+    assert repr(read) == repr(yaml.safe_load(text)) == repr(value) or isinstance(value, float)
     assert repr(as_written(read)) == repr(read)
 
 
 @given(text=TEXTS | st.lists(st.sampled_from(["!!binary ", "!!set ", "!!python/name:os.system ", "!!timestamp ", "2001-01-01", "{", "}", "[", "]", ": ", "? ", "&a ", "*a", "'", '"', "|", ">", "-", " ", "\n", "<<", "1:30", "x"]), max_size=12).map("".join))
 def test_whatever_is_typed_is_data_or_refused(text):
     read = answer(parse_parameters, [["value", text]], refuses=(ValueError,))
-    if read is not None: assert repr(as_written(read["value"])) == repr(read["value"])
+    if read is not None:
+        assert repr(as_written(read["value"])) == repr(read["value"])
 
 
 @given(value=CODE | st.lists(CODE, min_size=1, max_size=2) | st.dictionaries(st.sampled_from("ab"), CODE, min_size=1))
 def test_what_papermill_would_write_as_code_is_refused(value):
-    with pytest.raises(ValueError) as refused: plain_data(value)
+    with pytest.raises(ValueError) as refused:
+        plain_data(value)
     sentence(refused.value)
 
 
 def test_values_that_are_nearly_plain_become_plain():
-    given = {"data": Path('/a"b'), "seed": np.int64(3), "shares": (.5, np.float32(1)), "when": date(2024, 5, 1)}
-    assert plain_data(given) == {"data": '/a"b', "seed": 3, "shares": [.5, 1.], "when": "2024-05-01"} == as_written(plain_data(given))
+    given = {"data": Path('/a"b'), "seed": np.int64(3), "shares": (0.5, np.float32(1)),
+             "when": date(2024, 5, 1)}
+    assert (plain_data(given)
+            == {"data": '/a"b', "seed": 3, "shares": [0.5, 1.0], "when": "2024-05-01"}
+            == as_written(plain_data(given)))
 
 
 def test_a_run_gets_its_parameters_as_data(tmp_path, monkeypatch):
@@ -635,11 +891,16 @@ def test_a_run_gets_its_parameters_as_data(tmp_path, monkeypatch):
         raise OSError("nothing is run here")
     monkeypatch.setattr(papermill, "execute_notebook", instead)
     strange = tmp_path / 'a "b" {epochs} {0} {seed.__class__} $HOME'
-    with pytest.raises(OSError, match="nothing is run"): run_report({"out": strange, "epochs": 3})
+    with pytest.raises(OSError, match="nothing is run"):
+        run_report({"out": strange, "epochs": 3})
     (target, parameters), = started
-    assert target == str(strange / "train.ipynb") and parameters == {"out": str(strange), "epochs": 3} and as_written(parameters) == parameters
-    for wrong in ({"epochs = 1; import os": 1}, {"import os": 1}, {"__builtins__": 1}, {"": 1}, {"data": b"x"}, {"data": {"a"}}, {"mask_fractions": b'"'}):
-        with pytest.raises(ValueError) as refused: run_report({**wrong, "out": str(tmp_path / "other")}, notebook="study_segmentation")
+    assert (target == str(strange / "train.ipynb")
+            and parameters == {"out": str(strange), "epochs": 3}
+            and as_written(parameters) == parameters)
+    for wrong in ({"epochs = 1; import os": 1}, {"import os": 1}, {"__builtins__": 1}, {"": 1},
+                  {"data": b"x"}, {"data": {"a"}}, {"mask_fractions": b'"'}):
+        with pytest.raises(ValueError) as refused:
+            run_report({**wrong, "out": str(tmp_path / "other")}, notebook="segmentation")
         assert "\n" not in str(refused.value)
     assert len(started) == 1 and not (tmp_path / "other").exists()
 
@@ -647,10 +908,11 @@ def test_a_run_gets_its_parameters_as_data(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["../../x", "../x", "/tmp/x", "{place}/x", "./train", "train.ipynb", "", ".", "00_config", "index", "x\0", "../nbs/train", "study_*", "s3://a/b"])
 def test_only_the_projects_notebooks_are_run(name, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for place in (tmp_path / "x.ipynb", tmp_path.parent / "x.ipynb"): shutil.copy(ROOT / "nbs" / "train.ipynb", place)
+    for place in (tmp_path / "x.ipynb", tmp_path.parent / "x.ipynb"):
+        shutil.copy(ROOT / "nbs" / "train.ipynb", place)
     assert report_command([name.format(place=tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "there are study_companions, study_duplicates," in said and "train" in said
+    assert said.count("\n") == 1 and "there are companions, duplicates," in said and "train" in said
     assert not (tmp_path / "runs").exists()
 
 
@@ -658,54 +920,90 @@ def test_only_the_projects_notebooks_are_run(name, tmp_path, capsys, monkeypatch
 
 def changed(run: Path, place: Path, number: int, name: str, **values) -> Path:
     """A copy of a run in which entries of a JSON file are others; ... takes one away."""
-    copy = Path(shutil.copytree(run, place / f"{number:02d}", ignore=shutil.ignore_patterns("checkpoint")))
+    copy = Path(
+        shutil.copytree(run, place / f"{number:02d}", ignore=shutil.ignore_patterns("checkpoint")))
     content = load_json(copy / name) | values
     save_json(copy / name, {key: value for key, value in content.items() if value is not ...})
     return copy
 
 
-MODELS = [{"image_size": 10**9}, {"image_size": -32}, {"image_size": 0}, {"image_size": "32"}, {"image_size": 32.5}, {"image_size": None}, {"image_size": 1024}, {"image_size": [32]},
-          {"encoder": "../../etc/passwd"}, {"encoder": ["autoencoder"]}, {"encoder": "resnet18"}, {"encoder": {}}, {"classes": []}, {"classes": ["a"] * 4}, {"classes": [f"c{i}" for i in range(100_000)]},
-          {"classes": "abcd"}, {"classes": [1, 2, 3, 4]}, {"classes": ["a", "b", "c", "=1+1"]}, {"classes": ["a", "b", "c", "d\ne"]}, {"classes": ["a", "b", "c", "x" * 101]}, {"mean": float("nan")},
-          {"mean": "0"}, {"std": 0}, {"std": -1.}, {"std": float("inf")}, {"skull_strip": "/etc/passwd"}, {"closing_radius": 10**9}, {"denoise_sigma": 1e9}, {"denoise_sigma": float("nan")},
-          {"otsu_relax": float("inf")}, {"window_percentiles": [99, 1]}, {"window_percentiles": "x"}, {"mirror": 3}, {"decoder": "yes"}, {"decoder": False, "encoder": "resnet18"}, {"cluster_classes": [9] * 4},
-          {"cluster_classes": [0]}, {"cluster_classes": "0000"}, {"cluster_classes": [True] * 4}, {"format": [2]}, {"format": ...}, {"classes": ...}, {"mean": ...}]
-RECORDS = [{"temperature": 0}, {"temperature": "1"}, {"temperature": float("inf")}, {"thresholds": [1.]}, {"thresholds": "abcd"}, {"thresholds": [None] * 4}, {"coverage": 2}, {"coverage": None},
-           {"limit": -1}, {"limit": [1]}, {"slices": "many"}, {"format": 10**9}, {"format": ...}, {"limit": ...}]
+MODELS = [
+    {"image_size": 10**9}, {"image_size": -32}, {"image_size": 0}, {"image_size": "32"},
+    {"image_size": 32.5}, {"image_size": None}, {"image_size": 1024}, {"image_size": [32]},
+    {"encoder": "../../etc/passwd"}, {"encoder": ["autoencoder"]}, {"encoder": "resnet18"},
+    {"encoder": {}}, {"classes": []}, {"classes": ["a"] * 4},
+    {"classes": [f"c{i}" for i in range(100_000)]}, {"classes": "abcd"}, {"classes": [1, 2, 3, 4]},
+    {"classes": ["a", "b", "c", "=1+1"]}, {"classes": ["a", "b", "c", "d\ne"]},
+    {"classes": ["a", "b", "c", "x" * 101]}, {"mean": float("nan")}, {"mean": "0"}, {"std": 0},
+    {"std": -1.0}, {"std": float("inf")}, {"skull_strip": "/etc/passwd"}, {"closing_radius": 10**9},
+    {"denoise_sigma": 1e9}, {"denoise_sigma": float("nan")}, {"otsu_relax": float("inf")},
+    {"window_percentiles": [99, 1]}, {"window_percentiles": "x"}, {"flip_tta": 3},
+    {"decoder": "yes"}, {"decoder": False, "encoder": "resnet18"}, {"cluster_classes": [9] * 4},
+    {"cluster_classes": [0]}, {"cluster_classes": "0000"}, {"cluster_classes": [True] * 4},
+    {"format": [2]}, {"format": ...}, {"classes": ...}, {"mean": ...}]
+RECORDS = [{"temperature": 0}, {"temperature": "1"}, {"temperature": float("inf")},
+           {"thresholds": [1.0]}, {"thresholds": "abcd"}, {"thresholds": [None] * 4},
+           {"coverage": 2}, {"coverage": None}, {"limit": -1}, {"limit": [1]}, {"slices": "many"},
+           {"format": 10**9}, {"format": ...}, {"limit": ...}]
 
 
 def test_models_of_absurd_description_are_refused(run, tmp_path):
     models = [changed(run, tmp_path, n, "model.json", **values) for n, values in enumerate(MODELS)]
-    records = [changed(run, tmp_path, len(models) + n, "prediction.json", **values) for n, values in enumerate(RECORDS)]
-    for name, content in (("model.json", "[" * 100_000), ("model.json", "[]"), ("prediction.json", "null"), ("model.json", '"\\ud800"'), ("model.json", "9" * 5000)):
+    records = [changed(run, tmp_path, len(models) + n, "prediction.json", **values)
+               for n, values in enumerate(RECORDS)]
+    for name, content in (("model.json", "[" * 100_000), ("model.json", "[]"),
+                          ("prediction.json", "null"), ("model.json", '"\\ud800"'),
+                          ("model.json", "9" * 5000)):
         records.append(changed(run, tmp_path, len(models) + len(records), "run.json"))
         plant(records[-1] / name, content.encode())
-    said, grown = asked_apart("from brainclust.prediction import Predictor", "Predictor(name, 'cpu')", [run, *models, *records])
+    said, grown = asked_apart("from brainclust.runs.predictor import Predictor",
+                              "Predictor(name, 'cpu')", [run, *models, *records])
     assert said.pop("run").startswith("<")
-    for name, answer_ in said.items(): assert answer_.startswith("refused: ") and len(answer_) < 500 and "json" in answer_ or "model.safetensors" in answer_ or "network" in answer_, (name, answer_)
+    for name, answer_ in said.items():
+        assert (answer_.startswith("refused: ") and len(answer_) < 500 and "json" in answer_
+                or "model.safetensors" in answer_ or "network" in answer_), (name, answer_)
     assert grown < 600  # of which the first, whole run takes most
 
 
 def test_tensors_that_do_not_belong_together_are_refused(run, handed):
-    model, reference = load_file(run / "model.safetensors"), load_file(run / "prediction.safetensors")
-    for file, tensors, changes in (("model.safetensors", model, {
-            "network.head.weight": np.zeros((4, 5), np.float32), "mixture.variances": -model["mixture.variances"], "mixture.means": model["mixture.means"] * np.nan, "mixture.centre": np.zeros(3),
-            "mixture.weights": model["mixture.weights"][:2], "mixture.more": np.zeros(3), "mixture.components": model["mixture.components"].astype(np.int32), "network.more": np.zeros(3), "mixture.unit_length": None}),
-        ("prediction.safetensors", reference, {"rows": -reference["rows"] - 1, "points": reference["points"][:, :1], "embeddings": reference["embeddings"][:1], "scale": reference["scale"] * np.nan,
-                                               "spread": None, "rest": np.zeros(0, np.float32), "directions": reference["directions"].astype(np.int32), "centre": np.zeros(2, np.float32), "more": np.zeros(1)})):
+    model, reference = (load_file(run / "model.safetensors"),
+                        load_file(run / "prediction.safetensors"))
+    for file, tensors, changes in (
+        ("model.safetensors", model,
+         {"network.head.weight": np.zeros((4, 5), np.float32),
+          "mixture.variances": -model["mixture.variances"],
+          "mixture.means": model["mixture.means"] * np.nan, "mixture.centre": np.zeros(3),
+          "mixture.weights": model["mixture.weights"][:2], "mixture.more": np.zeros(3),
+          "mixture.components": model["mixture.components"].astype(np.int32),
+          "network.more": np.zeros(3), "mixture.l2_normalise": None}),
+        ("prediction.safetensors", reference,
+         {"rows": -reference["rows"] - 1, "points": reference["points"][:, :1],
+          "embeddings": reference["embeddings"][:1], "scale": reference["scale"] * np.nan,
+          "spread": None, "rest": np.zeros(0, np.float32),
+          "directions": reference["directions"].astype(np.int32),
+          "centre": np.zeros(2, np.float32), "more": np.zeros(1)})):
         for name, value in changes.items():
-            if name == "mixture.unit_length": continue  # has a usual value
-            save_tensors(handed / file, {key: item for key, item in (tensors | {name: value}).items() if item is not None})
-            with pytest.raises(ValueError) as refused: Predictor(handed, "cpu")
+            if name == "mixture.l2_normalise": continue  # has a usual value
+            save_tensors(
+                handed / file,
+                {key: item for key, item in (tensors | {name: value}).items() if item is not None})
+            with pytest.raises(ValueError) as refused:
+                Predictor(handed, "cpu")
             sentence(refused.value)
         shutil.copy(run / file, handed / file)
-    with (handed / "model.safetensors").open("ab") as file: file.truncate(2**31)
-    with pytest.raises(ValueError, match="bytes and may have"): Predictor(handed, "cpu")
+    with (handed / "model.safetensors").open("ab") as file:
+        file.truncate(2**31)
+    with pytest.raises(ValueError, match="bytes and may have"):
+        Predictor(handed, "cpu")
 
 
 def test_what_is_no_file_in_a_run_is_not_waited_for(handed):
-    readers = {"model.json": load_model, "model.safetensors": load_model, "prediction.json": Predictor, "prediction.safetensors": Predictor, "run.json": read_run, "scans.parquet": read_run,
-               "tables/methods.csv": read_run, "tables/test_predictions.csv": model_card, "checkpoint/state.json": lambda folder: load_checkpoint(fresh_state(), folder / "checkpoint"),
+    readers = {"model.json": load_model, "model.safetensors": load_model,
+               "prediction.json": Predictor, "prediction.safetensors": Predictor,
+               "run.json": read_run, "scans.parquet": read_run, "tables/methods.csv": read_run,
+               "tables/test_predictions.csv": model_card,
+               "checkpoint/state.json": lambda folder: load_checkpoint(
+                   fresh_state(), folder / "checkpoint"),
                "labels.csv": lambda folder: read_labels(folder / "labels.csv", CLASSES)}
     for name, reader in readers.items():
         file = handed / name
@@ -713,24 +1011,34 @@ def test_what_is_no_file_in_a_run_is_not_waited_for(handed):
         for spoil in (lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero"), file.mkdir):
             file.unlink(missing_ok=True)
             spoil()
-            with at_most(20), pytest.raises((ValueError, OSError)) as refused: reader(handed)
+            with at_most(20), pytest.raises((ValueError, OSError)) as refused:
+                reader(handed)
             sentence(refused.value)
-            if file.is_dir(): file.rmdir()
+            if file.is_dir():
+                file.rmdir()
         file.unlink(missing_ok=True)
-        if kept is not None: file.write_bytes(kept)
+        if kept is not None:
+            file.write_bytes(kept)
 
 
-RUNS = [{"config": []}, {"config": {"preset": 3}}, {"data": None}, {"data": {"slices": "<b>", "labelled": 1}}, {"results": {"epoch": "x"}}, {"results": {"epoch": 1, "gain_over_labelled_only": [1]}},
-        {"results": {"epoch": 1, "calibration_error": "x"}}, {"seconds": {"a": "b"}}, {"seconds": [1]}, {"config": ...}, {"results": ...}]
-CARDS = [{"versions": {}}, {"versions": {"brainclust": 3}}, {"notes": "x"}, {"notes": [3]}, {"seed": "x"}, {"config": {"preset": "paper", "classes": [3], "data": "x"}}]
+RUNS = [{"config": []}, {"config": {"preset": 3}}, {"data": None},
+        {"data": {"slices": "<b>", "labelled": 1}}, {"results": {"epoch": "x"}},
+        {"results": {"epoch": 1, "gain_over_supervised_baseline": [1]}},
+        {"results": {"epoch": 1, "calibration_error": "x"}}, {"seconds": {"a": "b"}},
+        {"seconds": [1]}, {"config": ...}, {"results": ...}]
+CARDS = [{"versions": {}}, {"versions": {"brainclust": 3}}, {"notes": "x"}, {"notes": [3]},
+         {"seed": "x"}, {"config": {"preset": "paper", "classes": [3], "data": "x"}}]
 
 
 def test_absurd_records_are_refused_by_comparison_and_card(run, tmp_path, capsys):
     for number, values in enumerate([*RUNS, *CARDS]):
         folder = changed(run, tmp_path, number, "run.json", **values)
-        if values in RUNS: assert compare_command([str(folder), str(run)]) == 2
+        if values in RUNS:
+            assert compare_command([str(folder), str(run)]) == 2
         assert card_command([str(folder)]) == 2
-        assert all(line.startswith(("brainclust-compare: ", "brainclust-card: ")) and len(line) < 400 for line in capsys.readouterr().err.splitlines())
+        assert all(
+            line.startswith(("brainclust-compare: ", "brainclust-card: ")) and len(line) < 400
+            for line in capsys.readouterr().err.splitlines())
         assert not (folder / "MODEL_CARD.md").exists()
     assert compare_command([str(run), str(changed(run, tmp_path, 99, "run.json"))]) == 0
 
@@ -743,32 +1051,44 @@ def test_what_a_run_calls_its_classes_is_text(handed):
     for name in ("model.json", "run.json"):
         content = load_json(handed / name)
         (content if name == "model.json" else content["config"])["classes"] = classes
-        if name == "run.json": content["notes"], content["data"]["removed"] = [EVIL], {EVIL: 3}
+        if name == "run.json":
+            content["notes"], content["data"]["removed"] = [EVIL], {EVIL: 3}
         save_json(handed / name, content)
     scans = pd.read_parquet(handed / "scans.parquet")
     save_table(handed / "scans.parquet", scans.assign(source=EVIL, plane=EVIL))
     bench = Workbench(handed, device="cpu")
     row = int(np.flatnonzero(scans.split == "train")[0])
     give_label(bench.label_file, scans.path[row], scans.sha256[row], EVIL, EVIL, classes)
-    pages = [bench.read(read_slice(scans.path[0]), EVIL), cards_html(bench), label_html(bench, row, hint=True), goal_html(bench, 3, EVIL), refusal_html(EVIL), model_card(handed)]
-    for page in pages: assert "<img src=x" not in page and "<script" not in page, page[:3000]
+    pages = [bench.read(read_slice(scans.path[0]), EVIL), cards_html(bench),
+             label_html(bench, row, hint=True), goal_html(bench, 3, EVIL), refusal_html(EVIL),
+             model_card(handed)]
+    for page in pages:
+        assert "<img src=x" not in page and "<script" not in page, page[:3000]
     assert "&lt;img" in pages[1]
 
 
 def test_the_page_writes_through_no_link(handed, tmp_path):
     (elsewhere := tmp_path / "elsewhere").mkdir()
     (elsewhere / "kept.txt").write_text("kept")
-    for name, target in (("page", elsewhere), ("retrained", elsewhere), ("labels.csv", elsewhere / "kept.txt"), ("retrained/001.log", elsewhere / "kept.txt"), ("page/sent", elsewhere), ("page/slices", elsewhere)):
+    for name, target in (("page", elsewhere), ("retrained", elsewhere),
+                         ("labels.csv", elsewhere / "kept.txt"),
+                         ("retrained/001.log", elsewhere / "kept.txt"), ("page/sent", elsewhere),
+                         ("page/slices", elsewhere)):
         (handed / name).parent.mkdir(exist_ok=True)
         (handed / name).symlink_to(target)
-        with pytest.raises(ValueError, match="is a link, which may lead anywhere"): Workbench(handed, device="cpu")
+        with pytest.raises(ValueError, match="is a link, which may lead anywhere"):
+            Workbench(handed, device="cpu")
         (handed / name).unlink()
-        if (handed / name).parent != handed: (handed / name).parent.rmdir()
+        if (handed / name).parent != handed:
+            (handed / name).parent.rmdir()
     assert everything(elsewhere) == {"kept.txt": b"kept"}
 
 
 def test_the_page_shows_only_the_slices_of_the_run(handed, tmp_path):
-    """Paths of other files in a run's tables: nothing of them is shown, whatever the cache that came with it says."""
+    """Paths of other files in a run's tables.
+
+    Nothing of them is shown, whatever the cache that came with it says.
+    """
     from starlette.testclient import TestClient
     from starlette.applications import Starlette
     secret = tmp_path / "private" / "secret.png"
@@ -776,70 +1096,101 @@ def test_the_page_shows_only_the_slices_of_the_run(handed, tmp_path):
     Image.new("L", (64, 64), 77).save(secret)
     Workbench(handed, device="cpu")  # fills the cache
     scans = pd.read_parquet(handed / "scans.parquet")
-    pd.DataFrame([{"path_a": scans.path[0], "path_b": str(secret), "kind": "near", "score": 1, "orientation": "none"}]).to_csv(handed / "tables" / "pairs.csv", index=False)
+    pd.DataFrame([{"path_a": scans.path[0], "path_b": str(secret), "kind": "near", "score": 1,
+                   "orientation": "none"}]).to_csv(handed / "tables" / "pairs.csv", index=False)
     vouch(handed)
-    save_table(handed / "scans.parquet", scans.assign(path=[scans.path[0], str(secret), *scans.path[2:]]))
+    save_table(
+        handed / "scans.parquet", scans.assign(path=[scans.path[0], str(secret), *scans.path[2:]]))
     bench = Workbench(handed, device="cpu")
     client = TestClient(Starlette(routes=page_routes(bench)))
-    assert [client.get(f"/page/{name}.png").status_code for name in ("original/0", "original/1", "pair/0/a", "pair/0/b")] == [200, 404, 200, 404]
+    assert [
+        client.get(f"/page/{name}.png").status_code
+        for name in ("original/0", "original/1", "pair/0/a", "pair/0/b")] == [200, 404, 200, 404]
     shown = similar_slices([0, 1], bench.scans, bench.predictor.classes_)
     assert shown.count("no longer there") == 1 and shown.count("<img") == 1
     for path, words in (("../" * 20 + "etc/passwd", "etc/passwd"), ("/etc/passwd", "/etc/passwd")):
-        save_table(handed / "scans.parquet", scans.assign(path=[path, *scans.path[1:]], sha256=["0" * 64, *scans.sha256[1:]]))
-        with pytest.raises(ValueError, match=words) as refused: Workbench(handed, device="cpu")
+        save_table(handed / "scans.parquet",
+                   scans.assign(path=[path, *scans.path[1:]], sha256=["0" * 64, *scans.sha256[1:]]))
+        with pytest.raises(ValueError, match=words) as refused:
+            Workbench(handed, device="cpu")
         sentence(refused.value)
 
 
 @pytest.mark.nightly
 def test_a_run_that_contradicts_itself_is_not_served(handed):
     scans = pd.read_parquet(handed / "scans.parquet")
-    for spoilt in (scans.assign(label=99), scans.head(3), scans.drop(columns="path"), scans.assign(path=3), scans.assign(label="glioma"), scans.drop(columns="true_label")):
+    for spoilt in (scans.assign(label=99), scans.head(3), scans.drop(columns="path"),
+                   scans.assign(path=3), scans.assign(label="glioma"),
+                   scans.drop(columns="true_label")):
         save_table(handed / "scans.parquet", spoilt)
-        with pytest.raises(ValueError) as refused: Workbench(handed, device="cpu")
+        with pytest.raises(ValueError) as refused:
+            Workbench(handed, device="cpu")
         sentence(refused.value)
     save_table(handed / "scans.parquet", scans)
     bench = Workbench(handed, device="cpu")
     judged = list((handed / "page").glob("judged-*.safetensors"))
-    for content in (b"x" * 100, (handed / "model.safetensors").read_bytes()):  # what was kept beside the page is found out again
-        for file in judged: file.write_bytes(content)
+    # what was kept beside the page is found out again
+    for content in (b"x" * 100, (handed / "model.safetensors").read_bytes()):
+        for file in judged:
+            file.write_bytes(content)
         assert len(Workbench(handed, device="cpu").collection) == len(bench.collection)
 
 
 def test_a_training_from_the_page_keeps_to_this_machine(tmp_path):
-    config = config_record(make_config("demo", cache="/elsewhere", devices=4, engine="ray", workers=99, epochs=3))
+    config = config_record(
+        make_config("demo", cache="/elsewhere", devices=4, engine="ray", workers=99, epochs=3))
     kept = training_parameters(config, tmp_path / "data", tmp_path / "out")
-    assert kept["epochs"] == 3 and not {"cache", "devices", "engine", "workers"} & set(kept) and kept["data"] == str(tmp_path / "data")
+    assert (kept["epochs"] == 3 and not {"cache", "devices", "engine", "workers"} & set(kept)
+            and kept["data"] == str(tmp_path / "data"))
 
 
 def test_who_labels_cannot_fill_or_bend_the_table(handed):
     bench = Workbench(handed, device="cpu")
     rows, known = np.flatnonzero(bench.collection.table.split == "train"), CLASSES[0]
-    answer_slice(bench, str(rows[0]), "=HYPERLINK(1)\n" + "x" * 10**6, known)
-    for row in ("9" * 5000, "-1", "1e3", "\u00b2", "", str(10**8), "x"): answer_slice(bench, row, "me", known)
-    for by in ("", "\n", "===", "\0"): answer_slice(bench, str(rows[1]), by, known)
+    label_slice(bench, str(rows[0]), "=HYPERLINK(1)\n" + "x" * 10**6, known)
+    for row in ("9" * 5000, "-1", "1e3", "\u00b2", "", str(10**8), "x"):
+        label_slice(bench, row, "me", known)
+    for by in ("", "\n", "===", "\0"):
+        label_slice(bench, str(rows[1]), by, known)
     table = read_labels(bench.label_file, CLASSES)
-    assert len(table) == 1 and table.by[0] == ("HYPERLINK(1)" + "x" * 100)[:len(table.by[0])] and len(table.by[0]) <= 60
-    assert undo(bench, "=HYPERLINK(1)\n" + "x" * 10**6) == rows[0] and len(read_labels(bench.label_file, CLASSES)) == 0
+    assert (len(table) == 1 and table.by[0] == ("HYPERLINK(1)" + "x" * 100)[: len(table.by[0])]
+            and len(table.by[0]) <= 60)
+    assert (undo(bench, "=HYPERLINK(1)\n" + "x" * 10**6) == rows[0]
+            and len(read_labels(bench.label_file, CLASSES)) == 0)
 
 
 def test_an_exported_file_reads_no_other(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     (tmp_path / "secret.bin").write_bytes(bytes(range(256)) * 4)
-    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.UINT8, dims=[1024], data_location=onnx.TensorProto.EXTERNAL)
-    for key, value in (("location", "../secret.bin"), ("length", "1024")): tensor.external_data.add(key=key, value=value)
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.UINT8, dims=[1024],
+                              data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", "../secret.bin"), ("length", "1024")):
+        tensor.external_data.add(key=key, value=value)
     node = onnx.helper.make_node("Identity", ["w"], ["embeddings"])
-    graph = onnx.helper.make_graph([node], "g", [], [onnx.helper.make_tensor_value_info("embeddings", onnx.TensorProto.UINT8, [1024])], [tensor])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    graph = onnx.helper.make_graph(
+        [node], "g", [],
+        [onnx.helper.make_tensor_value_info("embeddings", onnx.TensorProto.UINT8, [1024])],
+        [tensor])
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "run.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ValueError, match="refers to other files"): load_exported(tmp_path / "in" / "run.onnx")
+    with pytest.raises(ValueError, match="refers to other files"):
+        load_exported(tmp_path / "in" / "run.onnx")
     del graph.initializer[:]
     graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1024, np.uint8), "w"))
-    good = {"format": 1, "classes": ["a", "b"], "image_size": 32, "preparation": {"image_size": 32, "skull_strip": "none"}}
-    for metadata in ("[" * 100_000, "[]", "{}", "null", *(json.dumps(good | bad) for bad in ({"image_size": 10**9}, {"classes": 3}, {"preparation": {"skull_strip": "../x"}}, {"preparation": {"closing_radius": 10**9}}))):
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    good = {"format": 1, "classes": ["a", "b"], "image_size": 32,
+            "preparation": {"image_size": 32, "skull_strip": "none"}}
+    for metadata in (
+        "[" * 100_000, "[]", "{}", "null",
+        *(json.dumps(good | bad) for bad in ({"image_size": 10**9}, {"classes": 3},
+                                             {"preparation": {"skull_strip": "../x"}},
+                                             {"preparation": {"closing_radius": 10**9}}))):
+        model = onnx.helper.make_model(
+            graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
         onnx.helper.set_model_props(model, {"brainclust": metadata})
         (tmp_path / "run.onnx").write_bytes(model.SerializeToString())
-        with pytest.raises(ValueError) as refused: load_exported(tmp_path / "run.onnx")
+        with pytest.raises(ValueError) as refused:
+            load_exported(tmp_path / "run.onnx")
         sentence(refused.value)

@@ -7,26 +7,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainclust.phantom import write_phantoms
-from brainclust.report import report_command
+from brainclust.synthetic.phantoms import write_phantoms
+from brainclust.runs.execute import report_command
 
 QUICK = "{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, encoder: autoencoder}"
 
 
 def report(notebook: str, out: Path, **parameters) -> int:
     """Run a study as `brainclust-report` does and return its exit status."""
-    words = [word for name, value in {"out": out, **parameters}.items() for word in ("-p", name, str(value))]
+    words = [word for name, value in {"out": out, **parameters}.items()
+             for word in ("-p", name, str(value))]
     return report_command([notebook, *words, "--no-html"])
 
 
 def collection(folder: Path, seed: int, first: int) -> Path:
-    """Write phantoms with tumours as Cheng's collection lies: numbered images, masks, and labels.csv without patients."""
+    """Write phantoms with tumours as Cheng's collection lies.
+
+    Numbered images, masks, and labels.csv without patients.
+    """
     source = write_phantoms(folder / "source", 6, 4, 64, seed, 0., progress=False)
     rows = pd.read_csv(source / "labels.csv").query("label != 'notumor'").reset_index(drop=True)
     rows["id"] = rows.index + first
     for name in ("images", "masks"):
         (folder / name).mkdir()
-        for row in rows.itertuples(): shutil.copy(source / name / Path(row.path).name, folder / name / f"{row.id}.png")
+        for row in rows.itertuples():
+            shutil.copy(source / name / Path(row.path).name, folder / name / f"{row.id}.png")
     rows[["id", "label"]].to_csv(folder / "labels.csv", index=False)
     shutil.rmtree(source)
     return folder
@@ -36,14 +41,19 @@ def collection(folder: Path, seed: int, first: int) -> Path:
 def collections(tmp_path_factory) -> tuple[Path, Path]:
     """Two such collections of different patients."""
     folders = [tmp_path_factory.mktemp(name) for name in ("data", "more")]
-    return tuple(collection(folder, seed, first) for folder, seed, first in zip(folders, (0, 1), (1, 1001)))
+    return tuple(
+        collection(folder, seed, first) for folder, seed, first in zip(folders, (0, 1), (1, 1001)))
 
 
 def check_run(out: Path, shares: tuple[str, ...]) -> dict:
-    """Check that a run directory is complete and that its headline shares are numbers; return its record."""
+    """Check that a run directory is complete and that its headline shares are numbers.
+
+    Return its record.
+    """
     record = json.loads((out / "run.json").read_text())
     manifest = pd.read_csv(out / "tables" / "artefacts.csv")
-    assert len(manifest) and all((out / name).stat().st_size > 0 for name in {*manifest.file, *manifest.numbers})
+    assert len(manifest) and all(
+        (out / name).stat().st_size > 0 for name in {*manifest.file, *manifest.numbers})
     listed = {Path(name).name for name in manifest.file if name.endswith(".png")}
     assert listed and listed == {path.name for path in (out / "figures").iterdir()}
     for name in shares:
@@ -55,10 +65,12 @@ def check_run(out: Path, shares: tuple[str, ...]) -> dict:
 @pytest.mark.nightly
 def test_segmentation_scores_the_second_folder_only(collections, tmp_path):
     data, more = collections
-    assert report("study_segmentation", tmp_path / "run", data=data, test_data=more, image_size=64, encoder_size=32, label_fraction=1.,
-                  unet_epochs=2, comparison_epochs=1, mask_fractions="[0.5]", device="cpu", overrides=QUICK) == 0
-    record = check_run(tmp_path / "run", ("dice_kmeans", "dice_cam", "dice_unet", "iou_unet", "cam_pointing_game",
-                                          "cam_energy_in_mask", "brain_mask_tumour_inside"))
+    assert (report("segmentation", tmp_path / "run", data=data, test_data=more, image_size=64,
+                   encoder_size=32, label_fraction=1.0, unet_epochs=2, comparison_epochs=1,
+                   mask_fractions="[0.5]", device="cpu", overrides=QUICK) == 0)
+    record = check_run(tmp_path / "run",
+                       ("dice_kmeans", "dice_cam", "dice_unet", "iou_unet", "cam_pointing_game",
+                        "cam_energy_in_mask", "brain_mask_tumour_inside"))
     scores = pd.read_csv(tmp_path / "run" / "tables" / "scores.csv")
     assert {Path(path).parent.parent for path in scores.path} == {more}
     assert len(scores) % len(list((more / "images").iterdir())) == 0
@@ -69,22 +81,27 @@ def test_segmentation_scores_the_second_folder_only(collections, tmp_path):
 
 @pytest.mark.nightly
 def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
-    assert report("study_explanation", tmp_path / "run", data=collections[0], image_size=64, label_fraction=1., occluded=2,
-                  epochs=2, preset="best", device="cpu", overrides="{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}") == 0
-    check_run(tmp_path / "run", ("cam_pointing_game", "cam_energy_in_mask", "brain_mask_tumour_inside"))
+    assert (report("explanation", tmp_path / "run", data=collections[0], image_size=64,
+                   label_fraction=1.0, occluded=2, epochs=2, preset="best", device="cpu",
+                   overrides="{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}")
+            == 0)
+    check_run(
+        tmp_path / "run", ("cam_pointing_game", "cam_energy_in_mask", "brain_mask_tumour_inside"))
     # Its model knows three classes; the subtypes of its slices are looked for in these.
-    assert report("study_subtypes", tmp_path / "subtypes", model=tmp_path / "run", largest=3, claimed=2, draws=4, device="cpu") == 0
+    assert (report("subtypes", tmp_path / "subtypes", model=tmp_path / "run", largest=3, claimed=2,
+                   draws=4, device="cpu") == 0)
     record = check_run(tmp_path / "subtypes", ())
     assert set(record["data"]["counts"]["train"]) == {"glioma", "meningioma", "pituitary"}
 
 
 def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
-    assert report("study_segmentation", tmp_path / "run", data=phantom_tree, device="cpu") == 1
+    assert report("segmentation", tmp_path / "run", data=phantom_tree, device="cpu") == 1
     assert "No slice of" in capfd.readouterr().err.strip().splitlines()[-1]
 
 
 def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
-    for notebook in ("study_segmentation", "study_explanation", "study_companions", "study_subtypes", "study_skull_stripping", "study_strangers"):
+    for notebook in ("segmentation", "explanation", "companions", "subtypes", "skull_stripping",
+                     "ood"):
         assert report(notebook, tmp_path / "run", imagesize=64) == 2
         assert "Unknown setting imagesize; the settings are: " in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -93,73 +110,95 @@ def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
 @pytest.mark.nightly
 def test_subtypes_and_companions_on_a_few_phantoms(tmp_path):
     few = "{phantom_patients: 8, phantom_slices: 3, phantom_size: 64, image_size: 32, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}"
-    assert report("study_subtypes", tmp_path / "subtypes", epochs=1, largest=3, claimed=2, draws=4, label_fraction=.5, device="cpu", overrides=few) == 0
+    assert (report("subtypes", tmp_path / "subtypes", epochs=1, largest=3, claimed=2, draws=4,
+                   label_fraction=0.5, device="cpu", overrides=few) == 0)
     check_run(tmp_path / "subtypes", ())
-    assert report("study_companions", tmp_path / "companions", epochs=1, epochs_a=1, epochs_b=1, fine_tuning_epochs=1, domain_epochs=1,
-                  label_fraction=.5, device="cpu", overrides=few) == 0
+    assert (report("companions", tmp_path / "companions", epochs=1, epochs_a=1, epochs_b=1,
+                   fine_tuning_epochs=1, domain_epochs=1, label_fraction=0.5, device="cpu",
+                   overrides=few) == 0)
     record = check_run(tmp_path / "companions", ("companion_a_accuracy", "companion_b_accuracy"))
-    assert set(record["results"]["ablation"]) == {"maxima, not stripped", "attention, not stripped", "maxima, stripped: paper",
-                                                  "maxima, stripped: synth", "maxima, brain mask alone"}
+    assert set(record["results"]["ablation"]) == {
+        "maxima, not stripped", "attention, not stripped", "maxima, stripped: paper",
+        "maxima, stripped: synth", "maxima, brain mask alone"}
 
 
 @pytest.mark.nightly
 def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
-    assert report("study_skull_stripping", tmp_path / "run", data=collections[0], heads=8, steps=2, test_patients=2) == 0
+    assert (report("skull_stripping", tmp_path / "run", data=collections[0], heads=8, steps=2,
+                   test_patients=2) == 0)
     record = check_run(tmp_path / "run", ("brain_mask_tumour_inside", "brain_mask_dice_axial"))
     assert record["results"]["brain_mask_empty"] == 0
 
 
 def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
-    out, few = tmp_path / "run", "{bootstrap: 20, supervised_epochs: 1, generation_epochs: 1, labelled_batch_size: 8, unlabelled_batch_size: 16}"
-    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", rungs="no mirror image", rung_labels=.5, epochs=2, image_size=32, device="cpu", overrides=few)
-    assert report("study_label_efficiency", out, part="2/2", **settings) == 0  # every second cell
+    out, few = (tmp_path / "run",
+                "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+                "unlabelled_batch_size: 16}")
+    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", ablations="no mirror image",
+                    ablation_labels=0.5, epochs=2, image_size=32, device="cpu", overrides=few)
+    assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     assert len(half) == 6
-    assert report("study_label_efficiency", out, **settings) == 1 and "pass resume=True" in capfd.readouterr().err
-    assert report("study_label_efficiency", out, resume=True, **settings) == 0
+    assert (report("label_efficiency", out, **settings) == 1
+            and "pass resume=True" in capfd.readouterr().err)
+    assert report("label_efficiency", out, resume=True, **settings) == 0
     cells = pd.read_csv(out / "tables" / "cells.csv")
     assert len(cells) == len(list((out / "cells").iterdir())) == 12
     assert all((out / "cells" / name).stat().st_mtime_ns == time for name, time in half.items())
-    assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all() and set(cells.amount) == {.5, 2, 0, np.inf}
+    assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all() and set(
+        cells.amount) == {0.5, 2, 0, np.inf}
     check_run(out, ())
     ladder = pd.read_csv(out / "tables" / "rungs.csv").set_index("method")
-    assert ladder.change["joint training"] == 0 and np.isclose(ladder.change["no mirror image"], ladder.accuracy["no mirror image"] - ladder.accuracy["joint training"])
-    assert report("study_label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
+    assert ladder.change["joint training"] == 0 and np.isclose(
+        ladder.change["no mirror image"],
+        ladder.accuracy["no mirror image"] - ladder.accuracy["joint training"])
+    assert report("label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
     assert "No method or rung is called 'magic'" in capfd.readouterr().err
-    assert report("study_label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1
+    assert report("label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1
     assert "'few' is neither a number nor all" in capfd.readouterr().err
 
 
 @pytest.mark.nightly
 def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
-    out, settings = tmp_path / "run", dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
-                                           overrides="{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, unlabelled_batch_size: 16}")
-    assert report("study_labelling", out, part="1/2", **settings) == 0  # the list's chain alone
+    out, settings = (
+        tmp_path / "run",
+        dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
+             overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
+                        "unlabelled_batch_size: 16}")))
+    assert report("active_learning", out, part="1/2", **settings) == 0  # the list's chain alone
     chains = {path.name: path.stat().st_mtime_ns for path in (out / "chains").iterdir()}
     assert len(chains) == 1
-    assert report("study_labelling", out, resume=True, **settings) == 0
+    assert report("active_learning", out, resume=True, **settings) == 0
     assert all((out / "chains" / name).stat().st_mtime_ns == time for name, time in chains.items())
     rounds = pd.read_csv(out / "tables" / "rounds.csv")
-    assert set(zip(rounds.kind, rounds.labels)) == {(kind, n) for kind in ("the list", "chance") for n in (4, 8)}
+    assert set(zip(rounds.kind, rounds.labels)) == {
+        (kind, n) for kind in ("the list", "chance") for n in (4, 8)}
     assert len(pd.read_csv(out / "tables" / "first_list.csv")) == 16
     check_run(out, ())
-    assert report("study_labelling", tmp_path / "none", **settings | {"budgets": "4, 10000"}) == 1
+    assert report("active_learning", tmp_path / "none", **settings | {"budgets": "4, 10000"}) == 1
     assert "training slices to label" in capfd.readouterr().err
 
 
 @pytest.mark.nightly
 def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
-    assert report("study_pretraining", tmp_path / "run", data=phantom_tree, heads=40, pictures=1, pretraining_epochs=1, image_size=64,
-                  device="cpu", overrides="{bootstrap: 20}") == 0
-    record = check_run(tmp_path / "run", ("head, phantom weights", "clusters, random weights", "linear probe, phantom weights"))
-    assert record["results"]["head, phantom weights"] > .5  # the package's weights: a fourth is chance
+    assert (report("pretraining", tmp_path / "run", data=phantom_tree, heads=40, pictures=1,
+                   pretraining_epochs=1, image_size=64, device="cpu", overrides="{bootstrap: 20}")
+            == 0)
+    record = check_run(
+        tmp_path / "run",
+        ("head, phantom weights", "clusters, random weights", "linear probe, phantom weights"))
+    # the package's weights: a fourth is chance
+    assert record["results"]["head, phantom weights"] > .5
     assert (tmp_path / "run" / "phantom_encoder.safetensors").stat().st_size > 100_000
 
 
 @pytest.mark.nightly
 def test_speed_is_measured_on_a_few_phantoms(tmp_path):
-    assert report("study_speed", tmp_path / "run", image_size=32, batch_size=8, steps=1, repeats=2, files=8, slices="40, 16", growth="40, 80", device="cpu") == 0
+    assert (
+        report("speed", tmp_path / "run", image_size=32, batch_size=8, steps=1, repeats=2, files=8,
+               slices="40, 16", growth="40, 80", device="cpu") == 0)
     results = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
     assert 0 < results["forward_backward_share"] <= 1
-    for name in ("throughput_ratio", "preprocess_efficiency", "paper_preset_minutes"): assert results[name] > 0, name
+    for name in ("throughput_ratio", "preprocess_efficiency", "paper_preset_minutes"):
+        assert results[name] > 0, name
     assert list(pd.read_csv(tmp_path / "run" / "tables" / "growth.csv").slices) == [40, 80]
