@@ -71,7 +71,7 @@ def private_cache(tmp_path_factory) -> None:
 
 
 @pytest.fixture(scope="session")
-def slices(tmp_path_factory) -> "tuple[TrainingData, Path]":
+def slices(tmp_path_factory) -> tuple:
     """Six patients per class, half of them labelled, and the file of their slices."""
     from brainclust.synthetic.phantoms import make_phantoms
     from brainclust.training.batches import TrainingData

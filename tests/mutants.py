@@ -3,7 +3,7 @@
     python tests/mutants.py                                  for the night: the first hundred faults, the table, and the share killed
     python tests/mutants.py --draw 1 --csv table.csv         the second hundred; the table is kept
     python tests/mutants.py --again table.csv                the faults of a table once more, as far as their code is still there
-    python tests/mutants.py --modules losses --number 25     only in one module
+    python tests/mutants.py --modules models/losses --number 25     only in one module
     python tests/mutants.py --brief                          the module's own notebook and property tests are asked alone
 
 The faults are drawn place by place in an order that depends on nothing but the code, so that two draws never share a place. Each first
@@ -34,8 +34,9 @@ from typing import NamedTuple
 
 from notebooks import ROOT, exported_cells, run_notebook
 
-NOTEBOOKS = {"cleaning": "03_cleaning", "clustering": "09_clustering", "losses": "10_losses",
-             "metrics": "08_metrics"}
+NOTEBOOKS = {"data/duplicates": "data/09_duplicates", "data/splits": "data/10_splits",
+             "data/cleaning": "data/11_cleaning", "models/mixture": "models/01_mixture",
+             "models/losses": "models/02_losses", "core/metrics": "core/07_metrics"}
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
 # times the processor seconds that the unchanged code takes, after which a fault counts as noticed
 PATIENCE = 4
@@ -393,7 +394,8 @@ def commands(module: str, brief: bool) -> dict[str, list[str]]:
                             *map(str, paths)]
     asked = {path.stem: tests(path) for path in users}
     if not brief:
-        asked["11_training"] = [sys.executable, str(ROOT / "tests" / "notebooks.py"), "11_training"]
+        asked["06_self_training"] = [sys.executable, str(ROOT / "tests" / "notebooks.py"),
+                                     "training/06_self_training"]
         asked |= {
             name: tests(ROOT / "tests" / f"{name}.py") for name in ("test_bad_input", "test_audit")}
     return asked

@@ -1,8 +1,8 @@
 """Runs notebooks as nbdev_test does, each exported cell under the name and the line numbers of its module, so that coverage counts it there.
 
-python tests/notebooks.py 10_losses 11_training                  these notebooks
+python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
 python tests/notebooks.py --coverage FOLDER                      for the night: all notebooks and all tests under coverage, and the table
-python tests/notebooks.py --coverage FOLDER 10_losses test_audit only these; what FOLDER holds from before is added
+python tests/notebooks.py --coverage FOLDER models/02_losses test_audit only these; what FOLDER holds from before is added
 """
 import argparse
 import ast
@@ -28,13 +28,13 @@ class Place(NamedTuple):
 def exported_cells(notebook: str, package: Path = ROOT / "brainclust") -> dict[str, Place]:
     """The place of each exported cell of a notebook, by the cell's id."""
     places = {}
-    for file in sorted(package.glob("*.py")):
+    for file in sorted(package.glob("*/*.py")):
         lines = file.read_text(encoding="utf-8").splitlines()
         markers = [number for number, line in enumerate(lines, 1) if line.startswith("# %% ")] + [
             len(lines) + 1
         ]
         for number, following in zip(markers, markers[1:]):
-            found = re.fullmatch(rf"# %% \.\./nbs/{notebook}\.ipynb #(\S+)", lines[number - 1])
+            found = re.fullmatch(rf"# %% (?:\.\./)+nbs/{notebook}\.ipynb #(\S+)", lines[number - 1])
             if found:
                 places[found[1]] = Place(str(file), number, lines[number:following - 1])
     return places
@@ -45,9 +45,8 @@ def same_code(place: Place, source: str) -> bool:
 
     Nbdev shortens imports from the package itself.
     """
-    shorten = lambda line: re.sub(
-        r"\bfrom brainclust(\.\w+)? import", lambda found: f"from {found[1] or '.'} import", line
-    ).rstrip()
+    shorten = lambda line: re.sub(r"\bfrom (?:brainclust)?[.\w]+ import", "from . import",
+                                  line).rstrip()
     lines = lambda text: list(map(shorten, text.rstrip().splitlines()))
     return lines(source) == lines("\n".join(place.lines))
 
@@ -60,7 +59,7 @@ def run_notebook(
     import nbdev.test
     from execnb.shell import CaptureShell
     from IPython.core.compilerop import CachingCompiler
-    places = exported_cells(path.stem)
+    places = exported_cells(path.relative_to(ROOT / "nbs").with_suffix("").as_posix())
 
     class ModuleCompiler(CachingCompiler):
         """Compiles the cell at hand under the name of its module."""
@@ -126,9 +125,10 @@ def main() -> int:
     parser.add_argument("--coverage", type=Path, metavar="FOLDER",
                         help="measure the lines of the package that run; the data is kept there")
     arguments = parser.parse_args()
-    everything = [
-        path.stem for kind in ("nbs/*.ipynb", "tests/test_*.py") for path in sorted(ROOT.glob(kind))
-    ]
+    notebooks = [path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
+                 for path in sorted((ROOT / "nbs").rglob("*.ipynb"))
+                 if not set(path.parts) & {".ipynb_checkpoints"}]
+    everything = notebooks + [path.stem for path in sorted(ROOT.glob("tests/test_*.py"))]
     names = arguments.names or everything
     unknown = sorted(set(names) - set(everything))
     if unknown:

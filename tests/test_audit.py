@@ -301,5 +301,5 @@ def test_pictures_in_the_page_are_bounded(tmp_path):
 
 
 def test_the_command_starts_without_torch(tmp_path):
-    code = "import sys, brainclust.audit; sys.exit('torch' in sys.modules)"
+    code = "import sys, brainclust.data.audit_report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0

@@ -13,8 +13,7 @@ import torch
 from conftest import TINY
 from rubbish import sentence
 
-from brainclust.app.annotation import test_set_predictions as answers_of
-from brainclust.runs.model_card import card_command, judged_slices
+from brainclust.runs.model_card import judged_slices
 from brainclust.data.cleaning import find_pairs, prepare_scans
 from brainclust.app.collection import slices_of_run
 from brainclust.runs.comparison import read_run

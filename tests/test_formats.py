@@ -24,7 +24,7 @@ from pydicom.uid import (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
                          JPEGBaseline8Bit, MRImageStorage, RLELossless, generate_uid)
 from scipy.io import savemat
 
-import brainclust.data as data
+from brainclust.data import slices as slices_module, volumes
 from brainclust.data.cheng import MAXIMUM_SLICE_BYTES
 from brainclust.data.images import stretch_to_uint8
 from brainclust.data.labels import SCAN_COLUMNS
@@ -341,7 +341,7 @@ def test_interrupted_unpacking_leaves_nothing(slices, tmp_path, monkeypatch):
         (folder / "frame-00000.png").write_bytes(b"half")
         raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(data, "write_unpacked", interrupt)
+        patched.setattr(volumes, "write_unpacked", interrupt)
         with pytest.raises(KeyboardInterrupt):
             read_scan_table(folder, cache_folder=cache, workers=1)
     assert list((cache / "volumes").iterdir()) == []
@@ -361,7 +361,7 @@ def test_copies_unpacked_at_once_share_one_folder(slices, tmp_path):
 def test_a_full_disk_is_no_property_of_the_files(slices, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(data, "write_unpacked", full)
+    monkeypatch.setattr(volumes, "write_unpacked", full)
     with pytest.raises(OSError, match="the disk is full"):
         read_scan_table(brats(tmp_path / "scans", slices), cache_folder=tmp_path / "cache")
 
@@ -442,7 +442,7 @@ def mutations(
     names = list(good)
     for i in range(count - len(broken)):
         name, way = names[i % len(names)], i // len(names) % 5
-        content, suffix = bytearray(good[name]), data.file_suffix(name)
+        content, suffix = bytearray(good[name]), slices_module.file_suffix(name)
         target, reason = f"{i:04d}{suffix}", ""
         if way == 0:
             content = content[:rng.integers(1, len(content) * 9 // 10)]

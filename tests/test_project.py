@@ -43,7 +43,7 @@ def changes(folder: Path) -> str:
 
 
 def test_modules_and_outputs_are_in_step_with_the_notebooks(copy):
-    for module in (copy / "brainclust").glob("*.py"):
+    for module in (copy / "brainclust").rglob("*.py"):
         if module.name != "__init__.py":
             module.unlink()
     run("nbdev_clean", cwd=copy)
@@ -52,18 +52,18 @@ def test_modules_and_outputs_are_in_step_with_the_notebooks(copy):
 
 
 def test_the_sync_check_notices_an_orphan_and_an_edit(copy):
-    (copy / "brainclust" / "orphan.py").write_text("x = 1\n")
-    with open(copy / "brainclust" / "losses.py", "a") as module:
+    (copy / "brainclust" / "models" / "orphan.py").write_text("x = 1\n")
+    with open(copy / "brainclust" / "models" / "losses.py", "a") as module:
         module.write("# by hand\n")
     run("git", "add", "-A", cwd=copy)
     run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "edit",
         cwd=copy)
-    for module in (copy / "brainclust").glob("*.py"):
+    for module in (copy / "brainclust").rglob("*.py"):
         if module.name != "__init__.py":
             module.unlink()
     run("nbdev_export", cwd=copy)
     assert {line.split()[-1] for line in changes(copy).splitlines()} == {
-        "brainclust/orphan.py", "brainclust/losses.py"}
+        "brainclust/models/orphan.py", "brainclust/models/losses.py"}
 
 
 def test_readme_is_the_index_notebook():
@@ -71,7 +71,7 @@ def test_readme_is_the_index_notebook():
 
 
 def test_notebooks_are_executed_small_and_without_errors():
-    for path in sorted((ROOT / "nbs").glob("*.ipynb")):
+    for path in sorted((ROOT / "nbs").rglob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
         assert path.stat().st_size < 1_000_000, path
@@ -83,7 +83,7 @@ def test_edits_to_different_cells_merge(copy):
     """Two people who change, and rerun, different cells of one notebook do not meet a conflict."""
     commit = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qam",
               "edit")
-    path = copy / "nbs" / "10_losses.ipynb"
+    path = copy / "nbs" / "models" / "02_losses.ipynb"
     def append(number: int, text: str) -> None:
         notebook = nbformat.read(path, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -1,24 +1,27 @@
 """Numbers, tables and slices as nobody should hand them over: the documented result, or one sentence that says what is wrong."""
-import ast
-import importlib
 import math
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
-from rubbish import (DEFINED, LAYOUTS, answer, at_most, broken_points, ids, no_pictures, points,
+from rubbish import (LAYOUTS, answer, at_most, broken_points, ids, no_pictures, points,
                      scan_tables, seeds, sentence, shares, stacks, survives, untidy)
 from torch import nn
 
-from brainclust import (baselines, clustering, comparison, config, domains, encoders, labelling,
-                        losses, metrics, phantom, pretraining, scale, subtypes, training, trust)
+from brainclust.analysis import (
+    active_learning, calibration, companion_scores, domain_shift, patients as patients_module,
+    representation, subtype_criteria, subtype_figures, subtypes)
+from brainclust.core import checks, config, files as files_module, metrics, runtime
+from brainclust.models import companions, encoders, losses, mixture as mixture_module
+from brainclust.runs import comparison
+from brainclust.synthetic import anatomy, phantoms, randomisation, training_phantoms
+from brainclust.training import (
+    batches as batches_module, checkpoints, distributed, loop, objective, parts as parts_module,
+    saved_model, self_training, supervised, synthetic_pretraining)
 
-MODULES = ("config", "encoders", "metrics", "clustering", "losses", "training", "baselines",
-           "subtypes", "domains", "pretraining", "trust", "labelling", "scale", "comparison")
 REFUSES = (ValueError, TypeError)
 FEW = settings(max_examples=max(3, settings().max_examples // 10))  # for what takes long
 
@@ -94,16 +97,16 @@ def test_generations_fit_the_epochs(preset, changes):
 
 @given(st.integers(0, 2 ** 80), st.lists(st.one_of(st.text(max_size=5), st.integers(0, 2 ** 40)), max_size=3))
 def test_seeds_are_seeds(seed, names):
-    derived = config.derived_seed(seed, *names)
-    assert 0 <= derived < 2 ** 31 and derived == config.derived_seed(seed, *names)
+    derived = runtime.derived_seed(seed, *names)
+    assert 0 <= derived < 2 ** 31 and derived == runtime.derived_seed(seed, *names)
     np.random.default_rng(derived), torch.Generator().manual_seed(derived)
 
 
 @given(st.one_of(st.text(max_size=8), st.sampled_from(["cpu", "cuda:99", "mps:3", "cpu:7", "meta", "cuda:-1", "xla"])))
 def test_a_device_is_there_or_refused(name):
-    device = answer(config.choose_device, name, refuses=REFUSES)
+    device = answer(runtime.choose_device, name, refuses=REFUSES)
     assert device is None or torch.zeros(1, device=device).numel() == 1
-    assert config.choose_precision(torch.device("cpu"), "32-true") == "32-true"
+    assert runtime.choose_precision(torch.device("cpu"), "32-true") == "32-true"
 
 
 # --- encoders ---------------------------------------------------------------------------------------------------------
@@ -231,7 +234,7 @@ def test_quicken_leaves_answers_alone():
 
 @given(st.one_of(no_ids(), st.just([]), st.just(7), st.none()), st.integers(-1, 0), st.sampled_from([None, 1, 3]))
 def test_ids_are_whole_numbers_in_range(values, least, count):
-    found = answer(metrics.as_ids, values, "labels", least, count, refuses=REFUSES)
+    found = answer(checks.as_ids, values, "labels", least, count, refuses=REFUSES)
     if found is None: return
     assert (found.dtype == np.int64 and found.ndim == 1 and (found >= least).all()
             and (count is None or (found < count).all()))
@@ -296,20 +299,20 @@ def test_silhouettes(data):
 
 @given(broken_points())
 def test_broken_embeddings_are_named(x):
-    said = refused(metrics.as_points, x) if len(x) or not x.shape[1] else ""
+    said = refused(checks.as_points, x) if len(x) or not x.shape[1] else ""
     if len(x) and x.shape[1]:
         assert "diverged" in said and f"of {len(x)} slices" in said
     for function in (
-        lambda: clustering.fit_mixture(x, 2), lambda: clustering.as_clustered(x, True),
-        lambda: subtypes.reduce_embeddings(x, np.ones(len(x), bool)),
-        lambda: domains.coral_loss(x, x), lambda: domains.coral_align(x, np.ones((3, 2))),
-        lambda: subtypes.fit_components(x, 2),
-        lambda: baselines.fit_probe("linear probe", x, np.arange(len(x)) % 2, np.arange(len(x)))):
+        lambda: mixture_module.fit_mixture(x, 2), lambda: mixture_module.as_clustered(x, True),
+        lambda: subtype_criteria.reduce_embeddings(x, np.ones(len(x), bool)),
+        lambda: domain_shift.coral_loss(x, x), lambda: domain_shift.coral_align(x, np.ones((3, 2))),
+        lambda: subtype_criteria.fit_components(x, 2),
+        lambda: representation.fit_probe("linear probe", x, np.arange(len(x)) % 2, np.arange(len(x)))):
         answer(function, refuses=REFUSES)
     if len(x):
-        assert (refused(clustering.fit_mixture, x, 2)
-                and refused(subtypes.reduce_embeddings, x, np.ones(len(x), bool))
-                and refused(domains.coral_loss, x, x))
+        assert (refused(mixture_module.fit_mixture, x, 2)
+                and refused(subtype_criteria.reduce_embeddings, x, np.ones(len(x), bool))
+                and refused(domain_shift.coral_loss, x, x))
     if len(x) > 3:
         assert refused(metrics.partition_scores, np.zeros(len(x), int), np.arange(len(x)) % 2, x)
 
@@ -326,16 +329,16 @@ def test_what_is_no_id_is_refused(values):
                      lambda: metrics.confusion(three, values, 3),
                      lambda: metrics.contingency(values, three, 3, 3),
                      lambda: metrics.contingency(three, values, 3, 3),
-                     lambda: clustering.align_clusters(values, three, 3),
-                     lambda: clustering.align_clusters(three, values, 3),
+                     lambda: mixture_module.align_clusters(values, three, 3),
+                     lambda: mixture_module.align_clusters(three, values, 3),
                      lambda: metrics.calibration_error(np.eye(3), values),
-                     lambda: trust.reliability(np.eye(3), values),
-                     lambda: trust.fit_temperature(np.eye(3), values),
-                     lambda: trust.abstention_curve(np.eye(3), values),
-                     lambda: trust.prediction_sets(np.eye(3), values, np.eye(3)),
-                     lambda: trust.set_thresholds(np.eye(3), values),
-                     lambda: trust.coverage_table(np.eye(3, dtype=bool), values, names),
-                     lambda: clustering.fit_mixture(np.eye(3), 2, anchors=values)):
+                     lambda: calibration.reliability(np.eye(3), values),
+                     lambda: calibration.fit_temperature(np.eye(3), values),
+                     lambda: calibration.abstention_curve(np.eye(3), values),
+                     lambda: calibration.prediction_sets(np.eye(3), values, np.eye(3)),
+                     lambda: calibration.set_thresholds(np.eye(3), values),
+                     lambda: calibration.coverage_table(np.eye(3, dtype=bool), values, names),
+                     lambda: mixture_module.fit_mixture(np.eye(3), 2, anchors=values)):
         if len(values) == 3 and values.dtype.kind == "i" and values.ndim == 1:
             answer(function, refuses=REFUSES)  # -2
         else:
@@ -373,7 +376,7 @@ def test_intervals_hold_the_estimate(data):
         else:
             assert -1 <= low <= value <= high <= 1
     if n and draws:
-        f1 = baselines.f1_interval(right.astype(int), other.astype(int), 1,
+        f1 = metrics.f1_interval(right.astype(int), other.astype(int), 1,
                                    np.arange(n) if groups is None else groups, draws)
         assert np.isnan(f1[0]) == (not right.any() and not other.any()) and (
             np.isnan(f1[0]) or 0 <= f1[1] <= f1[0] + 1e-12 and f1[0] <= f1[2] + 1e-12 <= 1 + 1e-9)
@@ -381,7 +384,7 @@ def test_intervals_hold_the_estimate(data):
     refused(metrics.difference_interval, np.zeros(3), np.zeros(1))
     refused(metrics.accuracy_interval, np.zeros((3, 2)))
     refused(metrics.accuracy_interval, np.zeros(3), None, -1)
-    refused(baselines.f1_interval, np.zeros(3, int), np.zeros(3, int), 0, np.zeros(4))
+    refused(metrics.f1_interval, np.zeros(3, int), np.zeros(3, int), 0, np.zeros(4))
 
 
 @given(shares(), seeds(), st.sampled_from(LAYOUTS), st.sampled_from([np.float16, np.float32, np.float64]))
@@ -420,31 +423,31 @@ def no_shares(draw) -> np.ndarray:
 def test_what_is_no_probability_is_refused(p):
     labels, good = np.array([0, 1, 2]), np.eye(3)
     for function in (
-        lambda: metrics.as_probabilities(p), lambda: metrics.calibration_error(p, labels),
-        lambda: metrics.calibration_error_by_chance(p, 2), lambda: trust.scale_temperature(p, 1.0),
-        lambda: trust.fit_temperature(p, labels), lambda: trust.reliability(p, labels),
-        lambda: trust.prediction_sets(p, labels, good),
-        lambda: trust.prediction_sets(good, labels, p), lambda: trust.set_thresholds(p, labels),
-        lambda: trust.abstention_curve(p, labels), lambda: labelling.margin_uncertainty(p),
-        lambda: labelling.slices_to_label(good, p, np.zeros(3, bool), labels)):
+        lambda: checks.as_probabilities(p), lambda: metrics.calibration_error(p, labels),
+        lambda: metrics.calibration_error_by_chance(p, 2), lambda: calibration.scale_temperature(p, 1.0),
+        lambda: calibration.fit_temperature(p, labels), lambda: calibration.reliability(p, labels),
+        lambda: calibration.prediction_sets(p, labels, good),
+        lambda: calibration.prediction_sets(good, labels, p), lambda: calibration.set_thresholds(p, labels),
+        lambda: calibration.abstention_curve(p, labels), lambda: active_learning.margin_uncertainty(p),
+        lambda: active_learning.slices_to_label(good, p, np.zeros(3, bool), labels)):
         refused(function)
-    assert "2 labels" in refused(metrics.same_slices, probabilities=good, labels=labels[:2])
+    assert "2 labels" in refused(checks.same_slices, probabilities=good, labels=labels[:2])
 
 
 # --- clustering -------------------------------------------------------------------------------------------------------
 
 @given(points(least=2), st.integers(1, 4), st.booleans(), st.booleans(), seeds())
 def test_mixtures_divide_finite_points(x, k, l2_normalise, shared, seed):
-    mixture = answer(clustering.fit_mixture, x, k, l2_normalise=l2_normalise,
+    mixture = answer(mixture_module.fit_mixture, x, k, l2_normalise=l2_normalise,
                      tied_covariance=shared, seed=seed, refuses=ValueError if len(x) < k else ())
     if mixture is None: return
     gamma = mixture.responsibilities(x)
-    assert (isinstance(mixture, clustering.Mixture) and gamma.shape == (len(x), k)
+    assert (isinstance(mixture, mixture_module.Mixture) and gamma.shape == (len(x), k)
             and gamma.dtype == np.float32 and sum_to_one(gamma))
     assert (mixture.means.shape == (k, x.shape[1])
             and all(np.isfinite(value).all() for value in vars(mixture).values())
             and (mixture.variances > 0).all())
-    same = clustering.fit_mixture(
+    same = mixture_module.fit_mixture(
         np.ascontiguousarray(x), k, l2_normalise=l2_normalise, tied_covariance=shared, seed=seed)
     assert np.allclose(same.responsibilities(x), gamma, atol=1e-4)
     order = np.random.default_rng(seed).permutation(k)
@@ -452,7 +455,7 @@ def test_mixtures_divide_finite_points(x, k, l2_normalise, shared, seed):
     assert sum_to_one(mixture.responsibilities(x[:1])) and mixture.responsibilities(
         x[:0]).shape == (0, k)
     assert sum_to_one(mixture.responsibilities(x * 100 + 1))  # far from everything that was fitted
-    alarm = clustering.collapse_alarm(gamma, clustering.effective_rank(x))
+    alarm = mixture_module.collapse_alarm(gamma, mixture_module.effective_rank(x))
     assert isinstance(alarm, str) and "\n" not in alarm
     for wrong in (x[:, :0], x[0], np.hstack([x, x]), x[:, :1] if x.shape[1] > 1 else x[..., None]):
         refused(mixture.responsibilities, wrong)
@@ -462,36 +465,36 @@ def test_mixtures_divide_finite_points(x, k, l2_normalise, shared, seed):
 def test_anchors_hold_their_component(x, data):
     k = data.draw(st.integers(1, 4))
     anchors = data.draw(ids(len(x), k))
-    gamma = clustering.fit_mixture(x, k, anchors=anchors).responsibilities(x)
+    gamma = mixture_module.fit_mixture(x, k, anchors=anchors).responsibilities(x)
     assert gamma.shape == (len(x), k) and sum_to_one(gamma)
-    refused(clustering.fit_mixture, x, k, anchors=anchors + k + 1)
-    refused(clustering.fit_mixture, x, k, anchors=anchors[1:])
+    refused(mixture_module.fit_mixture, x, k, anchors=anchors + k + 1)
+    refused(mixture_module.fit_mixture, x, k, anchors=anchors[1:])
 
 
 def test_mixtures_refuse_what_cannot_be():
     x = np.random.default_rng(0).normal(size=(10, 3))
-    assert "n_clusters=11" in refused(clustering.fit_mixture, x, 11)
+    assert "n_clusters=11" in refused(mixture_module.fit_mixture, x, 11)
     for k in (0, -1, 2.5):
-        refused(clustering.fit_mixture, x, k)
+        refused(mixture_module.fit_mixture, x, k)
     for settings_ in ({"dimensions": 0}, {"variance_floor": -1.0}, {"variance_floor": np.nan},
                       {"variance_floor": np.inf}):
-        refused(clustering.fit_mixture, x, 2, **settings_)
+        refused(mixture_module.fit_mixture, x, 2, **settings_)
     for thing in ("text", None, [], [[]], np.array([["a"]]), np.zeros((2, 2, 2)), x * 1j):
-        refused(clustering.fit_mixture, thing, 1)
+        refused(mixture_module.fit_mixture, thing, 1)
     x[[2, 7]] = np.nan
-    assert "2 of 10 slices" in refused(clustering.fit_mixture, x, 2) and "learning_rate" in refused(
-        clustering.fit_mixture, x, 2)
-    refused(clustering.effective_rank, x)
+    assert "2 of 10 slices" in refused(mixture_module.fit_mixture, x, 2) and "learning_rate" in refused(
+        mixture_module.fit_mixture, x, 2)
+    refused(mixture_module.effective_rank, x)
 
 
 def test_a_sample_stands_for_many(monkeypatch):
-    monkeypatch.setattr(clustering, "FITTED", 20)
+    monkeypatch.setattr(mixture_module, "FITTED", 20)
     # more labels than are fitted
     x, anchors = (np.random.default_rng(0).normal(size=(50, 3)),
                   np.where(np.arange(50) < 30, np.arange(50) % 2, -1))
-    assert sum_to_one(clustering.fit_mixture(x, 2, anchors=anchors).responsibilities(x))
+    assert sum_to_one(mixture_module.fit_mixture(x, 2, anchors=anchors).responsibilities(x))
     x[49] = np.inf  # whether it is in the sample or not
-    assert "1 of 50" in refused(clustering.fit_mixture, x, 2, anchors=anchors)
+    assert "1 of 50" in refused(mixture_module.fit_mixture, x, 2, anchors=anchors)
 
 
 @given(points(least=3), st.integers(1, 3), seeds())
@@ -501,38 +504,38 @@ def test_likelihood_never_falls(x, k, seed):
     x /= x.std()
     gamma, last = np.random.default_rng(seed).dirichlet(np.ones(k), len(x)), -np.inf
     for _ in range(10):
-        weights, means, variances = clustering.m_step(x, gamma, 1e-9)
+        weights, means, variances = mixture_module.m_step(x, gamma, 1e-9)
         assert (np.isclose(weights.sum(), 1) and means.shape == variances.shape == (k, x.shape[1])
                 and (variances > 0).all())
-        gamma, likelihood = clustering.e_step(x, weights, means, variances)
-        assert clustering.log_joint(x, weights, means, variances).shape == (len(x), k)
+        gamma, likelihood = mixture_module.e_step(x, weights, means, variances)
+        assert mixture_module.log_joint(x, weights, means, variances).shape == (len(x), k)
         assert sum_to_one(gamma) and np.isfinite(likelihood)
         if variances.min() < 1e-4: break  # the floor rules, which is no maximum likelihood
         assert likelihood >= last - 1e-6
         last = likelihood
-    shared = clustering.m_step(x, gamma, 1e-9, shared=True)[2]
+    shared = mixture_module.m_step(x, gamma, 1e-9, shared=True)[2]
     assert (shared == shared[0]).all()
     # all in one component, the others empty
-    parameters = clustering.fit_diagonal_mixture(x, np.eye(k)[np.zeros(len(x), int)], 1e-3)
+    parameters = mixture_module.fit_diagonal_mixture(x, np.eye(k)[np.zeros(len(x), int)], 1e-3)
     assert all(np.isfinite(part).all() for part in parameters) and sum_to_one(
-        clustering.e_step(x, *parameters)[0])
+        mixture_module.e_step(x, *parameters)[0])
 
 
 @given(points(least=2), st.integers(1, 6))
 def test_principal_components(x, d):
     x = np.asarray(x, np.float64)
     d = min(d, *x.shape)
-    reduced, centre, directions = clustering.principal_components(x, d)
+    reduced, centre, directions = mixture_module.principal_components(x, d)
     assert (reduced.shape == (len(x), d) and directions.shape == (d, x.shape[1])
             and np.isfinite(reduced).all())
     assert np.allclose(directions @ directions.T, np.eye(d), atol=1e-6) and np.allclose(
         centre, x.mean(axis=0))
-    assert (clustering.covariance(x).shape == (x.shape[1],) * 2
-            and 0 <= clustering.effective_rank(x) <= min(x.shape) + 1e-6)
-    k_means = clustering.start_k_means(reduced, 2, None, 0)
-    assert set(k_means.labels_) <= {0, 1} and clustering.effective_rank(x[:1]) == 0
-    assert clustering.as_clustered(x, False).dtype == np.float64
-    lengths = np.linalg.norm(clustering.as_clustered(x, True), axis=1)
+    assert (mixture_module.covariance(x).shape == (x.shape[1],) * 2
+            and 0 <= mixture_module.effective_rank(x) <= min(x.shape) + 1e-6)
+    k_means = mixture_module.start_k_means(reduced, 2, None, 0)
+    assert set(k_means.labels_) <= {0, 1} and mixture_module.effective_rank(x[:1]) == 0
+    assert mixture_module.as_clustered(x, False).dtype == np.float64
+    lengths = np.linalg.norm(mixture_module.as_clustered(x, True), axis=1)
     assert (np.isclose(lengths, 1) | (np.linalg.norm(x, axis=1) < 1e-11)).all()
 
 
@@ -540,20 +543,20 @@ def test_principal_components(x, d):
 def test_alignment_is_a_permutation(data):
     n, k = data.draw(st.integers(0, 50)), data.draw(st.sampled_from([1, 2, 7, 200]))
     previous, current = data.draw(ids(n, k, hidden=False)), data.draw(ids(n, k, hidden=False))
-    order = clustering.align_clusters(previous, current, k)
+    order = mixture_module.align_clusters(previous, current, k)
     assert sorted(order) == list(range(k))
     renamed = np.argsort(order)[current]
     assert (renamed == previous).sum() >= (current == previous).sum()
     renaming = np.random.default_rng(n).permutation(k)
     assert (
-        np.argsort(clustering.align_clusters(previous, renaming[previous], k))[renaming[previous]]
+        np.argsort(mixture_module.align_clusters(previous, renaming[previous], k))[renaming[previous]]
         == previous).all()
 
 
 @FEW
 @given(stacks(side=32), stacks(side=32), st.integers(0, 3))
 def test_pixel_baselines(train, test, tested):
-    found = answer(clustering.pixel_baselines, train, test[:tested], 2,
+    found = answer(mixture_module.pixel_baselines, train, test[:tested], 2,
                    refuses=ValueError if len(train) < 2 else ())
     for ours, theirs in (found or {}).values():
         assert (ours.shape == (len(train),) and theirs.shape == (len(test[:tested]),)
@@ -562,7 +565,7 @@ def test_pixel_baselines(train, test, tested):
 
 @given(shares(), st.sampled_from([np.nan, 0., 1., 50.]))
 def test_alarms_are_sentences(gamma, rank):
-    alarm = clustering.collapse_alarm(gamma, rank)
+    alarm = mixture_module.collapse_alarm(gamma, rank)
     assert bool(alarm) >= (rank < 1.5) and "\n" not in alarm
 
 
@@ -636,7 +639,7 @@ def test_ramps_rise(epoch, warmup):
 # --- training: small parts --------------------------------------------------------------------------------------------
 
 CPU = torch.device("cpu")
-FABRIC = training.make_fabric(CPU, "32-true")
+FABRIC = distributed.make_fabric(CPU, "32-true")
 
 
 def tiny_data(
@@ -644,11 +647,11 @@ def tiny_data(
     labels: np.ndarray | None = None,
     n_classes: int = 3,
     test: int = 0,
-) -> training.TrainingData:
+) -> batches_module.TrainingData:
     """Training data of given slices, the last `test` of which are the test part."""
     labels = np.arange(len(images)) % n_classes if labels is None else labels
     rows = np.arange(len(images))
-    return training.TrainingData(torch.from_numpy(np.array(images)), labels, labels,
+    return batches_module.TrainingData(torch.from_numpy(np.array(images)), labels, labels,
                                  rows[: len(rows) - test], rows[len(rows) - test :], 0.5, 0.3,
                                  n_classes)
 
@@ -685,46 +688,46 @@ def test_batches_of_slices(data):
     rows = np.random.default_rng(len(images)).integers(0, len(images), data.draw(st.integers(0, 9)))
     whole = tiny_data(images)
     assert torch.equal(
-        training.take_slices(whole.images, rows, CPU), torch.from_numpy(images[rows]))
-    unit = training.to_unit_range(whole.images, rows, CPU)
+        batches_module.take_slices(whole.images, rows, CPU), torch.from_numpy(images[rows]))
+    unit = batches_module.to_unit_range(whole.images, rows, CPU)
     assert (unit.dtype == torch.float32 and unit.shape == (len(rows), 1, 8, 8)
             and (not len(rows) or 0 <= unit.min() <= unit.max() <= 1))
-    assert torch.equal(training.place_images(np.ascontiguousarray(images), CPU), whole.images)
+    assert torch.equal(batches_module.place_images(np.ascontiguousarray(images), CPU), whole.images)
     for policy in config.CHOICES["augmentation"]:
         seen = [
-            training.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
-            training.augmented(whole.images[rows], whole, policy, torch.Generator().manual_seed(1))]
+            objective.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
+            objective.augmented(whole.images[rows], whole, policy, torch.Generator().manual_seed(1))]
         assert torch.equal(*seen) and seen[0].shape == unit.shape and seen[0].isfinite().all()
     for wrong in (rows + len(images), rows + .5, "a", None):
         if len(rows) or isinstance(wrong, (str, type(None))):
-            survives(training.take_slices, whole.images, wrong, CPU)
+            survives(batches_module.take_slices, whole.images, wrong, CPU)
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 300), st.integers(1, 300), seeds())
 def test_every_slice_is_seen(labelled, unlabelled, labelled_size, unlabelled_size, seed):
-    steps = training.count_steps(labelled, unlabelled, labelled_size, unlabelled_size)
-    known = training.cycle_batches(np.arange(labelled), labelled_size, steps, seed)
-    unknown = training.split_batches(np.arange(unlabelled), steps, seed)
+    steps = batches_module.count_steps(labelled, unlabelled, labelled_size, unlabelled_size)
+    known = batches_module.cycle_batches(np.arange(labelled), labelled_size, steps, seed)
+    unknown = batches_module.split_batches(np.arange(unlabelled), steps, seed)
     assert len(known) == len(unknown) == steps >= 1 and sorted(np.concatenate(unknown)) == list(
         range(unlabelled))
     assert all(len(batch) == (labelled_size if labelled else 0) for batch in known) and all(
         len(batch) <= unlabelled_size for batch in unknown)
     assert set(np.concatenate(known)) == set(range(labelled))
-    on_device = training.rows_on_device(unknown, CPU)
+    on_device = objective.rows_on_device(unknown, CPU)
     assert [batch.tolist() for batch in on_device] == [batch.tolist() for batch in unknown]
-    shared = training.local_batches(FABRIC, known[0], unknown[0])
+    shared = distributed.local_batches(FABRIC, known[0], unknown[0])
     assert [share.weight for share in shared] == [1.0, 1.0] and [
         share.total for share in shared] == [len(known[0]), len(unknown[0])]
     if len(known[0]) + len(unknown[0]):
-        assert [training.local_weight(term, *shared) for term in training.TERMS] == [1.] * 4
-    assert training.LocalBatch(known[0], 0, 1, 1.).start == 0
+        assert [distributed.local_weight(term, *shared) for term in loop.TERMS] == [1.] * 4
+    assert distributed.LocalBatch(known[0], 0, 1, 1.).start == 0
 
 
 @given(st.integers(1, 500), st.floats(1e-9, 10), st.sampled_from(config.CHOICES["schedule"]), st.floats(0, .999))
 def test_rates_are_positive(total, peak, schedule, decay):
-    rates = [training.learning_rate(step, total, peak, schedule) for step in range(total)]
+    rates = [batches_module.learning_rate(step, total, peak, schedule) for step in range(total)]
     assert all(0 <= rate <= peak * (1 + 1e-12) for rate in rates) and max(rates) > 0
-    pulls = [training.ema_momentum(step, decay) for step in range(total)]
+    pulls = [loop.ema_momentum(step, decay) for step in range(total)]
     assert pulls[0] == 1 and all(0 < pull <= 1 for pull in pulls)
 
 
@@ -734,22 +737,22 @@ def test_generations_cover_the_epochs(epochs, alone, length, clustering_epochs, 
                    round_epochs=length, clustering_epochs=clustering_epochs,
                    pseudo_label_weight=float(teaches))
     for epoch in range(1, epochs + 1):
-        first, count = training.self_training_round(epoch, made, labelled)
+        first, count = objective.self_training_round(epoch, made, labelled)
         assert first <= epoch < first + count <= epochs + 1
         assert all(weight >= 0 and math.isfinite(weight)
-                   for weight in training.loss_weights(made, epoch).values())
-    measured = training.measured_epochs(made, labelled)
+                   for weight in objective.loss_weights(made, epoch).values())
+    measured = objective.measured_epochs(made, labelled)
     assert measured == sorted(set(measured)) and measured[-1] == epochs and measured[0] >= 1
 
 
 @given(st.data())
 def test_one_process_keeps_what_it_has(data):
     x = torch.from_numpy(np.ascontiguousarray(data.draw(points())))
-    assert (training.gather_rows(FABRIC, x, [len(x)]) is x
-            and training.mean_of_processes(FABRIC, x) is x
-            and training.broadcast_from_rank_zero(FABRIC, lambda: 3) == 3)
+    assert (distributed.gather_rows(FABRIC, x, [len(x)]) is x
+            and distributed.mean_of_processes(FABRIC, x) is x
+            and distributed.broadcast_from_rank_zero(FABRIC, lambda: 3) == 3)
     slow, quick = nn.Linear(x.shape[1], 2), nn.Linear(x.shape[1], 2)
-    training.update_ema(slow, quick, torch.tensor(1.))
+    loop.update_ema(slow, quick, torch.tensor(1.))
     assert torch.equal(slow.weight, quick.weight)
 
 
@@ -757,10 +760,10 @@ def test_one_process_keeps_what_it_has(data):
 def test_accuracy_counts_the_known(data):
     n = data.draw(st.integers(0, 30))
     labels, predictions = data.draw(ids(n, 3)), data.draw(ids(n, 3, hidden=False))
-    value = training.accuracy(labels, predictions)
+    value = metrics.accuracy(labels, predictions)
     assert 0 <= value <= 1 if (labels >= 0).any() else math.isnan(value)
     assert np.array_equal(
-        training.accuracy(untidy(labels, "reversed"), predictions), value, equal_nan=True)
+        metrics.accuracy(untidy(labels, "reversed"), predictions), value, equal_nan=True)
 
 
 @FEW
@@ -768,14 +771,14 @@ def test_accuracy_counts_the_known(data):
 def test_embeddings_of_any_slices(images, flip_tta, batch_size):
     data, network = tiny_data(images), NETWORKS["autoencoder"]
     wrapped = FABRIC.setup_module(network)
-    embeddings, head = training.embed_slices(FABRIC, wrapped, data, batch_size, flip_tta)
+    embeddings, head = batches_module.embed_slices(FABRIC, wrapped, data, batch_size, flip_tta)
     assert (embeddings.shape == (len(images), 128) and embeddings.dtype == head.dtype == np.float32
             and np.isfinite(embeddings).all() and sum_to_one(head))
-    again = training.embed_slices(FABRIC, wrapped, data, 1, flip_tta)
+    again = batches_module.embed_slices(FABRIC, wrapped, data, 1, flip_tta)
     assert np.allclose(again[0], embeddings, atol=1e-3) and np.allclose(again[1], head, atol=1e-3)
     assert [
         part.shape
-        for part in training.embed_slices(
+        for part in batches_module.embed_slices(
             FABRIC, wrapped, tiny_data(images[:0], np.zeros(0, int)), batch_size, flip_tta)
     ] == [(0, 128), (0, 3)]
 
@@ -791,21 +794,21 @@ def test_clusters_of_an_epoch(data):
                     distribution_alignment=0.5), data.draw(shares(n=len(x), k=3)))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.)
-    state = training.TrainingState(nn.Linear(1, 1), None)
+    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
     for epoch in range(2):
-        gamma = training.cluster_epoch(state, x, head, slices, made, epoch)
+        gamma = self_training.cluster_epoch(state, x, head, slices, made, epoch)
         assert (gamma.shape == (len(x), 3) and sum_to_one(gamma)
                 and state.tensors["responsibilities"].shape == (len(slices.train), 3))
     if "targets" in state.tensors:
-        assert sum_to_one(state.tensors["targets"]) and training.has_teacher(made, slices)
-    factors = training.prior_factors(torch.from_numpy(head), slices, made)
+        assert sum_to_one(state.tensors["targets"]) and objective.has_teacher(made, slices)
+    factors = self_training.prior_factors(torch.from_numpy(head), slices, made)
     assert factors.shape == (3,) and (factors > 0).all() and factors.isfinite().all()
-    row, by_cluster = training.measure_clusters(gamma, None, x, slices, made)
+    row, by_cluster = self_training.measure_clusters(gamma, None, x, slices, made)
     assert (by_cluster.shape == (len(x), 3)
             and np.isnan(by_cluster).all() == (not len(slices.labelled))
             and isinstance(row["alarm"], str))
     assert np.isclose(sum(row[f"cluster_share_{k}"] for k in range(3)), 1)
-    refused(training.cluster_epoch, state,
+    refused(self_training.cluster_epoch, state,
             np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x), head, slices, made, 1)
 
 
@@ -816,7 +819,7 @@ def test_losses_of_any_batch(known, unknown, clusters, taught, seed):
     x, network = (torch.randn(known + unknown, 1, 32, 32, generator=generator),
                   NETWORKS["autoencoder"])
     gamma = torch.rand(unknown, 3, generator=generator).softmax(dim=1)
-    found = training.batch_losses(network, x[:known], torch.zeros(known, dtype=torch.long),
+    found = objective.batch_losses(network, x[:known], torch.zeros(known, dtype=torch.long),
                                   x[known:], gamma, torch.zeros(3, 128) if clusters else None,
                                   gamma if taught else None, 0.5, reconstruct=True)
     assert set(found) == {"cross_entropy", "reconstruction"} | (
@@ -827,16 +830,16 @@ def test_losses_of_any_batch(known, unknown, clusters, taught, seed):
 # --- training: whole ones ---------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def some(slices) -> training.TrainingData:
+def some(slices) -> batches_module.TrainingData:
     """24 training and 6 test slices of 32 pixels."""
     whole, _ = slices
     rows = np.concatenate([whole.train[:: max(1, len(whole.train) // 24)][:24], whole.test[:6]])
-    return training.TrainingData(whole.images[rows][:, :, ::2, ::2].contiguous(),
+    return batches_module.TrainingData(whole.images[rows][:, :, ::2, ::2].contiguous(),
                                  whole.labels[rows], whole.truth[rows], np.arange(24),
                                  np.arange(24, 30), 0.2, 0.2, 4)
 
 
-def only(data: training.TrainingData, keep: np.ndarray) -> training.TrainingData:
+def only(data: batches_module.TrainingData, keep: np.ndarray) -> batches_module.TrainingData:
     """The same data with the labels of some slices."""
     return replace(data, labels=np.where(keep, data.truth, -1))
 
@@ -865,17 +868,17 @@ EDGES = {
 
 
 def sound_training(
-    state: training.TrainingState,
+    state: checkpoints.TrainingState,
     epochs: int,
-    data: training.TrainingData,
+    data: batches_module.TrainingData,
     k: int | None = None,
 ) -> None:
     """Assert that a training has come to a defined end."""
     assert state.epoch == epochs == len(state.history) == len(state.seconds)
     for row in state.history:
-        assert all(math.isfinite(row[term]) and row[term] >= 0 for term in (*training.TERMS, "loss")
+        assert all(math.isfinite(row[term]) and row[term] >= 0 for term in (*loop.TERMS, "loss")
                    if term in row)
-    assert all(value.isfinite().all() for value in training.state_tensors(state).values())
+    assert all(value.isfinite().all() for value in checkpoints.state_tensors(state).values())
     if k:
         assert state.tensors["responsibilities"].shape == (len(data.train), k) and sum_to_one(
             state.tensors["responsibilities"])
@@ -894,19 +897,19 @@ def test_trainings_at_the_edge(some, tmp_path, edge, preset):
            else changes))
     network = encoders.make_network("autoencoder", 4, 32)
     with at_most(120):
-        sound_training(training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
+        sound_training(self_training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
                        made.epochs, data, made.n_clusters)
-        outputs = training.load_outputs(tmp_path / "joint", made.epochs)
+        outputs = checkpoints.load_outputs(tmp_path / "joint", made.epochs)
         assert (outputs["embeddings"].shape == (len(data.test), 128) and sum_to_one(outputs["head"])
                 and sum_to_one(outputs["responsibilities"], 1e-3))
-        assert [len(part) for part in training.load_all_outputs(tmp_path / "joint")] == [30, 30]
+        assert [len(part) for part in checkpoints.load_all_outputs(tmp_path / "joint")] == [30, 30]
         if preset == "taught": return
         if not len(data.labelled):
             assert "labelled" in refused(
-                training.train_supervised_baseline, FABRIC, network, data, made, tmp_path / "alone")
+                self_training.train_supervised_baseline, FABRIC, network, data, made, tmp_path / "alone")
             return
         sound_training(
-            training.train_supervised_baseline(FABRIC, network, data, made, tmp_path / "alone"),
+            self_training.train_supervised_baseline(FABRIC, network, data, made, tmp_path / "alone"),
             made.epochs, data)
 
 
@@ -914,11 +917,11 @@ def test_trainings_at_the_edge(some, tmp_path, edge, preset):
 def test_models_of_edge_trainings_are_kept(some, tmp_path, edge):
     data, changes = EDGES[edge](some)
     made = replace(tiny_config(), **changes)
-    state = training.train_jointly(
+    state = self_training.train_jointly(
         FABRIC, encoders.make_network("autoencoder", 4, 32), data, made, tmp_path / "joint")
-    training.save_model(tmp_path, state, data, made)
-    network, mixture, description = training.load_model(tmp_path)
-    embeddings, head = training.embed_slices(FABRIC, FABRIC.setup_module(network), data)
+    saved_model.save_model(tmp_path, state, data, made)
+    network, mixture, description = saved_model.load_model(tmp_path)
+    embeddings, head = batches_module.embed_slices(FABRIC, FABRIC.setup_module(network), data)
     assert (sum_to_one(head) and sum_to_one(mixture.responsibilities(embeddings))
             and mixture.responsibilities(embeddings).shape == (30, made.n_clusters))
     assert (description["cluster_classes"] is None) == (not len(data.labelled))
@@ -929,17 +932,17 @@ def test_trainings_that_cannot_be(some, tmp_path):
     for data in (replace(some, train=some.train[:3]), replace(some, train=some.train[:0]),
                  replace(some, train=some.train[:1])):
         assert "n_clusters=4" in refused(
-            training.train_jointly, FABRIC, network, data, made, tmp_path)
+            self_training.train_jointly, FABRIC, network, data, made, tmp_path)
     assert not (tmp_path / "state.json").exists()
-    assert "label" in refused(training.train_supervised_baseline, FABRIC, network,
+    assert "label" in refused(self_training.train_supervised_baseline, FABRIC, network,
                               only(some, IN_TRAIN & False), made, tmp_path)
-    sound_training(training.pretrain(FABRIC, network, replace(some, train=some.train[:1]),
+    sound_training(loop.pretrain(FABRIC, network, replace(some, train=some.train[:1]),
                                      replace(made, pretrain_epochs=1), tmp_path / "one"), 1, some)
-    assert "slice" in refused(training.pretrain, FABRIC, network,
+    assert "slice" in refused(loop.pretrain, FABRIC, network,
                               replace(some, train=some.train[:0]), made, tmp_path / "none")
 
 
-@pytest.mark.parametrize("train", [training.train_jointly, training.train_supervised_baseline, training.pretrain])
+@pytest.mark.parametrize("train", [self_training.train_jointly, self_training.train_supervised_baseline, loop.pretrain])
 def test_a_training_that_diverges_says_so_and_keeps_the_last_good_epoch(
     some,
     tmp_path,
@@ -948,35 +951,35 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_epoch(
 ):
     made, network = (tiny_config(epochs=4, pretrain_epochs=4),
                      encoders.make_network("autoencoder", 4, 32))
-    good = training.set_rate
+    good = loop.set_rate
     seen = []
     monkeypatch.setattr(
-        training, "set_rate", lambda optimizer, rate: good(optimizer, rate if not seen else 1e38))
+        loop, "set_rate", lambda optimizer, rate: good(optimizer, rate if not seen else 1e38))
     said = refused(train, FABRIC, network, some, made, tmp_path,
                    on_epoch=lambda name, row: seen.append(row["epoch"]))
     assert "diverged" in said and "learning_rate" in said
     fresh = encoders.make_network("autoencoder", 4, 32)
-    state = training.start_training(FABRIC, fresh, made)[0]
-    assert seen and training.load_checkpoint(state, tmp_path) and state.epoch == seen[-1] < 4
-    assert all(value.isfinite().all() for value in training.state_tensors(state).values())
+    state = loop.start_training(FABRIC, fresh, made)[0]
+    assert seen and checkpoints.load_checkpoint(state, tmp_path) and state.epoch == seen[-1] < 4
+    assert all(value.isfinite().all() for value in checkpoints.state_tensors(state).values())
 
 
 def test_a_supervised_training_that_diverges_says_so(some, tmp_path):
-    recipe = baselines.Recipe(32, 3, 8, learning_rate=1e38)
-    assert "diverged" in refused(baselines.train_supervised, FABRIC,
-                                 baselines.make_companion("b", 4, 32), some, recipe, some.labelled,
+    recipe = supervised.Recipe(32, 3, 8, learning_rate=1e38)
+    assert "diverged" in refused(supervised.train_supervised, FABRIC,
+                                 supervised.make_companion("b", 4, 32), some, recipe, some.labelled,
                                  some.train[:0], tmp_path)
     assert not (tmp_path / "state.json").exists()
 
 
 def test_losses_that_are_no_numbers_stop_a_training():
     network = nn.Linear(2, 2)
-    training.refuse_divergence(
+    loop.refuse_divergence(
         "joint training", {"epoch": 1, "loss": 1.0, "silhouette": np.nan}, network)
     for row in ({"loss": np.nan}, {"train_loss": np.inf}, {"reconstruction": -np.inf}):
-        assert "diverged" in refused(training.refuse_divergence, "t", {"epoch": 1, **row}, network)
+        assert "diverged" in refused(loop.refuse_divergence, "t", {"epoch": 1, **row}, network)
     network.weight.data[0, 0] = np.nan
-    assert "weights" in refused(training.refuse_divergence, "t", {"epoch": 1}, network)
+    assert "weights" in refused(loop.refuse_divergence, "t", {"epoch": 1}, network)
 
 
 # --- baselines --------------------------------------------------------------------------------------------------------
@@ -984,42 +987,42 @@ def test_losses_that_are_no_numbers_stop_a_training():
 @FEW
 @given(st.sampled_from(["a", "b"]), st.integers(1, 5), batches(sizes=(32,)))
 def test_companions_answer(name, n_classes, x):
-    network = baselines.make_companion(name, n_classes, 32).eval()
+    network = supervised.make_companion(name, n_classes, 32).eval()
     assert isinstance(
-        network, {"a": baselines.TwoBlockNetwork, "b": baselines.ThreeBlockNetwork}[name])
+        network, {"a": companions.TwoBlockNetwork, "b": companions.ThreeBlockNetwork}[name])
     logits = network(x)
     assert logits.shape == (len(x), n_classes) and logits.isfinite().all()
     with pytest.raises(KeyError):
-        baselines.make_companion("c", n_classes)
-    assert baselines.LogitsOnly(NETWORKS["autoencoder"])(x).shape == (len(x), 3)
+        supervised.make_companion("c", n_classes)
+    assert companions.LogitsOnly(NETWORKS["autoencoder"])(x).shape == (len(x), 3)
 
 
 @FEW
 @given(stacks(side=32))
 def test_predictions_of_any_slices(images):
     data, wrapped = (tiny_data(images),
-                     FABRIC.setup_module(baselines.LogitsOnly(NETWORKS["autoencoder"])))
-    said = baselines.predict(FABRIC, wrapped, data, data.train, batch_size=2)
+                     FABRIC.setup_module(companions.LogitsOnly(NETWORKS["autoencoder"])))
+    said = supervised.predict(FABRIC, wrapped, data, data.train, batch_size=2)
     assert (said.shape == (len(images), 3) and sum_to_one(np.exp(said))
-            and baselines.predict(FABRIC, wrapped, data, data.train[:0]).shape == (0, 3))
-    loss, accuracy = baselines.mean_scores(said, data.truth)
+            and supervised.predict(FABRIC, wrapped, data, data.train[:0]).shape == (0, 3))
+    loss, accuracy = supervised.mean_scores(said, data.truth)
     assert (loss >= 0 and 0 <= accuracy <= 1
-            and all(map(math.isnan, baselines.mean_scores(said, np.full(len(images), -1)))))
-    grid = baselines.slice_grid(torch.from_numpy(np.ascontiguousarray(images)).float(), .5, .3)
+            and all(map(math.isnan, supervised.mean_scores(said, np.full(len(images), -1)))))
+    grid = supervised.slice_grid(torch.from_numpy(np.ascontiguousarray(images)).float(), .5, .3)
     assert grid.shape[0] == 3 and 0 <= grid.min() <= grid.max() <= 1
 
 
 def test_supervised_trainings_at_the_edge(some, tmp_path):
-    recipe, known = baselines.Recipe(32, 1, 500), some.labelled
+    recipe, known = supervised.Recipe(32, 1, 500), some.labelled
     for number, rows in enumerate(
         (known, known[:1], known[some.labels[known] == some.labels[known[0]]])):
-        state = baselines.train_supervised(FABRIC, baselines.make_companion("a", 4, 32), some,
+        state = supervised.train_supervised(FABRIC, supervised.make_companion("a", 4, 32), some,
                                            recipe, rows, rows[:0], tmp_path / str(number))
         assert (state.epoch == 1 and math.isfinite(state.history[0]["train_loss"])
                 and math.isnan(state.history[0]["validation_loss"]))
     for rows in (known[:0], some.test):
-        assert "label" in refused(baselines.train_supervised, FABRIC,
-                                  baselines.make_companion("a", 4, 32), some, recipe, rows,
+        assert "label" in refused(supervised.train_supervised, FABRIC,
+                                  supervised.make_companion("a", 4, 32), some, recipe, rows,
                                   rows[:0], tmp_path / "no")
 
 
@@ -1029,16 +1032,16 @@ def test_folds_divide_no_group(data):
     rng = np.random.default_rng(data.draw(seeds()))
     labels, groups = (data.draw(ids(n, 3, hidden=False)),
                       rng.integers(0, data.draw(st.integers(1, n)), n))
-    folds = answer(baselines.group_folds, labels, groups, 5, refuses=ValueError)
+    folds = answer(supervised.group_folds, labels, groups, 5, refuses=ValueError)
     if folds is None: return
     for fit, held in folds.split(labels, labels, groups):
         assert not set(groups[fit]) & set(groups[held])
-    cut = answer(baselines.cut_validation, np.arange(n), labels, groups, .2, refuses=ValueError)
+    cut = answer(supervised.cut_validation, np.arange(n), labels, groups, .2, refuses=ValueError)
     assert sorted(np.concatenate(cut)) == list(range(n)) and not set(groups[cut[0]]) & set(
         groups[cut[1]])
     for wrong in ((labels[:0], groups[:0]), (labels, groups[1:]),
                   (labels - 1 - labels.min(), groups), (labels.astype(str), groups)):
-        refused(baselines.group_folds, *wrong, 5)
+        refused(supervised.group_folds, *wrong, 5)
 
 
 @FEW
@@ -1047,15 +1050,15 @@ def test_probes(data):
     x = data.draw(points(least=8))
     kind, labels, groups = (data.draw(st.sampled_from(["linear probe", "k nearest neighbours"])),
                             data.draw(ids(len(x), 3, hidden=False)), np.arange(len(x)) // 2)
-    probe = answer(baselines.fit_probe, kind, x, labels, groups, refuses=ValueError)
+    probe = answer(representation.fit_probe, kind, x, labels, groups, refuses=ValueError)
     if probe is None: return
-    said = baselines.probe_log_probabilities(probe, x, 4)
+    said = representation.probe_log_probabilities(probe, x, 4)
     assert (
         said.shape == (len(x), 4)
         and sum_to_one(np.exp(said))
-        and sum_to_one(np.exp(baselines.held_out_log_probabilities(probe, x, labels, groups)), 0.01)
+        and sum_to_one(np.exp(representation.held_out_log_probabilities(probe, x, labels, groups)), 0.01)
     )
-    refused(baselines.fit_probe, kind, x, labels[1:], groups)
+    refused(representation.fit_probe, kind, x, labels[1:], groups)
 
 
 @given(shares(), seeds(), st.booleans())
@@ -1065,23 +1068,23 @@ def test_patients_get_one_answer(p, seed, text):
     patients = rng.integers(0, 3, n)
     truth = patients % p.shape[1]
     patients = patients.astype(str) if text else patients
-    confidence = baselines.confidence_weights(said)
+    confidence = patients_module.confidence_weights(said)
     assert confidence.shape == (n,) and ((confidence >= 0) & (confidence <= 1)).all()
     with np.errstate(divide="ignore"):
         # an impossible class
-        assert np.allclose(baselines.confidence_weights(np.log(p)), confidence, atol=1e-4)
-    middle = baselines.position_weights(rng.permutation(n), patients)
+        assert np.allclose(patients_module.confidence_weights(np.log(p)), confidence, atol=1e-4)
+    middle = patients_module.position_weights(rng.permutation(n), patients)
     assert ((middle > 0) & (middle <= 1)).all()
-    for answers in (baselines.majority_vote(said, patients),
-                    baselines.mean_probability(said, patients),
-                    baselines.mean_probability(said, patients, np.zeros(n))):
+    for answers in (patients_module.majority_vote(said, patients),
+                    patients_module.mean_probability(said, patients),
+                    patients_module.mean_probability(said, patients, np.zeros(n))):
         assert (answers.shape == (len(set(patients)), p.shape[1])
                 and np.isfinite(answers.to_numpy()).all())
-    table = baselines.score_patients(
+    table = patients_module.score_patients(
         said, truth, patients, {"confidence": confidence, "middle": middle}, draws=50)
     assert (len(table) == 4 and table.accuracy.between(0, 1).all()
             and (table.patients == len(set(patients))).all())
-    reliable = baselines.plane_reliability(rng.choice(["axial", ""], n), rng.random(n) < .5, 4)
+    reliable = patients_module.plane_reliability(rng.choice(["axial", ""], n), rng.random(n) < .5, 4)
     assert all(0 <= value <= 1 for value in reliable.values())
 
 
@@ -1092,35 +1095,35 @@ def test_companion_tables(data):
     truth, said = data.draw(ids(n, 4, hidden=False)), data.draw(ids(n, 4, hidden=False))
     scans = pd.DataFrame(
         {"group": np.arange(n) // 2, "clean": np.arange(n) % data.draw(st.integers(1, 3)) == 1})
-    table = baselines.companion_table("a", truth, said, scans, config.CLASSES, draws=20)
+    table = companion_scores.companion_table("a", truth, said, scans, config.CLASSES, draws=20)
     assert len(table) == 5 and table.given.dropna().between(0, 1).all()
-    tidy = baselines.tidy_companions(table)
+    tidy = companion_scores.tidy_companions(table)
     assert set(tidy.source) <= {"claimed", "given test set", "clean test set"} and len(tidy) >= 10
     scores = pd.DataFrame(
         {"method": ["x", "y"], "accuracy": [0.5, np.nan], "low": [0.4, np.nan],
          "high": [0.6, np.nan], "clean_accuracy": np.nan, "clean_low": np.nan, "clean_high": np.nan}
     )
-    assert baselines.plot_scores(baselines.tidy_scores(scores), chance=.25).axes
+    assert representation.plot_scores(representation.tidy_scores(scores), chance=.25).axes
     history = pd.DataFrame(
         {"epoch": [1], **{f"{part}_{what}": [np.nan if part == "test" else 0.5]
-                          for part in baselines.PART_STYLES for what in ("loss", "accuracy")}})
-    assert baselines.plot_learning_curves({"one": history}, {"one": .9}).axes
+                          for part in companion_scores.PART_STYLES for what in ("loss", "accuracy")}})
+    assert companion_scores.plot_learning_curves({"one": history}, {"one": .9}).axes
 
 
 @FEW
 @given(stacks(side=32))
 def test_attention_is_drawn(images):
     weights = np.full((len(images), 1, 1), 1.)
-    assert baselines.plot_attention(images[:, 0], weights, ["x"] * len(images)).axes
+    assert representation.plot_attention(images[:, 0], weights, ["x"] * len(images)).axes
 
 
 @FEW
 @given(st.sampled_from(config.CLASSES), st.integers(1, 2), st.sampled_from([1, 8, 33]), seeds())
 def test_volumes_of_any_size(name, count, size, seed):
-    stack, plane = baselines.phantom_stack(phantom.load_atlas(), name, 0, count, size, seed)
+    stack, plane = patients_module.phantom_stack(anatomy.load_atlas(), name, 0, count, size, seed)
     assert (
-        stack.shape == (count, size, size) and stack.dtype == np.uint8 and plane in phantom.PLANES)
-    images, rows = baselines.phantom_stacks(1, count, size, config.CLASSES[:2], seed)
+        stack.shape == (count, size, size) and stack.dtype == np.uint8 and plane in anatomy.PLANES)
+    images, rows = patients_module.phantom_stacks(1, count, size, config.CLASSES[:2], seed)
     assert images.shape == (2 * count, size, size) and len(rows) == len(images)
 
 
@@ -1129,27 +1132,27 @@ def test_volumes_of_any_size(name, count, size, seed):
 @given(points(least=5, dimensions=4), seeds())
 def test_components_of_any_points(x, seed):
     x = np.asarray(x, np.float64)
-    components: subtypes.Components = subtypes.fit_components(x, 2, seed)
-    labels = subtypes.assign(x, components)
+    components: subtype_criteria.Components = subtype_criteria.fit_components(x, 2, seed)
+    labels = subtype_criteria.assign(x, components)
     assert (labels.shape == (len(x),) and set(labels) <= {0, 1}
-            and np.isfinite(subtypes.bayesian_information(x, components)))
+            and np.isfinite(subtype_criteria.bayesian_information(x, components)))
     train = np.arange(len(x)) % 3 > 0
-    reduced = subtypes.reduce_embeddings(x, train)
+    reduced = subtype_criteria.reduce_embeddings(x, train)
     assert (reduced.shape[0] == len(x) and np.isfinite(reduced).all()
             and np.allclose(reduced[train].mean(axis=0), 0, atol=1e-6 * (1 + np.abs(x).max())))
-    refused(subtypes.fit_components, x, len(x) + 1), refused(subtypes.fit_components, x, 0)
-    (refused(subtypes.reduce_embeddings, x, np.zeros(len(x), bool)),
-     refused(subtypes.reduce_embeddings, x, train[1:]))
+    refused(subtype_criteria.fit_components, x, len(x) + 1), refused(subtype_criteria.fit_components, x, 0)
+    (refused(subtype_criteria.reduce_embeddings, x, np.zeros(len(x), bool)),
+     refused(subtype_criteria.reduce_embeddings, x, train[1:]))
     groups = np.arange(len(x)) // 2
-    assert 1 <= subtypes.draw_groups(groups, .5, np.random.default_rng(seed)).sum() <= len(x)
-    agreement = subtypes.stability(x, groups, 2, resamples=2)
+    assert 1 <= subtype_criteria.draw_groups(groups, .5, np.random.default_rng(seed)).sum() <= len(x)
+    agreement = subtype_criteria.stability(x, groups, 2, resamples=2)
     assert math.isnan(agreement) or -.5 <= agreement <= 1
-    assert subtypes.structureless(x, 7, np.random.default_rng(seed)).shape == (7, x.shape[1])
-    measured = subtypes.separation(x, groups, 2, resamples=2)
+    assert subtype_criteria.structureless(x, 7, np.random.default_rng(seed)).shape == (7, x.shape[1])
+    measured = subtype_criteria.separation(x, groups, 2, resamples=2)
     assert measured.shape == (2, 1)
-    held = subtypes.held_out_agreement(x, x[::2], 2)
+    held = subtype_criteria.held_out_agreement(x, x[::2], 2)
     assert math.isnan(held) == (len(x[::2]) < 10) and (math.isnan(held) or -.5 <= held <= 1)
-    assert math.isnan(subtypes.held_out_bound(x, x[:3], 2, draws=1))
+    assert math.isnan(subtype_criteria.held_out_bound(x, x[:3], 2, draws=1))
     gallery = subtypes.choose_slices(x, labels, groups)
     assert set(gallery["index"]) <= set(range(len(x))) and (gallery.kind == "medoid").sum() == len(
         set(labels))
@@ -1159,19 +1162,19 @@ def test_components_of_any_points(x, seed):
 @given(points(least=12, most=30, dimensions=3), seeds())
 def test_numbers_of_components(x, seed):
     x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
-    assert subtypes.log_dispersions(x, 2, seed).shape == (2,)
-    gap, error = subtypes.gap_statistic(x, 2, 2, seed)
+    assert subtype_criteria.log_dispersions(x, 2, seed).shape == (2,)
+    gap, error = subtype_criteria.gap_statistic(x, 2, 2, seed)
     assert (np.isfinite(gap).all() and (error >= 0).all()
-            and subtypes.choose_by_gap(gap, error) in (1, 2))
-    criteria = subtypes.measure_criteria(x, groups, 2, draws=2, resamples=2)
-    chosen = subtypes.choose_k(criteria)
-    assert (set(chosen) == set(subtypes.CRITERIA) and set(chosen.values()) <= {1, 2}
-            and subtypes.candidate(chosen, criteria) in (1, 2))
-    assert "lower the largest" in refused(subtypes.measure_criteria, x, groups, 99)
-    refused(subtypes.measure_criteria, x, groups[1:], 2)
-    bounds = subtypes.null_bounds(np.random.default_rng(seed).uniform(-1, 1, (3, 2)))
+            and subtype_criteria.choose_by_gap(gap, error) in (1, 2))
+    criteria = subtype_criteria.measure_criteria(x, groups, 2, draws=2, resamples=2)
+    chosen = subtype_criteria.choose_k(criteria)
+    assert (set(chosen) == set(subtype_criteria.CRITERIA) and set(chosen.values()) <= {1, 2}
+            and subtype_criteria.candidate(chosen, criteria) in (1, 2))
+    assert "lower the largest" in refused(subtype_criteria.measure_criteria, x, groups, 99)
+    refused(subtype_criteria.measure_criteria, x, groups[1:], 2)
+    bounds = subtype_criteria.null_bounds(np.random.default_rng(seed).uniform(-1, 1, (3, 2)))
     assert (bounds.shape == (2,) and (np.abs(bounds) <= 1).all()
-            and subtypes.choose_above(np.array([2.0, 2.0]), bounds) == 3)
+            and subtype_criteria.choose_above(np.array([2.0, 2.0]), bounds) == 3)
     make_up = pd.DataFrame({"viewing plane": "", "source": "a", "contrast": np.arange(len(x)) * 1.})
     one = subtypes.select_slices(
         "glioma", np.arange(len(x)), x, groups % 2 == 0, groups, make_up, np.zeros(len(x), bool))
@@ -1180,8 +1183,8 @@ def test_numbers_of_components(x, seed):
     study, = subtypes.study_classes([one], claimed=2, largest=2, draws=1)
     assert (isinstance(study, subtypes.SubtypeStudy)
             and isinstance(study.claimed, subtypes.Division) and "\n" not in study.claimed.verdict)
-    assert len(subtypes.subtype_table([study])) == 2 and subtypes.plot_criteria([study]).axes
-    assert subtypes.plot_subtypes([study.claimed], np.zeros((len(x), 8, 8))).subfigs is not None
+    assert len(subtypes.subtype_table([study])) == 2 and subtype_figures.plot_criteria([study]).axes
+    assert subtype_figures.plot_subtypes([study.claimed], np.zeros((len(x), 8, 8))).subfigs is not None
     again = subtypes.divide(one, 2, study.chosen, study.criteria, draws=1, permutations=3)
     assert (
         len(again.clusters) == len(x) and subtypes.study_class(one, 2, 2, 1, most=20).claimed.k == 2
@@ -1198,18 +1201,18 @@ def test_properties_of_subclusters(data):
               "float": rng.normal(size=n), "nan": np.where(rng.random(n) < 0.5, np.nan, 1.0),
               "constant": np.ones(n), "int": rng.integers(0, 3, n),
               "infinite": np.where(rng.random(n) < 0.5, np.inf, rng.normal(size=n))}[values]
-    categories = subtypes.as_categories(values)
+    categories = subtype_criteria.as_categories(values)
     assert categories.shape == (n,) and (categories >= -1).all()
-    told = subtypes.associate(clusters, values, rng.integers(0, 5, n), permutations=5)
+    told = subtype_criteria.associate(clusters, values, rng.integers(0, 5, n), permutations=5)
     assert 0 <= told["known"] <= 1 and (math.isnan(told["ami"]) or told["ami"] <= 1 + 1e-9
                                         and 0 < told["p"] <= 1
                                         and 0 <= told["cramers_v"] <= 1 + 1e-9)
     a, b = np.unique(clusters, return_inverse=True)[1], rng.integers(0, 3, n)
-    assert subtypes.mutual_information(a, b) >= -1e-12 and np.isclose(
-        subtypes.mutual_information(a, b), subtypes.mutual_information(b, a))
-    order = subtypes.in_random_blocks(b, rng)
+    assert subtype_criteria.mutual_information(a, b) >= -1e-12 and np.isclose(
+        subtype_criteria.mutual_information(a, b), subtype_criteria.mutual_information(b, a))
+    order = subtype_criteria.in_random_blocks(b, rng)
     assert sorted(order) == list(range(n)) and (np.diff(b[order]) != 0).sum() == len(set(b)) - 1
-    assert 0 < subtypes.permutation_p(a, b, b, permutations=3) <= 1
+    assert 0 < subtype_criteria.permutation_p(a, b, b, permutations=3) <= 1
     assert (1 - 1e-9 <= subtypes.effective_number(values.astype(str))
             <= len(set(values.astype(str))) + 1e-9)
     assert isinstance(subtypes.most_common(pd.Series(values)), str)
@@ -1267,27 +1270,27 @@ def test_make_up_of_any_table(table):
 def test_domains_are_aligned_or_refused(x, seed):
     x, rng = np.asarray(x, np.float64), np.random.default_rng(seed)
     target = rng.normal(size=(9, x.shape[1]))
-    distance = domains.coral_loss(x, target)
-    assert distance >= 0 and np.isfinite(distance) and domains.coral_loss(x, x) == 0
-    assert domains.covariance(x, .1).shape == (x.shape[1],) * 2
-    aligned = answer(domains.coral_align, x, target, refuses=ValueError)
+    distance = domain_shift.coral_loss(x, target)
+    assert distance >= 0 and np.isfinite(distance) and domain_shift.coral_loss(x, x) == 0
+    assert domain_shift.covariance(x, .1).shape == (x.shape[1],) * 2
+    aligned = answer(domain_shift.coral_align, x, target, refuses=ValueError)
     assert (aligned is None) == bool(np.allclose(x, x[0], rtol=0, atol=0)) or aligned is not None
     if aligned is not None:
         assert (aligned.shape == x.shape and np.isfinite(aligned).all()
                 and np.allclose(aligned.mean(axis=0), target.mean(axis=0), atol=1e-3))
-    power = domains.matrix_power(domains.covariance(target, .1), .5)
-    assert np.allclose(power @ power, domains.covariance(target, .1))
+    power = domain_shift.matrix_power(domain_shift.covariance(target, .1), .5)
+    assert np.allclose(power @ power, domain_shift.covariance(target, .1))
     for wrong in (target[:1], target[:0], np.hstack([target, target]), target * np.nan, target[0]):
-        refused(domains.coral_loss, x, wrong), refused(domains.coral_align, x, wrong)
-    refused(domains.coral_align, np.ones((4, x.shape[1])), target)
+        refused(domain_shift.coral_loss, x, wrong), refused(domain_shift.coral_align, x, wrong)
+    refused(domain_shift.coral_align, np.ones((4, x.shape[1])), target)
 
 
 @given(scan_tables(), st.integers(1, 4))
 def test_sources_are_left_out_or_not(table, least):
     table = table[table.label >= 0].reset_index(drop=True)
     table["source"] = np.where(np.arange(len(table)) % 2, "one", "two")
-    for division in domains.leave_one_source_out(table, least_groups=least):
-        assert (isinstance(division, domains.LeftOut) and "\n" not in division.sentence
+    for division in domain_shift.leave_one_source_out(table, least_groups=least):
+        assert (isinstance(division, domain_shift.LeftOut) and "\n" not in division.sentence
                 and not set(division.train) & set(division.test))
         assert (table.source[division.train] != division.source).all() and (
             table.source[division.test] == division.source).all()
@@ -1296,19 +1299,19 @@ def test_sources_are_left_out_or_not(table, least):
 
 def test_sources_need_different_names(tmp_path):
     for folders in ([], [tmp_path], [tmp_path, tmp_path]):
-        refused(domains.read_sources, folders)
+        refused(domain_shift.read_sources, folders)
 
 
 def test_statistics_of_a_target(some):
     network = NETWORKS["autoencoder"]
     before = {name: value.clone() for name, value in network.state_dict().items()}
     for rows in (some.train, some.train[:1]):
-        adapted = domains.adapt_batch_norm(network, some, rows, CPU)
+        adapted = domain_shift.adapt_batch_norm(network, some, rows, CPU)
         assert all(value.isfinite().all() for value in adapted.state_dict().values())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert "slice" in refused(domains.adapt_batch_norm, network, some, some.train[:0], CPU)
+    assert "slice" in refused(domain_shift.adapt_batch_norm, network, some, some.train[:0], CPU)
     everything = only(some, IN_TRAIN)
-    table = domains.transfer_scores(FABRIC, encoders.make_network("autoencoder", 4, 32), everything,
+    table = domain_shift.transfer_scores(FABRIC, encoders.make_network("autoencoder", 4, 32), everything,
                                     everything.train, everything.test, np.arange(30), draws=10)
     assert len(table) == 6 and table.accuracy.between(0, 1).all() and (table.distance >= 0).all()
 
@@ -1316,13 +1319,13 @@ def test_statistics_of_a_target(some):
 @FEW
 @given(st.integers(1, 2), st.integers(1, 2), st.sampled_from([1, 16]), seeds())
 def test_scanners(patients, count, size, seed):
-    drawn = domains.scanner_phantoms(domains.SCANNERS["scanner_two"], patients, count, size, seed)
+    drawn = domain_shift.scanner_phantoms(domain_shift.SCANNERS["scanner_two"], patients, count, size, seed)
     assert drawn.images.shape == (4 * patients * count, size, size) and len(drawn.table) == len(
         drawn.images)
-    patient, rng = phantom.draw_patient(seed, "glioma", 0, phantom.load_atlas())
+    patient, rng = phantoms.draw_patient(seed, "glioma", 0, anatomy.load_atlas())
     assert (
-        domains.scan_with(
-            domains.Scanner((1.0, 0.0, 0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), patient, rng, 0.0).noise
+        domain_shift.scan_with(
+            domain_shift.Scanner((1.0, 0.0, 0.0, 0.0), (0.0, 0.0), (0.0, 0.0)), patient, rng, 0.0).noise
         == 0)
 
 
@@ -1331,56 +1334,56 @@ def test_scanners(patients, count, size, seed):
 @FEW
 @given(st.integers(0, 9), st.sampled_from([16, 33]), seeds())
 def test_drawn_heads_and_their_pictures(number, size, seed):
-    signal, region, label = pretraining.render_training_phantom(phantom.load_atlas(), seed, number)
+    signal, region, label = training_phantoms.render_training_phantom(anatomy.load_atlas(), seed, number)
     assert (signal.shape == region.shape == (192, 192) and signal.dtype == region.dtype == np.uint8
             and label == number % 4 and set(np.unique(region)) <= {0, 1, 2, 3})
     rng = np.random.default_rng(seed)
-    assert pretraining.picture_view(rng, size).shape == (size, size, 2)
-    picture, shown = pretraining.randomise_picture(rng, signal, region, size)
+    assert randomisation.picture_view(rng, size).shape == (size, size, 2)
+    picture, shown = randomisation.randomise_picture(rng, signal, region, size)
     assert picture.shape == (size, size) and picture.dtype == np.uint8 and shown >= 0
     for strange in (region * 0, region * 0 + 2):  # no head, nothing but tumour
-        assert pretraining.randomise_picture(rng, signal * 0, strange, size)[0].shape == (
+        assert randomisation.randomise_picture(rng, signal * 0, strange, size)[0].shape == (
             size, size)
-    pictures = answer(pretraining.randomised_pictures_of, seed, number, signal, region, 2, size,
+    pictures = answer(randomisation.randomised_pictures_of, seed, number, signal, region, 2, size,
                       refuses=ValueError)
     assert pictures is None or pictures.shape == (2, size, size)
-    contrast = pretraining.random_contrast(rng, config.CLASSES[label])
+    contrast = training_phantoms.random_contrast(rng, config.CLASSES[label])
     assert all(np.isfinite(value) for name, value in contrast.items() if name != "weighting")
-    patient, _ = phantom.draw_patient(seed, "glioma", number, phantom.load_atlas())
+    patient, _ = phantoms.draw_patient(seed, "glioma", number, anatomy.load_atlas())
     assert (
-        pretraining.vary_anatomy(rng, patient.anatomy).affine.shape == patient.anatomy.affine.shape
-        and pretraining.vary_tumour(rng, patient.tumour).radius > 0)
+        training_phantoms.vary_anatomy(rng, patient.anatomy).affine.shape == patient.anatomy.affine.shape
+        and training_phantoms.vary_tumour(rng, patient.tumour).radius > 0)
 
 
 def test_heads_by_the_dozen():
-    signals, regions, labels = pretraining.render_training_phantoms(4)
+    signals, regions, labels = training_phantoms.render_training_phantoms(4)
     assert signals.shape == regions.shape == (4, 192, 192) and list(labels) == [0, 1, 2, 3]
-    pictures = pretraining.randomised_pictures(signals, regions, 1, 32)
+    pictures = randomisation.randomised_pictures(signals, regions, 1, 32)
     assert pictures.shape == (4, 1, 32, 32)
-    data = pretraining.phantom_training_data(pictures, labels, .25)
+    data = synthetic_pretraining.phantom_training_data(pictures, labels, .25)
     assert len(data.train) == 3 and len(data.test) == 1
-    refused(pretraining.phantom_training_data, pictures * 0, labels)  # nothing to standardise by
-    refused(pretraining.phantom_training_data, pictures[:3], labels)  # fewer pictures than heads
-    refused(pretraining.phantom_training_data, pictures, labels[:3])  # four pictures of three heads
-    refused(pretraining.phantom_training_data, pictures, labels[:0])
+    refused(synthetic_pretraining.phantom_training_data, pictures * 0, labels)  # nothing to standardise by
+    refused(synthetic_pretraining.phantom_training_data, pictures[:3], labels)  # fewer pictures than heads
+    refused(synthetic_pretraining.phantom_training_data, pictures, labels[:3])  # four pictures of three heads
+    refused(synthetic_pretraining.phantom_training_data, pictures, labels[:0])
 
 
 def test_a_network_begins_as_asked():
     before = encoders.make_network("autoencoder", 2, 32).state_dict()
     for init in ("random", "autoencoder"):
         assert all(torch.equal(value, before[name])
-                   for name, value in pretraining.initialise(
+                   for name, value in synthetic_pretraining.initialise(
                        encoders.make_network("autoencoder", 2, 32), init, ("x", "y")).state_dict()
                    .items())
-    taught = pretraining.load_phantom_weights(encoders.make_network("autoencoder", 2, 32),
+    taught = synthetic_pretraining.load_phantom_weights(encoders.make_network("autoencoder", 2, 32),
                                               ("pituitary", "glioma"),
-                                              pretraining.phantom_weights_file())
+                                              synthetic_pretraining.phantom_weights_file())
     assert all(value.isfinite().all() for value in taught.state_dict().values())
     assert "autoencoder" in refused(
-        pretraining.load_phantom_weights, encoders.make_network("resnet18", 4, 32))
+        synthetic_pretraining.load_phantom_weights, encoders.make_network("resnet18", 4, 32))
     # a head for another number of classes
     assert "autoencoder" in refused(
-        pretraining.load_phantom_weights, encoders.make_network("autoencoder", 3, 32))
+        synthetic_pretraining.load_phantom_weights, encoders.make_network("autoencoder", 3, 32))
 
 
 # --- trust ------------------------------------------------------------------------------------------------------------
@@ -1389,36 +1392,36 @@ def test_a_network_begins_as_asked():
 def test_temperatures(p, seed, temperature, layout):
     p = untidy(p, layout)
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
-    scaled = trust.scale_temperature(p, temperature)
+    scaled = calibration.scale_temperature(p, temperature)
     assert (scaled.shape == p.shape and sum_to_one(scaled)
-            and np.allclose(trust.scale_temperature(p, 1.0), np.maximum(p, 1e-12), atol=1e-5))
+            and np.allclose(calibration.scale_temperature(p, 1.0), np.maximum(p, 1e-12), atol=1e-5))
     assert (p[np.arange(len(p)), scaled.argmax(axis=1)] >= p.max(axis=1) - 1e-6).all()
-    assert .05 <= trust.fit_temperature(p, labels) <= 20.001
-    refused(trust.fit_temperature, p[:0], labels[:0])
+    assert .05 <= calibration.fit_temperature(p, labels) <= 20.001
+    refused(calibration.fit_temperature, p[:0], labels[:0])
     for wrong in (0., -1., np.nan, np.inf):
-        refused(trust.scale_temperature, p, wrong)
+        refused(calibration.scale_temperature, p, wrong)
 
 
 @given(shares(), seeds(), st.integers(1, 20))
 def test_reliability_and_abstention(p, seed, bins):
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
-    table = trust.reliability(p, labels, bins)
+    table = calibration.reliability(p, labels, bins)
     assert (table.n.sum() == len(p) and (table.low <= table.accuracy + 1e-12).all()
             and (table.accuracy <= table.high + 1e-12).all() and len(table) <= bins)
-    curve = trust.abstention_curve(p, labels)
+    curve = calibration.abstention_curve(p, labels)
     assert (curve.coverage.iloc[-1] == 1 and curve.accuracy.between(0, 1).all()
             and curve.coverage.is_monotonic_increasing)
     assert np.isclose(curve.accuracy.iloc[-1], (p.argmax(axis=1) == labels).mean())
-    assert not len(trust.reliability(p[:0], labels[:0])) and not len(
-        trust.abstention_curve(p[:0], labels[:0]))
+    assert not len(calibration.reliability(p[:0], labels[:0])) and not len(
+        calibration.abstention_curve(p[:0], labels[:0]))
 
 
 @FEW
 @given(shares(), seeds())
 def test_reliability_is_drawn(p, seed):
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
-    assert (trust.plot_reliability({"one": {"said": trust.reliability(p, labels)}}).axes
-            and trust.plot_abstention({"one": trust.abstention_curve(p, labels)}).axes)
+    assert (calibration.plot_reliability({"one": {"said": calibration.reliability(p, labels)}}).axes
+            and calibration.plot_abstention({"one": calibration.abstention_curve(p, labels)}).axes)
 
 
 @given(shares(), shares(k=3), st.floats(.01, .99), seeds())
@@ -1427,29 +1430,29 @@ def test_prediction_sets(p, validation, coverage, seed):
     k, rng = p.shape[1], np.random.default_rng(seed)
     validation = rng.dirichlet(np.ones(k), len(validation) * 3).astype(np.float32)
     labels = rng.integers(0, k, len(validation))
-    sets, thresholds = (trust.prediction_sets(validation, labels, p, coverage),
-                        trust.set_thresholds(validation, labels, coverage))
+    sets, thresholds = (calibration.prediction_sets(validation, labels, p, coverage),
+                        calibration.set_thresholds(validation, labels, coverage))
     assert (sets.shape == p.shape and sets.dtype == bool
             and ((thresholds >= -1e-6) & (thresholds <= 1)).all())
-    few = np.bincount(labels, minlength=k) < trust.minimum_slices(coverage)
+    few = np.bincount(labels, minlength=k) < calibration.minimum_slices(coverage)
     # a class with too few slices is in every set
     assert sets[:, few].all() and (thresholds[few] == 0).all()
-    own = trust.prediction_sets(validation, labels, validation, coverage)
+    own = calibration.prediction_sets(validation, labels, validation, coverage)
     for c in np.flatnonzero(~few):
         # as often as promised, on the slices it was made with
         assert own[labels == c, c].mean() >= coverage - 1e-9
-    table = trust.coverage_table(own, labels, tuple(map(str, range(k))), draws=0)
+    table = calibration.coverage_table(own, labels, tuple(map(str, range(k))), draws=0)
     assert (len(table) == k + 1 and table.coverage.dropna().between(0, 1).all()
             and table.slices.iloc[-1] == len(labels))
-    assert trust.prediction_sets(validation[:0], labels[:0], p, coverage).all()
-    whole = trust.trust_table(
+    assert calibration.prediction_sets(validation[:0], labels[:0], p, coverage).all()
+    whole = calibration.trust_table(
         {"test": (validation, labels), "nothing": (validation[:0], labels[:0])}, 1.5,
         (validation, labels), coverage)
     assert (len(whole) == 2 and 0 <= whole.calibration_error[0] <= 1
             and whole.loc[1].drop(["part", "slices"]).isna().all())
     for wrong in (0., 1., -1., 2., np.nan):
-        (refused(trust.minimum_slices, wrong),
-         refused(trust.prediction_sets, validation, labels, p, wrong))
+        (refused(calibration.minimum_slices, wrong),
+         refused(calibration.prediction_sets, validation, labels, p, wrong))
 
 
 # --- labelling --------------------------------------------------------------------------------------------------------
@@ -1462,42 +1465,42 @@ def test_lists_to_label(data):
                            rng.random(n) < data.draw(st.sampled_from([0.0, 0.5, 1.0])),
                            rng.choice(["a", "b", "ü", "", "e"], n))
     count = data.draw(st.sampled_from([1, 2, 5, 1000]))
-    rows = labelling.slices_to_label(x, p, labelled, groups, count)
+    rows = active_learning.slices_to_label(x, p, labelled, groups, count)
     chosen = rows["index"].to_numpy()
     assert (len(rows) == min(count, len(set(groups) - set(groups[labelled])))
             and not labelled[chosen].any() and len(set(groups[chosen])) == len(chosen))
     assert rows.margin_uncertainty.between(-1e-6, 1 + 1e-6).all() and (
         not len(rows) or rows.stands_for.sum() == n)
-    doubt = labelling.margin_uncertainty(p)
+    doubt = active_learning.margin_uncertainty(p)
     assert doubt.shape == (n,) and ((doubt >= -1e-6) & (doubt <= 1 + 1e-6)).all()
     reduced = np.asarray(x, np.float64)
-    cell, distance = labelling.cell_centres(reduced, np.ones(n), 3)
+    cell, distance = active_learning.cell_centres(reduced, np.ones(n), 3)
     assert cell.shape == distance.shape == (n,) and (distance >= 0).all()
-    some_ = labelling.representatives(reduced, np.ones(n), groups, labelled, 2, True)
+    some_ = active_learning.representatives(reduced, np.ones(n), groups, labelled, 2, True)
     assert len(some_) <= 2 and sorted(
-        labelling.spread_out(reduced, np.ones(n), some_, np.zeros(0, int))) == sorted(some_)
+        active_learning.spread_out(reduced, np.ones(n), some_, np.zeros(0, int))) == sorted(some_)
     for wrong in ((x[1:], p, labelled, groups), (x, p[1:], labelled, groups),
                   (x, p, labelled[1:], groups), (x, p, labelled, groups[1:]),
                   (x, p[:, :1] * 0 + 1, labelled, groups), (x * np.nan, p, labelled, groups),
                   (x[:0], p[:0], labelled[:0], groups[:0])):
-        refused(labelling.slices_to_label, *wrong)
-    refused(labelling.slices_to_label, x, p, labelled, groups, 0)
+        refused(active_learning.slices_to_label, *wrong)
+    refused(active_learning.slices_to_label, x, p, labelled, groups, 0)
 
 
 # --- scale ------------------------------------------------------------------------------------------------------------
 
 @given(st.integers(0, 10 ** 4), st.integers(-3, 10 ** 4))
 def test_parts_hold_every_slice_once(n, size):
-    parts = answer(scale.cut_parts, n, size, refuses=() if size >= 1 else ValueError)
+    parts = answer(parts_module.cut_parts, n, size, refuses=() if size >= 1 else ValueError)
     if parts is None: return
     assert [row for part in parts[:50] for row in range(part.start, part.stop)] == list(
         range(min(n, 50 * size)))
     assert sum(part.stop - part.start for part in parts) == n and size >= 1
     done = []
     if len(parts) < 100:
-        scale.for_each_part(lambda number: done.append(number) or 1, [1] * len(parts))
+        parts_module.for_each_part(lambda number: done.append(number) or 1, [1] * len(parts))
     assert len(parts) >= 100 or done == list(range(len(parts)))
-    refused(scale.for_each_part, len, [], engine="cluster")
+    refused(parts_module.for_each_part, len, [], engine="cluster")
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4))
@@ -1506,17 +1509,17 @@ def test_parts_are_joined_whole(tmp_path_factory, sizes):
     files = [folder / f"{number}.safetensors" for number in range(len(sizes))]
     rows = np.arange(sum(sizes) * 3, dtype=np.float16).reshape(-1, 3)
     for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])):
-        config.save_tensors(file, {"embeddings": part})
+        files_module.save_tensors(file, {"embeddings": part})
     assert np.array_equal(
-        scale.join_parts(files, "embeddings", len(rows), folder / "all.npy"), rows)
+        parts_module.join_parts(files, "embeddings", len(rows), folder / "all.npy"), rows)
     for wrong in (len(rows) + 1, len(rows) - 1):
-        refused(scale.join_parts, files, "embeddings", wrong, folder / "wrong.npy")
+        refused(parts_module.join_parts, files, "embeddings", wrong, folder / "wrong.npy")
     assert not (folder / "wrong.npy").exists()
 
 
 def test_folders_without_a_model_or_slices_are_refused(tmp_path):
-    assert "model.json" in refused(scale.embed_folder, tmp_path, tmp_path, tmp_path / "out")
-    assert scale.embed_command([str(tmp_path), str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "model.json" in refused(parts_module.embed_folder, tmp_path, tmp_path, tmp_path / "out")
+    assert parts_module.embed_command([str(tmp_path), str(tmp_path), "--out", str(tmp_path / "out")]) == 2
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------
@@ -1554,68 +1557,3 @@ def test_rubbish_is_no_run(tmp_path, content):
 
 
 # --- nothing is forgotten ---------------------------------------------------------------------------------------------
-
-NOT_TRIED = {
-    **dict.fromkeys(
-        ("config.new_names", "config.bfloat16_speedup", "config.versions",
-         "config.default_cache_folder", "config.code_digest", "config.Stopwatch",
-         "config.peak_memory", "training.keep_freed_memory", "training.tensorboard_writer"),
-        "takes no image, table or array"),
-    **{
-        f"config.{name}": "reads, writes, seals or holds files, which tests/test_damage.py, test_interruption.py and test_security.py damage"
-        for name in ("plain_data", "read_yaml", "regular_file", "read_json", "atomic_write",
-                     "explained", "beside", "publish_folder", "remove_stale_builds",
-                     "atomic_folder", "embedded_digest", "checksummed_file", "is_intact",
-                     "require_intact", "save_json", "load_json", "save_table", "load_table",
-                     "load_tensors", "load_arrays", "file_digest", "folder_digest", "lock_handle",
-                     "held_by_another", "hold_folder", "release_folder", "check_not_held",
-                     "remove_leftovers", "disk_cache", "check_parquet", "read_csv", "write_csv",
-                     "read_tensors")
-    },
-    **{
-        name: "checks or reads records of a stranger's run, which tests/test_security.py makes absurd"
-        for name in ("config.has_form", "config.is_number", "config.require_form",
-                     "training.load_weights", "training.read_description", "training.read_mixture",
-                     "comparison.optional")
-    },
-    "encoders.load_imagenet_weights": "downloads weights and takes no array",
-    **{f"training.{name}": "needs several processes: tests/test_scale.py trains in two"
-       for name in ("SumOverProcesses", "SharedBatchNorm", "share_batch_norms")},
-    "training.GraphCapture": (
-        "records on a GPU only: tests/test_gpu.py; elsewhere it calls the step, as in every "
-        "training here"),
-    **{f"training.{name}": "an inner step of the trainings, which are run here at every edge"
-       for name in ("save_checkpoint", "run_epochs", "finish_training", "take_step",
-                    "reinitialise_student", "joint_step", "joint_epoch", "save_outputs",
-                    "cluster_and_measure")},
-    "baselines.supervised_epoch": "an inner step of train_supervised, which is run here at its edges",
-    "baselines.write_pictures": "writes TensorBoard files of grids, which are tried as slice_grid",
-    "baselines.load_trained": "reads the files of a run, which tests/test_damage.py damages",
-    "subtypes.draw_criterion": "draws one panel of plot_criteria, which is tried",
-    "subtypes.draw_subcluster": "draws one row of plot_subtypes, which is tried",
-    "domains.write_scanner": "writes files of scanner_phantoms, which is tried",
-    "pretraining.pretrain_on_phantoms": "is train_supervised, which is tried, with a recipe of its own",
-    "pretraining.save_phantom_weights": "writes one file of a network's weights, takes no array",
-    **{
-        f"scale.{name}": "starts or joins other processes, or prepares files part by part: tests/test_scale.py"
-        for name in ("write_job", "read_job", "run_job", "end_with_input", "run_job_command",
-                     "launch_command", "train_in_processes", "ray_parts", "prepare_in_parts",
-                     "embed_part", "embed_in_parts")
-    },
-}
-
-
-def tried() -> set[str]:
-    """What the functions of this file call, as module.name."""
-    tree = ast.parse(Path(__file__).read_text())
-    return {f"{node.value.id}.{node.attr}" for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
-
-
-def test_every_function_is_tried_or_has_a_reason():
-    found = {module: importlib.import_module(f"brainclust.{module}") for module in MODULES}
-    public = {f"{name}.{function}" for name, module in found.items() for function in module.__all__
-              if callable(getattr(module, function))}
-    assert sorted(public - tried() - set(NOT_TRIED)) == [], "neither tried nor excused"
-    assert not set(NOT_TRIED) - public and not set(NOT_TRIED) & tried(), "excused without need"
-    assert all(len(reason) > 15 for reason in NOT_TRIED.values())

@@ -1,16 +1,12 @@
 """Rubbish on the first half of the way, from files to slices, tables and audits: what is documented comes back, or one sentence."""
-import ast
 import io
 import json
-import os
-import struct
 import sys
 import tempfile
 import zlib
 from functools import cache
 from pathlib import Path
 
-import h5py
 import nibabel
 import numpy as np
 import pandas as pd
@@ -21,15 +17,22 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import EpsImagePlugin, Image
 
-from brainclust import (audit, augmentation, cleaning, collection, data, phantom, preprocessing,
-                        quality, skull_stripping)
+from brainclust.analysis import label_errors, shortcuts
+from brainclust.app import collection
+from brainclust.core import runtime
+from brainclust.data import (
+    audit, audit_report, cheng, cleaning, dicom, duplicates, images as images_module, labels as
+    labels_module, scan_table, slices as slices_module, splits as splits_module, volumes)
+from brainclust.imaging import (
+    augmentation, brain_mask, masks, preprocessing, quality, skull_stripping, slice_cache)
+from brainclust.synthetic import (
+    anatomy as anatomy_module, phantoms, randomisation, rendering, training_phantoms, tumours)
+from brainclust.core.config import CLASSES
 from brainclust.core.files import save_table
 from rubbish import (LAYOUTS, answer, at_most, no_pictures, pictures, points, scan_tables, seeds,
-                     sentence, shares, stacks, survives, untidy)
+                     sentence, stacks, survives, untidy)
 from test_formats import cheng_bytes, dicom_bytes, image_bytes, nifti_bytes
 
-MODULES = (data, phantom, cleaning, skull_stripping, preprocessing, augmentation, quality, audit,
-           collection)
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),
               pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")]
 REFUSED = (ValueError, TypeError)
@@ -126,27 +129,27 @@ def whole_slice(pixels: np.ndarray, facts: dict) -> None:
 @given(draw=st.data())
 def test_damaged_bytes_give_pixels_or_a_reason(name, draw, tmp_path):
     content, suffix = (draw.draw(damage(small_files()[name])),
-                       data.file_suffix(name if name[0] != "." else f"a{name}"))
+                       slices_module.file_suffix(name if name[0] != "." else f"a{name}"))
     file = tmp_path / f"a{suffix}"
     file.write_bytes(content)
     grown()
-    with at_most(), data.quiet_libraries():
+    with at_most(), runtime.quiet_libraries():
         try:
-            if suffix in data.VOLUME_SUFFIXES or name == "frames.dcm":
-                with data.reasons_for_failures():
-                    volume = (data.decode_nifti(file) if suffix in data.VOLUME_SUFFIXES
-                              else data.decode_multiframe(file))
+            if suffix in slices_module.VOLUME_SUFFIXES or name == "frames.dcm":
+                with slices_module.reasons_for_failures():
+                    volume = (volumes.decode_nifti(file) if suffix in slices_module.VOLUME_SUFFIXES
+                              else volumes.decode_multiframe(file))
                 assert len(volume.slices) == len(volume.frames) == len(volume.facts)
                 for pixels, facts in zip(volume.slices[:3], volume.facts):
                     whole_slice(pixels, facts)
             else:
-                decoded = data.decode_slice(content, suffix)
+                decoded = slices_module.decode_slice(content, suffix)
                 whole_slice(decoded.pixels, decoded.facts)
-        except data.UnreadableSlice as error:
+        except images_module.UnreadableSlice as error:
             assert ": " in sentence(error), error
     assert grown() < 400
-    with data.quiet_libraries():
-        facts = data.inspect_file(file, tmp_path / "cache")[0]
+    with runtime.quiet_libraries():
+        facts = scan_table.inspect_file(file, tmp_path / "cache")[0]
     assert "reason" in facts or facts["sha256"]
 
 
@@ -154,15 +157,15 @@ def test_damaged_bytes_give_pixels_or_a_reason(name, draw, tmp_path):
 def test_decoders_take_any_bytes(draw, name):
     content = draw.draw(
         st.binary(max_size=600) | st.sampled_from(list(small_files().values())).flatmap(damage))
-    function = {"decode_picture": data.decode_picture, "decode_cheng": data.decode_cheng,
-                "decode_dicom": data.decode_dicom,
-                "load_cheng": lambda b: data.load_cheng(b, ["image"]),
-                "load_matlab_5": data.load_matlab_5, "parse_dicom": data.parse_dicom}[name]
-    with at_most(), data.quiet_libraries():
+    function = {"decode_picture": images_module.decode_picture, "decode_cheng": cheng.decode_cheng,
+                "decode_dicom": dicom.decode_dicom,
+                "load_cheng": lambda b: cheng.load_cheng(b, ["image"]),
+                "load_matlab_5": cheng.load_matlab_5, "parse_dicom": dicom.parse_dicom}[name]
+    with at_most(), runtime.quiet_libraries():
         try:
-            with data.reasons_for_failures():
+            with slices_module.reasons_for_failures():
                 function(content)
-        except data.UnreadableSlice as error:
+        except images_module.UnreadableSlice as error:
             sentence(error)
 
 
@@ -174,16 +177,16 @@ def test_a_preamble_is_not_taken_for_a_picture(tmp_path, monkeypatch):
     colour = dicom_bytes(np.full((20, 20, 3), 90, np.uint8), photometric="RGB")
     # the preamble of a DICOM file is anybody's
     (tmp_path / "a.dcm").write_bytes(postscript.ljust(128)[:128] + colour[128:])
-    assert audit.picture_data(str(tmp_path / "a.dcm"), "RGB").startswith("data:image/jpeg;base64,")
+    assert audit_report.picture_data(str(tmp_path / "a.dcm"), "RGB").startswith("data:image/jpeg;base64,")
 
 
 @given(images=stacks(side=32), ruin=st.sampled_from(["nothing", "a slice", "the list", "all"]), content=st.binary(max_size=9))
 def test_unpacked_volumes_come_back_or_are_unpacked_again(images, ruin, content, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unpacked")
-    volume = data.DecodedVolume(
+    volume = volumes.DecodedVolume(
         images[:, 0], range(len(images)), "uint8", [{"plane": "axial"}] * len(images))
-    shown = ~data.empty_slices(volume.slices)
-    if (answer(lambda: data.write_unpacked(volume, folder) or True, refuses=(data.UnreadableSlice,))
+    shown = ~volumes.empty_slices(volume.slices)
+    if (answer(lambda: volumes.write_unpacked(volume, folder) or True, refuses=(images_module.UnreadableSlice,))
         is None):
         assert not shown.any()
         return
@@ -194,19 +197,19 @@ def test_unpacked_volumes_come_back_or_are_unpacked_again(images, ruin, content,
         (folder / "slices.json").write_bytes(content)
     if ruin == "all":
         [file.unlink() for file in files]
-    found = data.read_unpacked(folder)
+    found = volumes.read_unpacked(folder)
     assert (found is None) == (ruin != "nothing")
     if found is None: return
     assert [fact["frame"] for fact in found] == list(np.flatnonzero(shown))
     for fact, pixels in zip(found, volume.slices[shown]):
-        np.testing.assert_array_equal(data.read_slice(fact["path"]), pixels)
+        np.testing.assert_array_equal(slices_module.read_slice(fact["path"]), pixels)
 
 
 @pytest.mark.parametrize("patient", ["", "\ud800", "a\nb", "骨", "x" * 300])
 def test_patients_of_matlab_files_can_be_written_down(patient):
     content = cheng_bytes(
         np.arange(400, dtype=np.int16).reshape(20, 20), np.zeros((20, 20)), patient or "0")
-    decoded = answer(data.decode_slice, content, ".mat", refuses=(data.UnreadableSlice,))
+    decoded = answer(slices_module.decode_slice, content, ".mat", refuses=(images_module.UnreadableSlice,))
     assert (decoded is None) == (len(patient) > 256 or not patient.isprintable())
     if decoded is not None:
         decoded.facts["patient"].encode()
@@ -218,9 +221,9 @@ def test_masks(image, stored, wrong, tmp_path):
     (tmp_path / "images").mkdir(exist_ok=True), (tmp_path / "masks").mkdir(exist_ok=True)
     Image.fromarray(truth.astype(np.uint8) * (1 if stored == "0 and 1" else 255)).save(
         tmp_path / "masks/a.png")
-    path, shape = (data.mask_path(tmp_path / "images/a.jpg"),
+    path, shape = (slices_module.mask_path(tmp_path / "images/a.jpg"),
                    (image.shape[0] + wrong, image.shape[1]))
-    mask = answer(data.read_mask, path, shape, refuses=(data.UnreadableSlice,))
+    mask = answer(slices_module.read_mask, path, shape, refuses=(images_module.UnreadableSlice,))
     assert (mask is None) == wrong
     if not wrong:
         np.testing.assert_array_equal(mask, truth)
@@ -237,9 +240,9 @@ def test_masks(image, stored, wrong, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(90)])
 def test_a_mask_that_cannot_be_read_is_named(content, tmp_path):
     (tmp_path / "7.mat").write_bytes(content)
-    for function in (data.read_tumour_mask, data.read_mask):
+    for function in (slices_module.read_tumour_mask, slices_module.read_mask):
         for name in ("7.mat", "gone.mat"):
-            with pytest.raises(data.UnreadableSlice, match=name) as error:
+            with pytest.raises(images_module.UnreadableSlice, match=name) as error:
                 function(tmp_path / name)
             sentence(error.value)
 
@@ -255,7 +258,7 @@ def test_stretching_any_numbers(draw):
     values = draw.draw(hnp.arrays(draw.draw(NUMBERS), hnp.array_shapes(max_dims=3, max_side=9)))
     values = untidy(values, draw.draw(st.sampled_from(LAYOUTS)))
     before = values.copy()
-    stretched = answer(data.stretch_to_uint8, values, refuses=(data.UnreadableSlice,))
+    stretched = answer(images_module.stretch_to_uint8, values, refuses=(images_module.UnreadableSlice,))
     np.testing.assert_array_equal(values, before)
     with np.errstate(over="ignore"):
         span = float(values.max()) - float(values.min())
@@ -268,11 +271,11 @@ def test_stretching_any_numbers(draw):
         assert not stretched.any()
     order = np.argsort(values.ravel(), kind="stable")
     assert (np.diff(stretched.ravel()[order].astype(int)) >= 0).all()
-    low, high = data.volume_limits(values)
+    low, high = dicom.volume_limits(values)
     assert low == float(values.min()) and low <= high <= float(values.max())
-    with_limits = data.stretch_to_uint8(values, low, high)
+    with_limits = images_module.stretch_to_uint8(values, low, high)
     assert with_limits.shape == values.shape and with_limits.dtype == np.uint8
-    frames = data.show_frames(list(np.atleast_3d(values)), inverted=draw.draw(st.booleans()))
+    frames = dicom.show_frames(list(np.atleast_3d(values)), inverted=draw.draw(st.booleans()))
     assert all(frame.dtype == np.uint8 for frame in frames)
 
 
@@ -289,7 +292,7 @@ def test_pictures_of_every_mode(mode, width, height, seed):
         raw = raw[..., 0].astype(np.int32)
     if mode == "1":
         raw = np.packbits(raw[..., 0] > 127, axis=1)
-    grey = data.grey_from_picture(Image.frombytes(mode, (width, height), raw.tobytes()))
+    grey = images_module.grey_from_picture(Image.frombytes(mode, (width, height), raw.tobytes()))
     assert grey.shape == (height, width) and grey.dtype == np.uint8
 
 
@@ -307,23 +310,23 @@ def test_frames_through_any_window(image, centre, width, slope, padding):
     if padding is not None:
         attributes.add_new("PixelPaddingValue", "SS", padding)
     with np.errstate(all="ignore"):
-        shown = survives(data.render_frame, image, attributes)
-        window = survives(data.apply_window, image, attributes)
+        shown = survives(dicom.render_frame, image, attributes)
+        window = survives(dicom.apply_window, image, attributes)
     if isinstance(shown, np.ndarray):
         assert shown.shape == image.shape
     if isinstance(window, np.ndarray):
         assert window.shape == image.shape and window.dtype == np.uint8
 
 
-@given(image=stacks(), index=st.integers(-2, 9), plane=st.sampled_from(data.PLANES))
+@given(image=stacks(), index=st.integers(-2, 9), plane=st.sampled_from(dicom.PLANES))
 def test_slices_of_volumes(image, index, plane):
-    volume, axis = image[:, 0], data.PLANES.index(plane)
+    volume, axis = image[:, 0], dicom.PLANES.index(plane)
     if 0 <= index < volume.shape[axis]:
-        cut = data.cut_slice(volume, plane, index)
+        cut = volumes.cut_slice(volume, plane, index)
         np.testing.assert_array_equal(cut, np.take(volume, index, axis)[::-1, ::-1].T)
     else:
-        survives(data.cut_slice, volume, plane, index)
-    empty = data.empty_slices(volume)
+        survives(volumes.cut_slice, volume, plane, index)
+    empty = volumes.empty_slices(volume)
     assert empty.shape == (len(volume),) and empty.dtype == bool
     if volume.max() == 0:
         assert empty.all()
@@ -332,7 +335,7 @@ def test_slices_of_volumes(image, index, plane):
 @given(orientation=st.none() | st.text(max_size=6) | st.lists(st.floats() | st.integers(-1, 1), max_size=8))
 def test_planes_of_any_direction(orientation):
     with np.errstate(all="ignore"):
-        assert data.plane_of(orientation) in ("", "oblique", *data.PLANES)
+        assert dicom.plane_of(orientation) in ("", "oblique", *dicom.PLANES)
 
 
 # Names and rows -------------------------------------------------------------------------------------------------------
@@ -342,32 +345,32 @@ MANY = tuple(f"class{i}" for i in range(10_000))
 def test_ten_thousand_classes_are_read_in_seconds(tmp_path):
     with at_most(120):
         files = [Path(f"Training/{name}/a.png") for name in MANY]
-        rows = data.labels_from_tree(files, MANY, tmp_path)
+        rows = labels_module.labels_from_tree(files, MANY, tmp_path)
         assert list(rows["class_name"]) == list(MANY)
         (tmp_path / "labels.csv").write_text(
             "file,label\n" + "".join(f"{name}.png,{name}\n" for name in MANY))
-        rows = data.labels_from_csv([Path(f"{name}.png") for name in MANY], MANY, tmp_path)
+        rows = labels_module.labels_from_csv([Path(f"{name}.png") for name in MANY], MANY, tmp_path)
         assert list(rows["class_name"]) == list(MANY) and rows["file"].nunique() == 10_000
         with pytest.raises(ValueError, match="knee") as error:
-            data.labels_from_tree([*files, Path("Training/knee/a.png")], MANY, tmp_path)
+            labels_module.labels_from_tree([*files, Path("Training/knee/a.png")], MANY, tmp_path)
         sentence(error.value)
     Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(tmp_path / "class7.png")
     (tmp_path / "labels.csv").write_text("file,label\nclass7.png,class9999\n")
-    table, _ = data.read_scan_table(tmp_path, MANY, cache_folder=tmp_path / "cache")
+    table, _ = scan_table.read_scan_table(tmp_path, MANY, cache_folder=tmp_path / "cache")
     assert list(table["label"]) == [9999]
 
 
 @given(names=st.lists(st.text(min_size=1, max_size=6) | st.sampled_from(["глиома", "骨", "a_b", "A b", "tumour", "-1", "?"]), min_size=2, max_size=4, unique=True))
 def test_classes_of_any_script_stay_apart(names):
     told = answer(
-        lambda: [data.normalise_class_name(name, names) for name in names], refuses=(ValueError,))
+        lambda: [labels_module.normalise_class_name(name, names) for name in names], refuses=(ValueError,))
     if told is not None:
         assert told == names
     else:
-        assert len({data.squash_name(n) for n in names} | {""}) <= len(names) or {"-1", "-1.0"} & {
+        assert len({labels_module.squash_name(n) for n in names} | {""}) <= len(names) or {"-1", "-1.0"} & {
             n.strip() for n in names}
-    assert (data.normalise_class_name("", data.CLASSES) == ""
-            and data.normalise_class_name("кот") is None)
+    assert (labels_module.normalise_class_name("", CLASSES) == ""
+            and labels_module.normalise_class_name("кот") is None)
 
 
 @given(header=st.lists(st.sampled_from(["path", "file", "id", "label", "Label", " label ", "split", "patient", "sha256", "", "a"]), max_size=5),
@@ -377,25 +380,25 @@ def test_any_label_file(header, rows, raw, tmp_path):
     text = "\n".join([",".join(header), *map(",".join, rows)])
     (tmp_path / "labels.csv").write_bytes(raw if raw is not None else text.encode())
     (tmp_path / "a.png").write_bytes(small_files()[".png"])
-    found = answer(data.read_csv_rows, tmp_path / "labels.csv", refuses=(ValueError,))
+    found = answer(labels_module.read_csv_rows, tmp_path / "labels.csv", refuses=(ValueError,))
     if found is not None:
         assert {"file", "label"} <= set(found) and found.columns.is_unique and len(found)
     table = answer(
-        data.labels_from_csv, [Path("a.png")], data.CLASSES, tmp_path, refuses=(ValueError,))
+        labels_module.labels_from_csv, [Path("a.png")], CLASSES, tmp_path, refuses=(ValueError,))
     if table is not None:
-        assert set(table["class_name"]) <= {*data.CLASSES, ""} and set(table["split"]) <= {
+        assert set(table["class_name"]) <= {*CLASSES, ""} and set(table["split"]) <= {
             "train", "test"}
     placed = answer(audit.place_by_csv, tmp_path, [Path("a.png")], refuses=(ValueError,))
     assert (placed is None) or list(placed["file"]) == [Path("a.png")]
-    answer(data.read_scan_table, tmp_path, cache_folder=tmp_path / "cache", refuses=(ValueError,))
+    answer(scan_table.read_scan_table, tmp_path, cache_folder=tmp_path / "cache", refuses=(ValueError,))
 
 
 @given(values=st.lists(st.sampled_from(["train", "Testing", "val", "", "x", "骨"]), min_size=1))
 def test_columns_are_translated_whole(values):
     column = pd.Series(values, name="split", dtype=object)
-    told = answer(data.translate_column, column, data.split_of, ("train", "test"),
+    told = answer(labels_module.translate_column, column, labels_module.split_of, ("train", "test"),
                   Path("labels.csv"), refuses=(ValueError,))
-    assert (told is None) == any(data.split_of(v) is None for v in values)
+    assert (told is None) == any(labels_module.split_of(v) is None for v in values)
     if told is not None:
         assert len(told) == len(values)
 
@@ -403,16 +406,16 @@ def test_columns_are_translated_whole(values):
 @given(own=st.lists(st.sampled_from(["", "glioma", "meningioma", "骨"]), min_size=1, max_size=6), inside=st.booleans())
 def test_labels_inside_files(own, inside):
     table = pd.DataFrame({"class_name": "glioma", "own_label": [inside] * len(own)})
-    told = answer(data.settle_labels, table, own, [("not MR: CT",)] * len(own), data.CLASSES,
+    told = answer(scan_table.settle_labels, table, own, [("not MR: CT",)] * len(own), CLASSES,
                   refuses=(ValueError,))
     assert (told is None) == (inside and "骨" in own)
     if told is None: return
     names, notes = told
     assert names == (own if inside else ["glioma"] * len(own)) and len(notes) == len(own)
     rows = table.assign(group="", split="train", reason="", path="a")
-    joined = data.join_facts(rows, [[{"class_name": name}] * 2 for name in own], data.CLASSES)
+    joined = scan_table.join_facts(rows, [[{"class_name": name}] * 2 for name in own], CLASSES)
     assert len(joined) == 2 * len(own) and list(joined["class_name"]) == list(np.repeat(names, 2))
-    sentences = data.note_sentences(notes)
+    sentences = scan_table.note_sentences(notes)
     assert 1 <= len(sentences) <= 2 and all("\n" not in s for s in sentences)
 
 
@@ -420,7 +423,7 @@ def test_labels_inside_files(own, inside):
 def test_classes_are_counted_whole(table, validation):
     if validation:
         table["split"] = table["split"].where(table.index % 2 == 0, "validation")
-    counts = data.class_counts(table)
+    counts = scan_table.class_counts(table)
     assert list(counts) == ["class_name", "split", "slices"] and counts["slices"].sum() == len(
         table)
     assert "" not in set(counts["class_name"])
@@ -440,7 +443,7 @@ def thumbnails(draw, least: int = 1, most: int = 12, side: int | None = None) ->
         if kind == "copy":
             images[i] = images[i - 1]
         if kind == "turned":
-            images[i] = cleaning.orient(images[i - 1], draw(st.sampled_from(cleaning.ORIENTATIONS)))
+            images[i] = duplicates.orient(images[i - 1], draw(st.sampled_from(duplicates.ORIENTATIONS)))
         if kind == "constant":
             images[i] = draw(st.sampled_from([0, 7, 255]))
         if kind == "almost":
@@ -461,7 +464,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 @given(images=thumbnails(), scale=st.sampled_from([1, 1e-200, 1e-320, 1e150, 1e300]))
 def test_unit_rows_have_length_one_or_none(images, scale):
     images = images if scale == 1 else images.astype(float) * scale
-    rows = cleaning.unit_rows(images)
+    rows = duplicates.unit_rows(images)
     length = np.linalg.norm(rows, axis=1)
     varied = np.array([image.min() < image.max() for image in images])
     assert rows.dtype == np.float32 and rows.shape == (len(images), images[0].size)
@@ -469,56 +472,56 @@ def test_unit_rows_have_length_one_or_none(images, scale):
     if scale == 1:
         np.testing.assert_allclose(
             rows @ rows.T, [[correlation(a, b) for b in images] for a in images], atol=1e-4)
-    unlike(cleaning.unit_rows, images)
-    waves = cleaning.frequencies(images, block=3)
+    unlike(duplicates.unit_rows, images)
+    waves = duplicates.frequencies(images, block=3)
     np.testing.assert_allclose(np.linalg.norm(waves, axis=(1, 2)), varied, atol=1e-4)
 
 
 def test_no_thumbnail_at_all():
     none = np.zeros((0, 32, 32), np.float16)
-    assert cleaning.unit_rows(none).shape == (0, 1024) and cleaning.frequencies(none).shape == (
+    assert duplicates.unit_rows(none).shape == (0, 1024) and duplicates.frequencies(none).shape == (
         0, 32, 32)
-    assert len(cleaning.near_duplicate_pairs(none)) == 0
-    assert len(cleaning.confirm_pairs(none, np.zeros(0, int), np.zeros(0, int), .9, True)) == 0
+    assert len(duplicates.near_duplicate_pairs(none)) == 0
+    assert len(duplicates.confirm_pairs(none, np.zeros(0, int), np.zeros(0, int), .9, True)) == 0
 
 
 @given(images=thumbnails(), place=st.integers(0, 7))
 def test_an_orientation_correlates_with_itself(images, place):
-    turned = cleaning.orient(images, cleaning.ORIENTATIONS[place])
-    scores = cleaning.orientation_correlations(
-        cleaning.frequencies(images), cleaning.frequencies(turned))
+    turned = duplicates.orient(images, duplicates.ORIENTATIONS[place])
+    scores = duplicates.orientation_correlations(
+        duplicates.frequencies(images), duplicates.frequencies(turned))
     varied = np.array([image.min() < image.max() for image in images])
     assert scores.shape == (len(images), 8) and np.abs(scores).max() < 1 + 1e-4
     np.testing.assert_allclose(scores[:, place], varied, atol=1e-4)
-    for k, name in enumerate(cleaning.ORIENTATIONS):
+    for k, name in enumerate(duplicates.ORIENTATIONS):
         np.testing.assert_allclose(
             scores[:, k],
-            [correlation(cleaning.orient(a, name), b) for a, b in zip(images, turned)], atol=2e-3)
+            [correlation(duplicates.orient(a, name), b) for a, b in zip(images, turned)], atol=2e-3)
 
 
 @given(images=thumbnails(least=2), oriented=st.booleans())
 def test_descriptors_are_never_farther_than_the_pictures(images, oriented):
-    rows = cleaning.unit_rows(images)
-    names = cleaning.ORIENTATIONS if oriented else ("same",)
+    rows = duplicates.unit_rows(images)
+    names = duplicates.ORIENTATIONS if oriented else ("same",)
     apart = np.min(
         [np.linalg.norm(
-             cleaning.unit_rows(cleaning.orient(images, name))[:, None] - rows[None], axis=2)
+             duplicates.unit_rows(duplicates.orient(images, name))[:, None] - rows[None], axis=2)
          for name in names], axis=0)
-    for found in (cleaning.descriptors(images, oriented),
-                  cleaning.search_points(images, oriented, block=5)):
+    for found in (duplicates.descriptors(images, oriented),
+                  duplicates.search_points(images, oriented, block=5)):
         assert len(found) == len(images) and found.dtype == np.float32
         assert (np.linalg.norm(found[:, None] - found[None], axis=2) <= apart + 2e-3).all()
 
 
 @given(x=points(most=60), radius=st.floats(.01, 3), most=st.integers(1, 9))
 def test_candidates_are_all_pairs_within_the_radius(x, radius, most):
-    cells = cleaning.divide_space(x, most)
+    cells = duplicates.divide_space(x, most)
     assert sorted(np.concatenate(cells)) == list(range(len(x))) and max(map(len, cells)) <= max(
         most, 1)
     if np.abs(x).max() > 10:
         return  # the products of large numbers hide small distances; pictures have length 1
     pairs = [
-        pair for i, j in cleaning.candidate_pairs(x, radius) for pair in zip(i.tolist(), j.tolist())
+        pair for i, j in duplicates.candidate_pairs(x, radius) for pair in zip(i.tolist(), j.tolist())
     ]
     apart = np.linalg.norm(x[:, None].astype(float) - x[None], axis=2)
     sure = {(i, j) for i, j in zip(*np.nonzero(apart < radius - 1e-2)) if i < j}
@@ -529,7 +532,7 @@ def test_candidates_are_all_pairs_within_the_radius(x, radius, most):
 @given(sizes=st.lists(st.integers(0, 5), max_size=9), least=st.integers(1, 9))
 def test_gathered_blocks_hold_what_came_in(sizes, least):
     blocks = [(np.arange(n), np.arange(n) + 1) for n in sizes]
-    gathered = list(cleaning.gather(iter(blocks), least))
+    gathered = list(duplicates.gather(iter(blocks), least))
     for side in (0, 1):
         np.testing.assert_array_equal(
             np.concatenate([np.zeros(0, int), *(g[side] for g in gathered)]),
@@ -540,41 +543,41 @@ def test_gathered_blocks_hold_what_came_in(sizes, least):
 @given(images=thumbnails(), threshold=st.sampled_from([.5, .9, .99]), oriented=st.booleans(), most=st.sampled_from([1, 10**6]))
 @pytest.mark.filterwarnings("ignore:There are more than")
 def test_near_copies_are_those_that_correlate(images, threshold, oriented, most):
-    pairs = cleaning.near_duplicate_pairs(images, threshold, oriented, most)
-    names = cleaning.ORIENTATIONS if oriented else ("same",)
-    best = {(i, j): max(correlation(cleaning.orient(images[i], name), images[j]) for name in names)
+    pairs = duplicates.near_duplicate_pairs(images, threshold, oriented, most)
+    names = duplicates.ORIENTATIONS if oriented else ("same",)
+    best = {(i, j): max(correlation(duplicates.orient(images[i], name), images[j]) for name in names)
             for j in range(len(images)) for i in range(j)}
     found = dict(zip(zip(pairs["i"], pairs["j"]), pairs["score"]))
     assert list(found) == sorted(found) and len(found) == len(pairs)
     for pair, score in found.items():
         assert abs(best[pair] - score) < 2e-3 and score > threshold and score <= 1
     for turn, i, j, score in zip(pairs["orientation"], pairs["i"], pairs["j"], pairs["score"]):
-        assert abs(correlation(cleaning.orient(images[i], turn), images[j]) - score) < 2e-3
+        assert abs(correlation(duplicates.orient(images[i], turn), images[j]) - score) < 2e-3
     sure = pd.DataFrame([pair for pair, score in best.items() if score > threshold + 2e-3],
                         columns=["i", "j"], dtype=int)
     if most > 1:
         assert set(zip(sure["i"], sure["j"])) <= set(found)
-    parts = cleaning.join_parts(np.arange(len(images)), pairs)
+    parts = duplicates.join_parts(np.arange(len(images)), pairs)
     assert (parts[sure["i"]] == parts[sure["j"]]).all()
-    forest = cleaning.spanning_pairs(pairs, len(images))
+    forest = duplicates.spanning_pairs(pairs, len(images))
     assert len(forest) < max(1, len(images))
-    np.testing.assert_array_equal(cleaning.join_parts(np.arange(len(images)), forest), parts)
+    np.testing.assert_array_equal(duplicates.join_parts(np.arange(len(images)), forest), parts)
 
 
 @pytest.mark.parametrize("threshold", [0, 1, -1, 2, np.nan])
 def test_a_threshold_that_is_none(threshold):
     with pytest.raises(ValueError, match="no correlation") as error:
-        cleaning.near_duplicate_pairs(np.zeros((2, 32, 32)), threshold)
+        duplicates.near_duplicate_pairs(np.zeros((2, 32, 32)), threshold)
     sentence(error.value)
 
 
-@given(image=pictures(), kind=st.sampled_from(sorted(cleaning.DUPLICATE_KINDS)), seed=seeds())
+@given(image=pictures(), kind=st.sampled_from(sorted(duplicates.DUPLICATE_KINDS)), seed=seeds())
 def test_copies_are_pictures(image, kind, seed):
-    make = lambda picture: cleaning.DUPLICATE_KINDS[kind](picture, np.random.default_rng(seed))
+    make = lambda picture: duplicates.DUPLICATE_KINDS[kind](picture, np.random.default_rng(seed))
     assert make(image).dtype == np.uint8 and make(image).ndim == 2 and make(image).size
     unlike(make, image)
-    for function in (cleaning.resize_duplicate, cleaning.recompress_duplicate,
-                     cleaning.relight_duplicate):
+    for function in (duplicates.resize_duplicate, duplicates.recompress_duplicate,
+                     duplicates.relight_duplicate):
         assert function(image, np.random.default_rng(seed)).dtype == np.uint8
 
 
@@ -589,10 +592,10 @@ def pairs_of(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     images = rng.integers(0, 256, (len(pictures_of), 32, 32))
     for i in range(1, len(images)):
         if rng.random() < .3:
-            images[i] = cleaning.orient(images[i - 1], rng.choice(cleaning.ORIENTATIONS))
+            images[i] = duplicates.orient(images[i - 1], rng.choice(duplicates.ORIENTATIONS))
     small = np.array([images[pictures_of[h]] for h in table["pixels_sha256"]], np.float16).reshape(
         -1, 32, 32)
-    return cleaning.duplicate_pairs(table, small)
+    return duplicates.duplicate_pairs(table, small)
 
 
 @SLOW
@@ -625,10 +628,10 @@ def test_every_slice_is_kept_or_removed_with_a_reason(table, seed):
     assert ((fought["class_a"] != fought["class_b"]).all() and (fought["class_a"] != "").all()
             and fought["score"].is_monotonic_decreasing)
     if len(kept):
-        grouped = cleaning.group_kept(table, kept, removed, pairs)
+        grouped = splits_module.group_kept(table, kept, removed, pairs)
         assert grouped["group"].notna().all() and grouped["clean"].dtype == bool
         assert (grouped["patient"] == kept["group"].to_numpy()).all()
-        leaks = cleaning.leak_counts(grouped, removed)
+        leaks = splits_module.leak_counts(grouped, removed)
         assert (leaks["test"].sum() == (kept["split"] == "test").sum()
                 and (leaks["unclean"] <= leaks["test"]).all())
 
@@ -645,15 +648,15 @@ def test_pairs_of_copies(table, seed):
              == rows.loc[pairs["path_b"], "pixels_sha256"].to_numpy())
     np.testing.assert_array_equal(equal, pairs["kind"] != "near")
     exact = table.assign(picture=pd.factorize(table["pixels_sha256"])[0]).reset_index(drop=True)
-    chained = cleaning.exact_pairs(exact)
+    chained = duplicates.exact_pairs(exact)
     counts = exact["picture"].value_counts()
     assert len(chained) == (counts * (counts - 1) // 2).sum()
     near = pd.DataFrame(
         {"i": [0], "j": [counts.size - 1], "score": [0.995], "orientation": ["same"]})
     if counts.size > 1:
-        assert len(cleaning.spread_pairs(near, exact)) == counts[0] * counts[counts.size - 1]
+        assert len(duplicates.spread_pairs(near, exact)) == counts[0] * counts[counts.size - 1]
     if counts.size > 1:
-        assert len(cleaning.spread_pairs(near, exact, most_pairs=0)) == 1
+        assert len(duplicates.spread_pairs(near, exact, most_pairs=0)) == 1
     own = exact[exact["picture"] == 0]
     assert (len(cleaning.judge_agreed(own)) == len(own) - 1
             and len(cleaning.judge_conflict(own)) >= len(own) - 1)
@@ -665,7 +668,7 @@ def test_groups_are_what_pairs_and_patients_connect(n, seed, patients):
     pairs = rng.integers(0, n, (rng.integers(0, 9), 2)) if n else np.zeros((0, 2), int)
     names = {None: None, "unknown": [""] * n, "one": ["p"] * n,
              "some": [f"p{i}" if i else "" for i in rng.integers(0, 4, n)]}[patients]
-    groups = cleaning.duplicate_groups(pairs, n, names)
+    groups = splits_module.duplicate_groups(pairs, n, names)
     assert groups.shape == (n,) and (groups[pairs[:, 0]] == groups[pairs[:, 1]]).all()
     if n:
         assert groups[0] == 0 and set(groups) == set(range(groups.max() + 1))
@@ -679,28 +682,28 @@ def test_groups_are_what_pairs_and_patients_connect(n, seed, patients):
 def test_slices_without_a_group_stand_alone(table, seed, unknown):
     table["group"] = pd.Series(
         [unknown if g == "" else g for g in table["group"]], index=table.index, dtype=object)
-    keys = cleaning.group_keys(table)
+    keys = splits_module.group_keys(table)
     alone = table["group"].isna() | (table["group"] == "")
     assert keys.notna().all() and (keys[alone] == table["path"][alone]).all()
-    clean = cleaning.mark_clean(table)["clean"]
+    clean = splits_module.mark_clean(table)["clean"]
     assert clean[alone].all() and clean.dtype == bool
     shuffle = shuffled(table, seed)
-    pd.testing.assert_series_equal(cleaning.mark_clean(shuffle)["clean"].sort_index(), clean)
-    grouped = cleaning.add_groups(table, pairs_of(table, seed))
+    pd.testing.assert_series_equal(splits_module.mark_clean(shuffle)["clean"].sort_index(), clean)
+    grouped = splits_module.add_groups(table, pairs_of(table, seed))
     assert grouped["group"].str.fullmatch("g[0-9]{5}").all()
 
 
 @given(table=scan_tables(), fraction=st.floats(.01, .99), seed=st.integers(0, 99), per_class=st.sampled_from([0, 0, 1, 2]))
 def test_splitting_and_hiding(table, fraction, seed, per_class):
-    split = answer(cleaning.split_table, table, fraction, seed, refuses=(ValueError,))
+    split = answer(splits_module.split_table, table, fraction, seed, refuses=(ValueError,))
     if split is None: return
-    keys = cleaning.group_keys(split)
+    keys = splits_module.group_keys(split)
     assert set(split["split"]) <= {"train", "test"} and (split["split"] == "test").any()
     if not (table["split"] == "test").any():
         assert split["split"].groupby(keys).nunique().eq(1).all() and split["clean"].all()
     else:
         pd.testing.assert_series_equal(split["split"], table["split"])
-    hidden = answer(cleaning.hide_labels, split, fraction, seed, per_class, refuses=(ValueError,))
+    hidden = answer(splits_module.hide_labels, split, fraction, seed, per_class, refuses=(ValueError,))
     if hidden is None: return
     test = hidden["split"] == "test"
     assert (hidden["label"][test] == -1).all() and (hidden["class_name"][test] == "").all()
@@ -717,26 +720,26 @@ def test_splitting_and_hiding(table, fraction, seed, per_class):
     else:
         # whole groups
         assert not set(keys[shown]) & set(keys[~shown & ~test & (table["label"] >= 0)])
-    again = cleaning.hide_labels(split, fraction, seed, per_class)
+    again = splits_module.hide_labels(split, fraction, seed, per_class)
     pd.testing.assert_frame_equal(again, hidden)
-    apart = cleaning.hold_out_validation(hidden, .5, 1, seed)
+    apart = splits_module.hold_out_validation(hidden, .5, 1, seed)
     moved = apart["split"] == "validation"
     pd.testing.assert_series_equal(apart["label"], hidden["label"])
     assert (hidden["split"][moved] == "train").all() and not set(keys[moved]) & set(
         keys[apart["split"] == "train"])
     with pytest.raises(ValueError, match="hidden already"):
-        cleaning.hide_labels(hidden)
+        splits_module.hide_labels(hidden)
 
 
 @given(table=scan_tables(), fraction=st.floats(.01, 1), most=st.integers(1, 3), seed=st.integers(0, 99))
 def test_groups_that_stay_labelled(table, fraction, most, seed):
     train = table[(table["split"] == "train") & (table["label"] >= 0)]
     if not len(train): return
-    shown = cleaning.groups_shown(train, fraction, seed)
-    assert set(train["label"][cleaning.group_keys(train).isin(shown)]) == set(train["label"])
-    assert fraction < 1 or shown == set(cleaning.group_keys(train))
-    assert shown == cleaning.groups_shown(shuffled(train, seed), fraction, seed)
-    few = answer(cleaning.hide_but_few, table, train, most, seed, refuses=(ValueError,))
+    shown = splits_module.groups_shown(train, fraction, seed)
+    assert set(train["label"][splits_module.group_keys(train).isin(shown)]) == set(train["label"])
+    assert fraction < 1 or shown == set(splits_module.group_keys(train))
+    assert shown == splits_module.groups_shown(shuffled(train, seed), fraction, seed)
+    few = answer(splits_module.hide_but_few, table, train, most, seed, refuses=(ValueError,))
     if few is not None:
         assert (few["label"][few["label"] >= 0].value_counts() == most).all() and set(
             few["label"]) - {-1} == set(train["label"])
@@ -751,14 +754,14 @@ def test_ten_thousand_classes_are_split_and_hidden_in_seconds(groups):
          "group": {"own": [""] * n, "one": ["p"] * n,
                    "pairs": [f"p{i % 5000}" for i in range(n)]}[groups]})
     with at_most(120):
-        split = answer(cleaning.split_table, table, .4, refuses=(ValueError,))
+        split = answer(splits_module.split_table, table, .4, refuses=(ValueError,))
         assert (split is None) == (groups == "one")
         if split is None: return
-        hidden = cleaning.hide_labels(split, .9)
+        hidden = splits_module.hide_labels(split, .9)
         shown = hidden["label"] >= 0
         assert set(hidden["label"][shown]) == set(table["label"][split["split"] == "train"])
-        cleaning.hold_out_validation(hidden, .5, 1)
-        assert data.class_counts(table)["slices"].sum() == n
+        splits_module.hold_out_validation(hidden, .5, 1)
+        assert scan_table.class_counts(table)["slices"].sum() == n
 
 
 @pytest.mark.parametrize("n, copies", [(3_000, 2), (10_000, 10_000)])
@@ -772,16 +775,16 @@ def test_thousands_of_copies_are_found_in_seconds(n, copies):
         np.random.default_rng(0).integers(0, 256, (n // copies, 32, 32)), copies, axis=0
     ).astype(np.float16)
     with at_most(120):
-        pairs = cleaning.duplicate_pairs(table, small)
+        pairs = duplicates.duplicate_pairs(table, small)
         kept, removed = cleaning.clean_scan_table(table, pairs=pairs)
         assert len(kept) == n // copies and (kept["split"] == "test").all()
-        assert cleaning.add_groups(table, pairs)["group"].nunique() == n // copies
+        assert splits_module.add_groups(table, pairs)["group"].nunique() == n // copies
 
 
 @given(sizes=hnp.arrays(int, st.tuples(st.integers(1, 12), st.integers(1, 4)), elements=st.integers(0, 6)), fraction=st.floats(.05, .95), seed=seeds())
 def test_chosen_groups_come_close_to_the_targets(sizes, fraction, seed):
     targets = np.floor(fraction * sizes.sum(axis=0) + .5).astype(int)
-    chosen = cleaning.choose_groups(sizes, targets, np.random.default_rng(seed))
+    chosen = splits_module.choose_groups(sizes, targets, np.random.default_rng(seed))
     assert chosen.shape == (len(sizes),) and chosen.dtype == bool
     error = lambda selection: np.abs(targets - sizes[selection].sum(axis=0)).sum()
     assert error(chosen) <= error(np.zeros_like(chosen))
@@ -792,7 +795,7 @@ def test_chosen_groups_come_close_to_the_targets(sizes, fraction, seed):
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), fraction=st.floats(.01, 1), seed=seeds())
 def test_the_labelled_groups_of_a_class(sizes, fraction, seed):
     of = pd.Series(sizes, index=[f"g{i}" for i in range(len(sizes))])
-    groups = cleaning.labelled_prefix(of, fraction, np.random.default_rng(seed))
+    groups = splits_module.labelled_prefix(of, fraction, np.random.default_rng(seed))
     assert 1 <= len(groups) == len(set(groups)) and (
         len(groups) == 1 or of[groups].sum() <= fraction * of.sum() + 0.5)
     assert fraction < 1 or len(groups) == len(sizes)
@@ -804,7 +807,7 @@ def test_label_fractions_that_cannot_be(fraction, counts):
     possible = (
         fraction == 0 or 0 < fraction <= 1 and len(counts) > 1 and fraction * min(counts) >= 0.5)
     try:
-        cleaning.check_label_fraction(fraction, slices)
+        splits_module.check_label_fraction(fraction, slices)
     except ValueError as error:
         assert sentence(error) and not possible
     else:
@@ -853,8 +856,8 @@ STRANGE_TABLES = {
          "sha256": "0", "pixels_sha256": "0", "grey_std": 9.0})}
 
 @pytest.mark.parametrize("kind", list(STRANGE_TABLES))
-@pytest.mark.parametrize("function", [cleaning.clean_scan_table, cleaning.split_table, cleaning.hide_labels, cleaning.add_groups, cleaning.duplicate_pairs,
-                                      data.class_counts, lambda table: preprocessing.build_slice_cache(table, tempfile.mkdtemp(), 32)],
+@pytest.mark.parametrize("function", [cleaning.clean_scan_table, splits_module.split_table, splits_module.hide_labels, splits_module.add_groups, duplicates.duplicate_pairs,
+                                      scan_table.class_counts, lambda table: slice_cache.build_slice_cache(table, tempfile.mkdtemp(), 32)],
                          ids=["clean_scan_table", "split_table", "hide_labels", "add_groups", "duplicate_pairs", "class_counts", "build_slice_cache"])
 def test_what_is_no_scan_table_is_said(function, kind):
     with pytest.raises(REFUSED) as error:
@@ -867,7 +870,7 @@ def test_settings_of_hiding_that_cannot_be(settings):
     table = pd.DataFrame({"path": list("abcdef"), "label": [0, 1] * 3, "class_name": ["x", "y"] * 3,
                           "split": "train", "group": ""})
     with pytest.raises(REFUSED) as error:
-        cleaning.hide_labels(table, **settings)
+        splits_module.hide_labels(table, **settings)
     sentence(error.value)
 
 
@@ -878,11 +881,11 @@ def test_measuring_slices_of_mixed_sizes(images, tmp_path):
     table = pd.DataFrame(
         {"path": [str(tmp_path / f"{i}.png") for i in range(len(images))], "label": 0,
          "sha256": [f"{i}" for i in range(len(images))]})
-    measured, small = cleaning.measure_slices(table)
+    measured, small = duplicates.measure_slices(table)
     assert (small.shape == (len(images), 32, 32) and small.dtype == np.float16
             and np.isfinite(small).all())
     np.testing.assert_allclose(measured["grey_std"], [float(image.std()) for image in images])
-    one = cleaning.measure_slice(table["path"][0])
+    one = duplicates.measure_slice(table["path"][0])
     assert (one["pixels_sha256"] == measured["pixels_sha256"][0]
             and (one["thumbnail"] == small[0]).all())
     for _ in range(2):
@@ -974,23 +977,23 @@ def test_settings_of_stripping_that_cannot_be(settings):
 
 @given(image=pictures(), sigma=st.sampled_from([0, .5, 3]), radius=st.integers(0, 9), seed=seeds())
 def test_steps_of_the_mask(image, sigma, radius, seed):
-    level = skull_stripping.otsu_threshold(image, -5)
-    assert 0 <= level <= 255 and skull_stripping.blur(image, sigma).dtype == np.uint8
+    level = masks.otsu_threshold(image, -5)
+    assert 0 <= level <= 255 and masks.blur(image, sigma).dtype == np.uint8
     mask = (np.random.default_rng(seed).random(image.shape) < .6).astype(np.uint8)
     for step in (
-        lambda m: skull_stripping.close_then_open(m, radius), skull_stripping.largest_component,
-        skull_stripping.fill_holes, lambda m: skull_stripping.certain_components(m, m.astype(bool)),
-        skull_stripping.full_mask, lambda m: skull_stripping.paper_mask(m * 255, 3, -5, radius),
-        lambda m: skull_stripping.filled_mask(
+        lambda m: masks.close_then_open(m, radius), masks.largest_component,
+        masks.fill_holes, lambda m: brain_mask.certain_components(m, m.astype(bool)),
+        masks.full_mask, lambda m: masks.paper_mask(m * 255, 3, -5, radius),
+        lambda m: masks.filled_mask(
             m * 255, denoise_sigma=3, otsu_relax=-5, closing_radius=radius)):
         found = step(mask)
         assert found.dtype == np.uint8 and found.shape == mask.shape and found.max(initial=0) <= 1
         unlike(step, mask)
-    assert (skull_stripping.fill_holes(mask) >= mask).all() and (
-        skull_stripping.largest_component(mask) <= mask).all()
+    assert (masks.fill_holes(mask) >= mask).all() and (
+        masks.largest_component(mask) <= mask).all()
     other = (np.random.default_rng(seed + 1).random(image.shape) < .5)
     own = mask.astype(bool)
-    assert 0 <= skull_stripping.dice(own, other) <= 1 and skull_stripping.dice(own, own) == 1
+    assert 0 <= masks.dice(own, other) <= 1 and masks.dice(own, own) == 1
     assert skull_stripping.share(own, own) == 1 or not own.any()
     measures = skull_stripping.stripping_quality(own, other, own & ~other)
     assert set(measures) == {"dice", "ring_kept", "brain_lost", "tumour_lost"} and all(
@@ -1001,30 +1004,30 @@ def test_steps_of_the_mask(image, sigma, radius, seed):
 @SLOW
 @given(image=pictures(largest=300), seed=seeds())
 def test_the_network_takes_any_picture(image, seed):
-    small = skull_stripping.network_picture(image)
+    small = brain_mask.network_picture(image)
     assert small.shape == (160, 160) and small.dtype == np.uint8
-    unlike(skull_stripping.network_picture, image)
-    likely = skull_stripping.brain_probabilities(small[None])
+    unlike(brain_mask.network_picture, image)
+    likely = brain_mask.brain_probabilities(small[None])
     assert likely.shape == (1, 160, 160) and 0 <= likely.min() and likely.max() <= 1
-    unlike(skull_stripping.brain_probabilities, small[None])
-    standard = skull_stripping.standard_pictures(small[None])
+    unlike(brain_mask.brain_probabilities, small[None])
+    standard = brain_mask.standard_pictures(small[None])
     assert standard.shape == (1, 1, 160, 160) and torch.isfinite(standard).all()
     region = torch.from_numpy(
         np.random.default_rng(seed).integers(0, 3, (1, 160, 160)).astype(np.uint8))
     assert torch.isfinite(
-        skull_stripping.mask_loss(torch.from_numpy(likely).logit(eps=1e-6), region))
-    mask = skull_stripping.probable_mask(likely[0], image.shape)
+        brain_mask.mask_loss(torch.from_numpy(likely).logit(eps=1e-6), region))
+    mask = brain_mask.probable_mask(likely[0], image.shape)
     assert mask.shape == image.shape and mask.max() <= 1
-    assert skull_stripping.never_empty(mask, image).any()
-    np.testing.assert_array_equal(skull_stripping.brain_mask_batch([image, image], workers=1)[1],
-                                  skull_stripping.synth_mask(image).astype(bool))
-    assert skull_stripping.brain_mask_batch([]).shape[0] == 0
+    assert brain_mask.never_empty(mask, image).any()
+    np.testing.assert_array_equal(brain_mask.brain_mask_batch([image, image], workers=1)[1],
+                                  brain_mask.synth_mask(image).astype(bool))
+    assert brain_mask.brain_mask_batch([]).shape[0] == 0
 
 
 def test_a_refused_pool_leaves_the_threads_alone():
     import cv2
     before = cv2.getNumThreads()
-    with pytest.raises(ValueError), skull_stripping.single_threaded_pool(-1):
+    with pytest.raises(ValueError), runtime.single_threaded_pool(-1):
         pass
     assert cv2.getNumThreads() == before
 
@@ -1032,36 +1035,36 @@ def test_a_refused_pool_leaves_the_threads_alone():
 @given(seed=seeds(), number=st.integers(0, 30), size=st.sampled_from([32, 48]))
 @SLOW
 def test_training_pictures_of_the_mask(seed, number, size):
-    rng, atlas = np.random.default_rng(seed), phantom.load_atlas()
-    signal, region = skull_stripping.draw_training_slice(atlas, seed % 100, number, size)
+    rng, atlas = np.random.default_rng(seed), anatomy_module.load_atlas()
+    signal, region = training_phantoms.draw_training_slice(atlas, seed % 100, number, size)
     assert (signal.shape == region.shape == (size, size)
             and signal.dtype == region.dtype == np.uint8 and region.max() <= 2)
-    points_of = phantom.slice_points(rng, "axial", np.zeros(3), size)[0]
-    assert set(np.unique(skull_stripping.kept_region(atlas, points_of, region == 2))) <= {0, 1, 2}
-    picture, kept = skull_stripping.randomise_slice(rng, signal, region, size)
+    points_of = anatomy_module.slice_points(rng, "axial", np.zeros(3), size)[0]
+    assert set(np.unique(training_phantoms.kept_region(atlas, points_of, region == 2))) <= {0, 1, 2}
+    picture, kept = randomisation.randomise_slice(rng, signal, region, size)
     assert (picture.shape == kept.shape == (size, size) and picture.dtype == np.uint8
             and kept.max() <= 2)
-    assert skull_stripping.draw_view(rng, size, size).shape == (
-        size, size, 2) and skull_stripping.smooth_field(rng, size, 3).shape == (size, size)
+    assert randomisation.draw_view(rng, size, size).shape == (
+        size, size, 2) and randomisation.smooth_field(rng, size, 3).shape == (size, size)
     unit = signal / np.float32(255)
-    bent = skull_stripping.bend_greys(rng, unit)
+    bent = randomisation.bend_greys(rng, unit)
     assert bent.shape == unit.shape and 0 <= bent.min() and bent.max() <= 1
-    for changed in (skull_stripping.change_outside(rng, unit, region > 0),
-                    skull_stripping.blur_or_sharpen(rng, unit)):
+    for changed in (randomisation.change_outside(rng, unit, region > 0),
+                    randomisation.blur_or_sharpen(rng, unit)):
         assert np.isfinite(changed).all()
-    assert (skull_stripping.scan_picture(rng, unit).dtype == np.uint8
-            and skull_stripping.write_marks(rng, signal).shape == signal.shape)
-    cut, left = skull_stripping.cut_borders(rng, picture, kept)
+    assert (randomisation.scan_picture(rng, unit).dtype == np.uint8
+            and randomisation.write_marks(rng, signal).shape == signal.shape)
+    cut, left = randomisation.cut_borders(rng, picture, kept)
     assert cut.dtype == np.uint8 and (left <= kept).all()
-    pictures_of, truths = skull_stripping.draw_batch(rng, signal[None], region[None], 2)
+    pictures_of, truths = brain_mask.draw_batch(rng, signal[None], region[None], 2)
     assert pictures_of.shape == (2, 1, 160, 160) and truths.shape == (2, 160, 160)
 
 
 def test_the_network_learns_from_constant_pictures():
     nothing = np.zeros((2, 32, 32), np.uint8)
-    network, losses = skull_stripping.train_brain_network(
-        nothing, nothing, steps=2, batch=2, start=skull_stripping.BrainUNet((4, 4)))
-    assert np.isfinite(losses).all() and skull_stripping.brain_probabilities(
+    network, losses = brain_mask.train_brain_network(
+        nothing, nothing, steps=2, batch=2, start=brain_mask.BrainUNet((4, 4)))
+    assert np.isfinite(losses).all() and brain_mask.brain_probabilities(
         np.zeros((1, 160, 160), np.uint8), network).shape == (1, 160, 160)
 
 
@@ -1127,7 +1130,7 @@ def test_a_damaged_cache_is_built_again(images, size, draw, tmp_path):
     from hashlib import sha256
     table = pd.DataFrame({"path": [str(tmp_path / f"{i}.png") for i in range(len(files))],
                           "sha256": [sha256(c).hexdigest() for c in files]})
-    build = lambda **changes: preprocessing.build_slice_cache(
+    build = lambda **changes: slice_cache.build_slice_cache(
         table.assign(**changes), tmp_path / "cache", size, skull_strip="none", workers=1)
     cached = np.array(build())
     expected = np.stack([preprocessing.preprocess_slice(image, size, "none") for image in images])[
@@ -1135,29 +1138,29 @@ def test_a_damaged_cache_is_built_again(images, size, draw, tmp_path):
     np.testing.assert_array_equal(cached, expected)
     made = dict(image_size=size, skull_strip="none", denoise_sigma=3.0, otsu_relax=-5.0,
                 closing_radius=5, window_percentiles=None)
-    folder = tmp_path / "cache" / preprocessing.cache_key(list(table["sha256"]), made)
+    folder = tmp_path / "cache" / slice_cache.cache_key(list(table["sha256"]), made)
     file = folder / draw.draw(st.sampled_from(["images.npy", "settings.json"]))
     whole = file.read_bytes()
     file.write_bytes(draw.draw(damage(whole) | st.binary(max_size=9)
                                | st.sampled_from([b"[]", b"null", b"PK\x03\x04", b"\x80\x04."])))
-    opened = preprocessing.open_slice_cache(folder, len(images), size)
+    opened = slice_cache.open_slice_cache(folder, len(images), size)
     if opened is not None:
         np.testing.assert_array_equal(opened, expected)
     np.testing.assert_array_equal(build(), expected)
-    assert preprocessing.open_slice_cache(folder, len(images) + 1, size) is None
+    assert slice_cache.open_slice_cache(folder, len(images) + 1, size) is None
     np.testing.assert_array_equal(
         list(
-            preprocessing.iterate_preprocessed(list(table["path"]), list(table["sha256"]), made, 1)
+            slice_cache.iterate_preprocessed(list(table["path"]), list(table["sha256"]), made, 1)
         ), expected[:, 0])
-    header = preprocessing.images_header(len(images), size)
+    header = slice_cache.images_header(len(images), size)
     assert np.load(io.BytesIO(header + expected.tobytes())).shape == expected.shape
-    assert preprocessing.checksum_of(expected, 1) == zlib.crc32(expected.tobytes())
-    assert preprocessing.write_images(
+    assert slice_cache.checksum_of(expected, 1) == zlib.crc32(expected.tobytes())
+    assert slice_cache.write_images(
         tmp_path / "w.npy", expected[:, 0], len(images), size
-    ) == preprocessing.checksum_of(expected)
-    preprocessing.build_folder(expected[:, 0], len(images), made, tmp_path / "own", lambda f: False)
+    ) == slice_cache.checksum_of(expected)
+    slice_cache.build_folder(expected[:, 0], len(images), made, tmp_path / "own", lambda f: False)
     np.testing.assert_array_equal(
-        preprocessing.open_slice_cache(tmp_path / "own", len(images), size), expected)
+        slice_cache.open_slice_cache(tmp_path / "own", len(images), size), expected)
     (tmp_path / "0.png").unlink()
     # kept by content, whatever became of the files
     np.testing.assert_array_equal(build(), expected)
@@ -1167,17 +1170,17 @@ def test_a_damaged_cache_is_built_again(images, size, draw, tmp_path):
             build(**changes)
         sentence(error.value)
     with pytest.raises(ValueError, match="cannot preprocess"):
-        preprocessing.prepare_file(table["path"][0], "0", made)
+        slice_cache.prepare_file(table["path"][0], "0", made)
 
 
 @given(images=stacks(), seed=seeds())
 def test_greys_are_counted(images, seed):
     mask = np.random.default_rng(seed).random(len(images)) < .7
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(mask))
-    counts = preprocessing.grey_histogram(images, rows, block=2)
+    counts = slice_cache.grey_histogram(images, rows, block=2)
     np.testing.assert_array_equal(counts, np.bincount(images[mask].ravel(), minlength=256))
-    np.testing.assert_array_equal(preprocessing.grey_histogram(images, mask), counts)
-    mean_std = answer(preprocessing.dataset_mean_std, images, rows, refuses=(ValueError,))
+    np.testing.assert_array_equal(slice_cache.grey_histogram(images, mask), counts)
+    mean_std = answer(slice_cache.dataset_mean_std, images, rows, refuses=(ValueError,))
     assert (mean_std is None) == (len(np.unique(images[mask])) < 2)
     if mean_std is not None:
         np.testing.assert_allclose(
@@ -1286,7 +1289,7 @@ def test_quality_of_any_picture(image, seed, size):
     measured = quality.slice_quality(image)
     assert set(measured) == {
         *quality.QUALITY_MEASURES, "touches_border",
-        "estimated_plane"} and measured["estimated_plane"] in ("", *phantom.PLANES)
+        "estimated_plane"} and measured["estimated_plane"] in ("", *anatomy_module.PLANES)
     assert 0 <= measured["foreground_fraction"] <= 1 and all(
         np.isnan(measured[m]) or 0 <= measured[m] < np.inf for m in quality.QUALITY_MEASURES)
     unlike(quality.slice_quality, image)
@@ -1304,13 +1307,13 @@ def test_quality_of_any_picture(image, seed, size):
         assert quality.crop_head(small, outline).shape == (48, 48)
         assert quality.plane_features(small, outline).shape == (72,)
         assert abs(quality.plane_probabilities(small, outline).sum() - 1) < 1e-9
-        assert quality.estimate_plane(small, outline, 0) in phantom.PLANES and isinstance(
+        assert quality.estimate_plane(small, outline, 0) in anatomy_module.PLANES and isinstance(
             quality.brain_touches_border(outline, "axial"), bool)
     edges = quality.edge_histograms(np.random.default_rng(seed).random((8, 8)).astype(np.float32))
     assert edges.shape == (4, 4, 8) and abs((edges ** 2).sum() - 1) < 1e-4
     assert quality.mirror_half(image).shape == image.shape
     assert quality.vary_slice(image, "axial", np.random.default_rng(seed)).dtype == np.uint8
-    ring, inside = quality.border_and_outline(image, size)
+    ring, inside = shortcuts.border_and_outline(image, size)
     assert (ring.shape == (4 * size - 4,) and inside.shape == (size * size,) and 0 <= inside.min()
             and inside.max() <= 1)
 
@@ -1347,12 +1350,12 @@ def test_quality_and_shortcuts_of_files(images, classes, tmp_path):
     measured = quality.measure_quality(table["path"])
     assert len(measured) == n and measured["touches_border"].dtype == bool
     assert len(quality.measure_quality([])) == 0
-    assert quality.edge_features(table["path"]).shape == (n, 512)
-    assert np.isfinite(quality.metadata_features(table)).all()
-    features = quality.shortcut_features(table, measured)
+    assert label_errors.edge_features(table["path"]).shape == (n, 512)
+    assert np.isfinite(shortcuts.metadata_features(table)).all()
+    features = shortcuts.shortcut_features(table, measured)
     assert all(len(x) == n and np.isfinite(x).all() for x in features.values())
-    np.testing.assert_array_equal(quality.known_labels(table.assign(true_label=7)), 7)
-    told = answer(quality.shortcut_accuracies, table, {"size": features["file size"]}, 3, 20,
+    np.testing.assert_array_equal(shortcuts.known_labels(table.assign(true_label=7)), 7)
+    told = answer(shortcuts.shortcut_accuracies, table, {"size": features["file size"]}, 3, 20,
                   refuses=(ValueError,))
     assert (told is None) == (len(set(table["label"][table["split"] == "train"])) < 2)
     if told is not None:
@@ -1376,7 +1379,7 @@ def test_label_suspects(labels, kind):
     ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1, "one class": np.zeros(n, int),
            "none": np.full(n, -1), "few groups": np.arange(n) % 2}[labels]
     groups = np.array([f"g{i % 4 if labels == 'few groups' else i}" for i in range(n)])
-    found = answer(quality.label_errors, x, ids, groups, refuses=(ValueError,))
+    found = answer(label_errors.label_errors, x, ids, groups, refuses=(ValueError,))
     assert (found is None) == (labels in ("one class", "none", "few groups") or kind == "nan")
     if found is None: return
     assert (len(found) == (ids >= 0).sum()
@@ -1385,7 +1388,7 @@ def test_label_suspects(labels, kind):
     assert found["probability"].between(0, 1).all() and list(found["rank"]) == list(
         range(1, len(found) + 1))
     if labels == "two":
-        p = quality.held_out_probabilities(x, ids, groups)
+        p = label_errors.held_out_probabilities(x, ids, groups)
         np.testing.assert_allclose(p.sum(axis=1), 1)
 
 
@@ -1393,7 +1396,7 @@ def test_planes_are_learnt_from_small_pictures():
     rng = np.random.default_rng(0)
     weights = quality.learn_planes(
         [rng.integers(0, 256, (20, 16)).astype(np.uint8) for _ in range(6)],
-        list(phantom.PLANES) * 2, variants=1)
+        list(anatomy_module.PLANES) * 2, variants=1)
     assert weights.shape == (73, 2) and np.isfinite(weights).all()
 
 
@@ -1401,27 +1404,27 @@ def test_planes_are_learnt_from_small_pictures():
 
 @given(mask=hnp.arrays(bool, st.tuples(*[st.integers(1, 7)] * 3)), spacing=st.sampled_from([.5, 2.]))
 def test_distances_of_volumes(mask, spacing):
-    distance = phantom.signed_distance(mask, spacing)
+    distance = anatomy_module.signed_distance(mask, spacing)
     assert distance.dtype == np.float32 and distance.shape == mask.shape
     if mask.any() and not mask.all():
         assert (distance[mask] < 0).all() and (distance[~mask] > 0).all()
     if mask.any():
-        assert phantom.close_mask(mask, 1, spacing).shape == mask.shape
+        assert anatomy_module.close_mask(mask, 1, spacing).shape == mask.shape
     volume = mask.astype(np.float32)
     places = np.argwhere(mask)
     np.testing.assert_allclose(
-        phantom.sample_volume(volume, places * spacing, np.zeros(3), spacing), 1)
+        anatomy_module.sample_volume(volume, places * spacing, np.zeros(3), spacing), 1)
     assert (
-        phantom.sample_volume(volume, np.full((3, 3), 1e4), np.zeros(3), spacing, outside=-7) == -7
+        anatomy_module.sample_volume(volume, np.full((3, 3), 1e4), np.zeros(3), spacing, outside=-7) == -7
     ).all()
 
 
 def test_the_atlas_is_kept_and_a_damaged_copy_is_measured_again(tmp_path, monkeypatch):
-    atlas, asked = phantom.measure_atlas(), []
+    atlas, asked = anatomy_module.measure_atlas(), []
     monkeypatch.setenv("BRAINCLUST_CACHE", str(tmp_path))
-    monkeypatch.setattr(phantom, "measure_atlas", lambda: asked.append(1) or atlas)
+    monkeypatch.setattr(anatomy_module, "measure_atlas", lambda: asked.append(1) or atlas)
     def loaded() -> int:
-        for name, volume in vars(phantom.load_atlas.__wrapped__()).items():
+        for name, volume in vars(anatomy_module.load_atlas.__wrapped__()).items():
             assert volume.dtype == getattr(atlas, name).dtype and np.array_equal(
                 volume, getattr(atlas, name))
         return len(asked)
@@ -1436,90 +1439,90 @@ def test_the_atlas_is_kept_and_a_damaged_copy_is_measured_again(tmp_path, monkey
 @given(x=hnp.arrays(np.float32, st.tuples(st.integers(0, 6), st.integers(1, 5), st.just(3)), elements=st.floats(-150, 150, width=32)), seed=seeds(),
        how=st.sampled_from(LAYOUTS))
 def test_geometry_of_heads(x, seed, how):
-    rng, atlas, x = np.random.default_rng(seed), phantom.load_atlas(), untidy(x, how)
-    np.testing.assert_allclose(phantom.length_of(x), np.linalg.norm(x, axis=-1), atol=1e-3)
-    for distance in (phantom.ellipsoid(x, (0, 0, 0), (9, 8, 7)),
-                     phantom.capsule(x, (0, 0, 0), (0, 0, 9), 3), phantom.skull_depth(atlas, x)):
+    rng, atlas, x = np.random.default_rng(seed), anatomy_module.load_atlas(), untidy(x, how)
+    np.testing.assert_allclose(rendering.length_of(x), np.linalg.norm(x, axis=-1), atol=1e-3)
+    for distance in (rendering.ellipsoid(x, (0, 0, 0), (9, 8, 7)),
+                     rendering.capsule(x, (0, 0, 0), (0, 0, 9), 3), anatomy_module.skull_depth(atlas, x)):
         assert distance.shape == x.shape[:-1] and np.isfinite(distance).all()
-        cover = phantom.coverage(distance, .5)
+        cover = rendering.coverage(distance, .5)
         assert 0 <= cover.min(initial=0) and cover.max(initial=1) <= 1
-        mixed = phantom.blend(np.zeros_like(cover), cover, 1.)
+        mixed = rendering.blend(np.zeros_like(cover), cover, 1.)
         np.testing.assert_allclose(mixed, cover)
-    white, grey, fluid, brain = phantom.tissue_fractions(atlas, x)
+    white, grey, fluid, brain = anatomy_module.tissue_fractions(atlas, x)
     np.testing.assert_allclose(white + grey + fluid, 1, atol=1e-5)
-    anatomy, waves = phantom.draw_anatomy(rng), phantom.draw_waves(rng, 20., 2)
-    assert phantom.evaluate_waves(waves, x).shape == (*x.shape[:-1], 2)
-    assert (phantom.bias_field(waves, x, .1) > 0).all()
-    assert np.isfinite(phantom.skin_distance(anatomy, x, phantom.skull_depth(atlas, x))).all()
-    there = phantom.to_atlas(anatomy, x)
+    anatomy, waves = anatomy_module.draw_anatomy(rng), anatomy_module.draw_waves(rng, 20., 2)
+    assert anatomy_module.evaluate_waves(waves, x).shape == (*x.shape[:-1], 2)
+    assert (phantoms.bias_field(waves, x, .1) > 0).all()
+    assert np.isfinite(rendering.skin_distance(anatomy, x, anatomy_module.skull_depth(atlas, x))).all()
+    there = anatomy_module.to_atlas(anatomy, x)
     assert there.shape == x.shape and np.isfinite(there).all()
     if x.size and np.abs(x[0, 0]).max() < 60:
-        np.testing.assert_allclose(phantom.to_patient(anatomy, there[0, 0]), x[0, 0], atol=1)
+        np.testing.assert_allclose(anatomy_module.to_patient(anatomy, there[0, 0]), x[0, 0], atol=1)
     for name in ("glioma", "meningioma", "pituitary"):
-        tumour = phantom.draw_tumour(rng, atlas, name)
-        assert (np.isfinite(phantom.tumour_distance(tumour, x)).all()
-                and np.isfinite(phantom.push_aside(tumour, x)).all())
-        surface = phantom.tumour_surface(tumour, x, phantom.skull_depth(atlas, x), brain)
+        tumour = tumours.draw_tumour(rng, atlas, name)
+        assert (np.isfinite(tumours.tumour_distance(tumour, x)).all()
+                and np.isfinite(tumours.push_aside(tumour, x)).all())
+        surface = tumours.tumour_surface(tumour, x, anatomy_module.skull_depth(atlas, x), brain)
         assert surface.shape == x.shape[:-1] and np.isfinite(surface).all()
     with pytest.raises(ValueError, match="no tumour of class"):
-        phantom.draw_tumour(rng, atlas, "knee")
+        tumours.draw_tumour(rng, atlas, "knee")
 
 
 @given(seed=st.integers(0, 50), kind=st.sampled_from(["glioma", "meningioma", "notumor", "pituitary"]), size=st.sampled_from([1, 8, 32]), far=st.booleans())
 @SLOW
 def test_heads_are_painted_anywhere(seed, kind, size, far):
-    atlas = phantom.load_atlas()
-    patient, rng = phantom.draw_patient(seed, kind, 0, atlas)
-    x, width = phantom.slice_points(rng, "axial", patient.focus + (900 if far else 0), size)
-    x = phantom.to_atlas(patient.anatomy, x)
-    pixels, head = phantom.select_pixels(patient.anatomy, atlas, x, width)
+    atlas = anatomy_module.load_atlas()
+    patient, rng = phantoms.draw_patient(seed, kind, 0, atlas)
+    x, width = anatomy_module.slice_points(rng, "axial", patient.focus + (900 if far else 0), size)
+    x = anatomy_module.to_atlas(patient.anatomy, x)
+    pixels, head = rendering.select_pixels(patient.anatomy, atlas, x, width)
     # a single pixel is wider than a head is known to be far
     assert len(pixels.points) == head.sum() and not (far and size > 1 and head.any())
-    fractions, surface = phantom.brain_and_tumour(patient.tumour, atlas, pixels)
-    soft = phantom.paint_soft_tissue(pixels, patient.anatomy, patient.contrast)
-    skull = phantom.paint_skull(soft, pixels, patient.anatomy, patient.contrast)
-    whole = phantom.paint_healthy(pixels, fractions, patient.anatomy, patient.contrast)
-    painted = [soft, skull, phantom.paint_face(skull, pixels, patient.contrast), whole,
-               phantom.paint_brain(skull, pixels, fractions, patient.anatomy, patient.contrast),
-               phantom.paint_enhancing(skull, pixels, fractions, patient.contrast)]
+    fractions, surface = tumours.brain_and_tumour(patient.tumour, atlas, pixels)
+    soft = rendering.paint_soft_tissue(pixels, patient.anatomy, patient.contrast)
+    skull = rendering.paint_skull(soft, pixels, patient.anatomy, patient.contrast)
+    whole = rendering.paint_healthy(pixels, fractions, patient.anatomy, patient.contrast)
+    painted = [soft, skull, rendering.paint_face(skull, pixels, patient.contrast), whole,
+               rendering.paint_brain(skull, pixels, fractions, patient.anatomy, patient.contrast),
+               rendering.paint_enhancing(skull, pixels, fractions, patient.contrast)]
     if patient.tumour is not None:
-        painted.append(phantom.paint_tumour(
+        painted.append(tumours.paint_tumour(
                            whole, pixels, patient.tumour, surface, fractions[0], patient.contrast))
-        parts = {"glioma": lambda: phantom.paint_glioma(
+        parts = {"glioma": lambda: tumours.paint_glioma(
                      whole, pixels, patient.tumour, surface, fractions[0], patient.contrast),
-                 "meningioma": lambda: phantom.paint_meningioma(
+                 "meningioma": lambda: tumours.paint_meningioma(
                      whole, pixels, patient.tumour, surface, patient.contrast),
-                 "pituitary": lambda: phantom.paint_pituitary(
+                 "pituitary": lambda: tumours.paint_pituitary(
                      whole, pixels, patient.tumour, surface, patient.contrast)}
         painted.append(parts[kind]())
     for image in painted:
         assert image.shape == (head.sum(),) and np.isfinite(image).all()
-    for distance, tissue in phantom.neck_and_mouth(pixels) + phantom.eyes_and_nose(pixels):
+    for distance, tissue in rendering.neck_and_mouth(pixels) + rendering.eyes_and_nose(pixels):
         assert np.isfinite(distance).all() and tissue in patient.contrast
-    picture = phantom.to_picture(whole, head, -1)
+    picture = rendering.to_picture(whole, head, -1)
     assert picture.shape == (size, size) and (picture[~head] == -1).all()
-    signal, mask, brain = phantom.paint_patient(patient, atlas, x, width)
+    signal, mask, brain = phantoms.paint_patient(patient, atlas, x, width)
     assert (signal.shape == mask.shape == brain.shape == (size, size)
             and mask.dtype == brain.dtype == bool and not (kind == "notumor" and mask.any()))
-    image, mask, brain = phantom.phantom_slice(patient, atlas, rng, "coronal", size)
+    image, mask, brain = phantoms.phantom_slice(patient, atlas, rng, "coronal", size)
     assert image.dtype == np.uint8 and image.shape == mask.shape == brain.shape == (size, size)
 
 
 @given(signal=hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(0, 2)), noise=st.sampled_from([0., .02]), seed=seeds())
 def test_scanning_any_signal(signal, noise, seed):
     with np.errstate(all="raise", under="ignore"):
-        image = phantom.scan_signal(
+        image = phantoms.scan_signal(
             np.random.default_rng(seed), signal, np.ones_like(signal), noise)
     assert image.dtype == np.uint8 and image.shape == signal.shape
     if not noise and not signal.any():
         assert not image.any()
-    assert (phantom.add_rician_noise(np.random.default_rng(seed), signal, noise) >= 0).all()
+    assert (phantoms.add_rician_noise(np.random.default_rng(seed), signal, noise) >= 0).all()
 
 
 @pytest.mark.parametrize("settings", [dict(patients_per_class=0), dict(image_size=8), dict(test_fraction=1.), dict(slices_per_patient=0), dict(test_fraction=np.nan)], ids=str)
 def test_phantoms_that_cannot_be(settings):
     with pytest.raises(ValueError) as error:
-        phantom.make_phantoms(
+        phantoms.make_phantoms(
             **{"patients_per_class": 1, "slices_per_patient": 1, "image_size": 32, **settings})
     sentence(error.value)
 
@@ -1568,12 +1571,12 @@ def test_an_audit_of_any_table(both, limit, tmp_path):
     chosen = table[kept]
     assert (chosen["copies"].is_unique and kept.dtype == bool
             and not (contested & (table["class_name"] == "")).any())
-    worst = audit.worst_pairs(pairs, table["copies"].to_numpy(), limit)
+    worst = audit_report.worst_pairs(pairs, table["copies"].to_numpy(), limit)
     assert (len(worst) <= max(limit, 0) + 1
             and not pd.Series(table["copies"].to_numpy()[worst["a"]]).duplicated().any())
     unreadable = pd.DataFrame(
         {"name": ["x <b>.png"], "reason": ["blank: standard deviation 0.0 grey levels"]})
-    summary = audit.summarise_audit(table, pairs, leaks, contested, unreadable)
+    summary = audit_report.summarise_audit(table, pairs, leaks, contested, unreadable)
     json.dumps(summary)
     assert (summary["images"] == len(table) and sum(summary["pairs"].values()) == len(pairs)
             and summary["blank"] == 1)
@@ -1581,21 +1584,21 @@ def test_an_audit_of_any_table(both, limit, tmp_path):
     assert all(s.endswith(".") and "\n" not in s for s in said)
     for row in leaks.itertuples():
         sentence(ValueError(audit.leak_sentence(row)))
-    assert audit.count_table(table).iloc[-1, -1] == len(table)
-    tables = audit.audit_tables(table, pairs, kept, unreadable)
+    assert audit_report.count_table(table).iloc[-1, -1] == len(table)
+    tables = audit_report.audit_tables(table, pairs, kept, unreadable)
     assert (len(pd.read_csv(io.StringIO(tables["pairs.csv"]))) == len(pairs)
             and len(pd.read_csv(io.StringIO(tables["keep.csv"]))) == kept.sum())
     (tmp_path / "a.png").write_bytes(small_files()[".png"])
     shown = table.assign(path=str(tmp_path / "a.png"))
-    sections = audit.page_sections(shown, pairs, limit)
+    sections = audit_report.page_sections(shown, pairs, limit)
     assert sum(section["total"] for section in sections) == len(pairs)
-    assert len(audit.pair_cards(worst, shown)) == len(worst)
+    assert len(audit_report.pair_cards(worst, shown)) == len(worst)
     full = {**summary, "folder": "<b>", "date": "", "threshold": 0.99, "command": "<i>", "keep": 1,
             "remarks": ["<u>"], "versions": {}, "seconds": 1.0}
-    page = audit.render_page(full, shown, pairs, leaks, unreadable, limit)
+    page = audit_report.render_page(full, shown, pairs, leaks, unreadable, limit)
     assert (not any(f"<{tag}>{text}" in page for tag, text in (("i", ""), ("u", "")))
             and "x &lt;b&gt;.png" in page)
-    assert len(audit.failures(summary, audit.FAILURES)) <= 3
+    assert len(audit_report.failures(summary, audit_report.FAILURES)) <= 3
 
 
 @given(parts=st.lists(st.lists(st.sampled_from(["train", "Testing", "val", "a", "b", "骨", "unlabelled"]), max_size=4), max_size=6))
@@ -1604,7 +1607,7 @@ def test_any_folders_are_placed(parts):
     placed = audit.place_by_folders(files)
     assert (list(placed["file"]) == files and set(placed["split"]) <= {"", "train", "val", "test"}
             and "unlabelled" not in set(placed["class_name"]))
-    names = data.labels_from_tree
+    names = labels_module.labels_from_tree
     assert answer(
         names, files, ("a", "b", "骨"), Path("scans"), refuses=(ValueError,)
     ) is None or len(names(files, ("a", "b", "骨"), Path("scans"))) == len(files)
@@ -1618,7 +1621,7 @@ def test_a_folder_of_any_pictures_is_audited(images, tmp_path_factory):
         (folder / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.ascontiguousarray(image)).save(folder / "in" / "ab"[i % 2] / f"{i}.png")
     summary = answer(
-        audit.audit_folder, folder / "in", folder / "out", refuses=(ValueError,), workers=1)
+        audit_report.audit_folder, folder / "in", folder / "out", refuses=(ValueError,), workers=1)
     assert (summary is None) == (max(image.std() for image in images) < 5)
     table, unreadable, remarks = audit.read_images(
         folder / "in", cache_folder=folder / "cache", workers=1)
@@ -1701,53 +1704,3 @@ def test_a_run_whose_slices_are_gone_is_named(tmp_path):
 PLAIN, TEXT = ("a class of plain data, or an error",
                "takes names, numbers or a random generator; no image, table or array")
 WITHIN = "takes a parsed header or the path of a file; every damaged file above passes through it"
-RUN = "needs a trained run; the tests of the page open collections of one"
-NOT_TRIED = {
-    **dict.fromkeys(["data.VolumeFile", "data.DecodedSlice", "phantom.Atlas", "phantom.Waves",
-                     "phantom.Anatomy", "phantom.Pixels", "phantom.Tumour", "phantom.Patient",
-                     "phantom.Phantoms", "cleaning.PreparedScans"], PLAIN),
-    **dict.fromkeys(
-        ["data.own_member", "data.cheng_field", "data.inflated_size", "data.CountedFile",
-         "data.frame_count", "data.dicom_modality", "data.check_dicom_image",
-         "data.frame_attributes", "data.dicom_facts", "data.dicom_notes", "data.failure_reason",
-         "data.check_file", "data.read_file", "data.nifti_header", "data.nifti_shape",
-         "data.load_nifti", "data.unpack_volume", "data.check_matlab_5", "data.check_matlab_array",
-         "data.deflated_start", "data.matlab_elements", "data.open_picture", "data.open_volume"],
-        WITHIN),
-    **dict.fromkeys(
-        ["data.check_sides", "data.no_formula", "data.first_few", "data.known_classes",
-         "data.first_known", "data.patient_from_name", "phantom.draw_contrast",
-         "phantom.draw_glioma_centre", "phantom.draw_meningioma_site", "phantom.patient_table",
-         "phantom.draw_patient_slices", "skull_stripping.draw_any_contrast",
-         "skull_stripping.draw_training_slices", "skull_stripping.widen_tumour",
-         "skull_stripping.widen_patient", "skull_stripping.double_convolution",
-         "audit.audited_split", "audit.number_of", "audit.parse_conditions", "audit.fraction",
-         "audit.positive", "audit.audit_parser", "collection.plain"], TEXT),
-    **dict.fromkeys(
-        ["data.find_files", "data.is_readable_name", "data.is_segmentation", "data.index_files",
-         "data.find_named_files", "data.inspect_files", "data.list_scan_files", "data.refusal",
-         "data.label_files", "audit.folders_of", "audit.place_files", "audit.infer_classes",
-         "audit.masked_folders", "audit.name_fault", "audit.check_output"],
-        "takes the paths of a folder; `read_scan_table` and `audit_folder` pass through it"),
-    "data.map_threads": "takes a function and calls it",
-    "data.check_scan_table": "every strange table above is refused by it",
-    **dict.fromkeys(["skull_stripping.weights_file", "skull_stripping.save_brain_network",
-                     "skull_stripping.load_brain_network", "skull_stripping.brain_network",
-                     "skull_stripping.brain_weights_digest"], "reads or writes weights"),
-    **dict.fromkeys(["phantom.write_files", "phantom.write_phantoms", "phantom.holds_phantoms",
-                     "audit.write_outputs", "audit.audit_command"], "writes drawings or reports"),
-    **dict.fromkeys(
-        ["collection.slices_of_folder", "collection.content_key", "collection.open_collection",
-         "collection.read_judged"], RUN)}
-
-
-def test_every_function_is_tried():
-    tree = ast.parse(Path(__file__).read_text())
-    tests = [node for node in tree.body
-             if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NOT_TRIED")]
-    used = {f"{node.value.id}.{node.attr}" for test in tests for node in ast.walk(test)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
-    known = {f"{module.__name__.split('.')[-1]}.{name}" for module in MODULES
-             for name in module.__all__ if callable(getattr(module, name))}
-    assert sorted(known - used - set(NOT_TRIED)) == [], "neither tried nor excused"
-    assert sorted(set(NOT_TRIED) - (known - used)) == [], "excused, but tried or gone"

@@ -26,8 +26,14 @@ from PIL import Image
 from rubbish import (LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points,
                      scan_tables, seeds, sentence, shares, survives, untidy)
 
-from brainclust import (annotation, app, card, explanation, export, plots, prediction, reading,
-                        report, segmentation)
+from brainclust.analysis import (
+    explanation, explanation_figures, explanation_scores, segmentation, tumour_unet)
+from brainclust.app import annotation, reading, server, views as views_module, workbench
+from brainclust.core import style
+from brainclust.imaging import masks as masks_module
+from brainclust.runs import (
+    cluster_figures, comparison_figures, data_figures, evaluation, execute, export, model_card, ood,
+    prediction_files, predictor as predictor_module, run as run_module, training_figures)
 from brainclust.models.mixture import e_step, fit_mixture
 from brainclust.app.collection import Collection, plain
 from brainclust.core.config import make_config
@@ -86,12 +92,12 @@ def generator(seed: int) -> np.random.Generator:
 @given(st.sampled_from(SIZES), st.booleans())
 def test_every_class_has_a_colour(n, unknown):
     names = class_names(n) + ["x"] * unknown
-    palette = plots.class_palette(names)
+    palette = style.class_palette(names)
     assert list(palette) == list(dict.fromkeys(names))
     assert all(len(colour) == 7 and int(colour[1:], 16) >= 0 for colour in palette.values())
     assert len(
-        {colour for name, colour in palette.items() if name not in plots.UNKNOWN_NAMES}
-    ) == len(set(names) - set(plots.UNKNOWN_NAMES))
+        {colour for name, colour in palette.items() if name not in style.UNKNOWN_NAMES}
+    ) == len(set(names) - set(style.UNKNOWN_NAMES))
 
 
 def counts_table(names: list[str], seed: int, missing: bool) -> pd.DataFrame:
@@ -107,13 +113,13 @@ def counts_table(names: list[str], seed: int, missing: bool) -> pd.DataFrame:
 @given(st.sampled_from(SIZES), seeds(), st.booleans())
 def test_class_distribution(n, seed, missing):
     table = counts_table(class_names(n), seed, missing)
-    figure = drawn(plots.plot_class_distribution, table)
+    figure = drawn(data_figures.plot_class_distribution, table)
     bars = sum(patch.get_width() for patch in figure.axes[0].patches)
     assert bars == table["n"].sum()
     if table["n"].isna().any():
         assert f"Not counted: {table['n'].isna().sum()}" in texts(figure)
     for broken in (table[:0], table.drop(columns="n")):
-        refused(plots.plot_class_distribution, broken)
+        refused(data_figures.plot_class_distribution, broken)
 
 
 @FEW
@@ -121,13 +127,13 @@ def test_class_distribution(n, seed, missing):
 def test_skull_stripping(images, title, columns):
     masks = [image > 100 for image in images]
     after = [image * mask for image, mask in zip(images, masks)]
-    figure = drawn(plots.plot_skull_stripping, images, after, masks, [title] * len(images), columns)
+    figure = drawn(data_figures.plot_skull_stripping, images, after, masks, [title] * len(images), columns)
     assert sum(len(axis.images) for axis in figure.axes) == 2 * len(images)
     for image, mask in zip(images[:1], masks):
-        figure = drawn(plots.plot_skull_stripping_detail, image, image * mask, mask, title)
+        figure = drawn(data_figures.plot_skull_stripping_detail, image, image * mask, mask, title)
         assert len(figure.axes) == 3 and title.split()[0] in texts(figure)
     if images:
-        refused(plots.plot_skull_stripping, images, after, masks, [])
+        refused(data_figures.plot_skull_stripping, images, after, masks, [])
 
 
 @FEW
@@ -137,23 +143,23 @@ def test_tensor_preparation(image, kind, name):
     array = {"grey": image, "one channel": image[None], "three channels": np.stack([image] * 3),
              "three last": np.stack([image] * 3, axis=-1), "float": image / 255.0 - 0.3,
              "int64": image.astype(np.int64) - 9, "bool": image > 100}[kind]
-    figure = drawn(plots.plot_tensor_preparation, {name: array, "again": image})
+    figure = drawn(data_figures.plot_tensor_preparation, {name: array, "again": image})
     assert len(figure.axes) == 4 and figure.axes[0].images[0].get_array().shape[:2] == image.shape
     for wrong in (np.zeros((2, 3, 4, 5)), np.zeros(7), np.zeros((0, 4)), np.full((4, 4), np.nan),
                   np.array([[1.0, np.inf]])):
-        refused(plots.plot_tensor_preparation, {"wrong": wrong})
-    refused(plots.plot_tensor_preparation, {})
+        refused(data_figures.plot_tensor_preparation, {"wrong": wrong})
+    refused(data_figures.plot_tensor_preparation, {})
 
 
 @FEW
-@given(st.dictionaries(st.sampled_from(plots.WORKFLOW_NUMBERS), st.sampled_from([0, 1, 10 ** 12, None, np.nan, np.int64(3), .25])), st.sampled_from(NAMES))
+@given(st.dictionaries(st.sampled_from(training_figures.WORKFLOW_NUMBERS), st.sampled_from([0, 1, 10 ** 12, None, np.nan, np.int64(3), .25])), st.sampled_from(NAMES))
 def test_workflow(numbers, encoder):
     numbers = {name: value for name, value in numbers.items() if name != "encoder"} | {
         "encoder": encoder}
-    figure = drawn(plots.plot_workflow, numbers)
+    figure = drawn(training_figures.plot_workflow, numbers)
     assert (encoder in texts(figure) and "{" not in texts(figure).replace(encoder, "")
             and "nan" not in texts(figure))
-    refused(plots.plot_workflow, {"n_moons": 3})
+    refused(training_figures.plot_workflow, {"n_moons": 3})
 
 
 @FEW
@@ -165,7 +171,7 @@ def test_tsne_frames(embedding, epochs, n, seed, with_clusters):
     by_epoch = {3 * epoch + 1: embedding * (1 + epoch) for epoch in range(epochs)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        frames = plots.tsne_frames(by_epoch, seed=0)
+        frames = cluster_figures.tsne_frames(by_epoch, seed=0)
     assert list(frames) == sorted(by_epoch)
     for frame in frames.values():
         assert (frame.shape == (len(embedding), 2) and frame.dtype == np.float32
@@ -174,17 +180,17 @@ def test_tsne_frames(embedding, epochs, n, seed, with_clusters):
     rng, names = generator(seed), class_names(n)
     labels, clusters = (rng.integers(-1, n, len(embedding)),
                         {epoch: rng.integers(0, n, len(embedding)) for epoch in frames})
-    figure = drawn(plots.plot_tsne_frames, frames, labels, clusters if with_clusters else None,
+    figure = drawn(cluster_figures.plot_tsne_frames, frames, labels, clusters if with_clusters else None,
                    class_names=names)
     assert len(figure.axes) == len(frames) * (1 + with_clusters)
 
 
 @given(broken_points())
 def test_tsne_of_what_is_no_embedding(embedding):
-    refused(plots.tsne_frames, {1: embedding})
-    refused(plots.tsne_frames, {})
-    refused(plots.tsne_frames, {1: np.zeros((5, 3)), 2: np.zeros((6, 3))})
-    refused(plots.tsne_frames, {1: np.zeros((3, 3))})
+    refused(cluster_figures.tsne_frames, {1: embedding})
+    refused(cluster_figures.tsne_frames, {})
+    refused(cluster_figures.tsne_frames, {1: np.zeros((5, 3)), 2: np.zeros((6, 3))})
+    refused(cluster_figures.tsne_frames, {1: np.zeros((3, 3))})
 
 
 def history_table(epochs: int, clusters: int, seed: int, holes: bool) -> pd.DataFrame:
@@ -208,18 +214,18 @@ def history_table(epochs: int, clusters: int, seed: int, holes: bool) -> pd.Data
 @given(st.sampled_from([1, 2, 30]), st.sampled_from([1, 4, 40]), seeds(), st.booleans())
 def test_curves_of_a_history(epochs, clusters, seed, holes):
     history = history_table(epochs, clusters, seed, holes)
-    figure = drawn(plots.plot_losses, history)
-    assert len(figure.axes[0].lines) == len(plots.LOSS_TERMS)
-    for name in plots.LOSS_TERMS.values():
+    figure = drawn(training_figures.plot_losses, history)
+    assert len(figure.axes[0].lines) == len(training_figures.LOSS_TERMS)
+    for name in training_figures.LOSS_TERMS.values():
         assert name in texts(figure)
-    figure = drawn(plots.plot_accuracy, history, history, .935)
+    figure = drawn(training_figures.plot_accuracy, history, history, .935)
     measured = history["test_accuracy"].dropna()
     if len(measured):
         assert f"softmax head: {measured.iloc[-1]:.3f}" in texts(figure)
     names = class_names(clusters)
-    figure = drawn(plots.plot_pseudo_labels, history, cluster_names=names)
+    figure = drawn(cluster_figures.plot_pseudo_labels, history, cluster_names=names)
     assert len(figure.axes) == 3
-    for function in (plots.plot_losses, plots.plot_accuracy, plots.plot_pseudo_labels):
+    for function in (training_figures.plot_losses, training_figures.plot_accuracy, cluster_figures.plot_pseudo_labels):
         refused(function, history[:0])
         refused(function, history[["epoch"]])
 
@@ -229,14 +235,14 @@ def test_curves_of_a_history(epochs, clusters, seed, holes):
 def test_confusion(n, matrices, seed, empty):
     counts = {f"{NAMES[k + 4]} {k}": generator(seed + k).integers(0, 1 if empty else 900, (n, n))
               for k in range(matrices)}
-    figure = drawn(plots.plot_confusion, counts, class_names(n))
+    figure = drawn(training_figures.plot_confusion, counts, class_names(n))
     for title, matrix in counts.items():
         assert (f"accuracy {np.trace(matrix) / matrix.sum():.3f}, n = {matrix.sum():,}"
                 if matrix.sum() else "no slices") in texts(figure)
     for wrong in ({"a": np.zeros((n, n + 1))}, {"a": np.zeros(n)}, {},
                   {"a": np.full((n, n), np.nan)}):
-        refused(plots.plot_confusion, wrong, class_names(n))
-    refused(plots.plot_confusion, {"a": np.zeros((0, 0))}, [])
+        refused(training_figures.plot_confusion, wrong, class_names(n))
+    refused(training_figures.plot_confusion, {"a": np.zeros((0, 0))}, [])
 
 
 def accuracy_table(methods: list[str], seed: int, columns: bool = True) -> pd.DataFrame:
@@ -253,12 +259,12 @@ def accuracy_table(methods: list[str], seed: int, columns: bool = True) -> pd.Da
 @given(st.sampled_from([1, 3, 22]), seeds(), st.booleans())
 def test_accuracies_as_bars_and_dots(n, seed, intervals):
     table = accuracy_table(class_names(n), seed, intervals)
-    for figure in (drawn(plots.plot_method_comparison, table, 0.25),
-                   drawn(plots.plot_shortcuts, table, class_names(n)[:1])):
+    for figure in (drawn(comparison_figures.plot_method_comparison, table, 0.25),
+                   drawn(comparison_figures.plot_shortcuts, table, class_names(n)[:1])):
         shown = texts(figure)
         for value in table["accuracy"]:
             assert ("not measured" if np.isnan(value) else f"{value:.3f}") in shown
-    for function in (plots.plot_method_comparison, plots.plot_shortcuts):
+    for function in (comparison_figures.plot_method_comparison, comparison_figures.plot_shortcuts):
         refused(function, table[:0])
         refused(function, table.drop(columns="test_set"))
 
@@ -272,18 +278,18 @@ def test_claims_as_dots(n, sources, seed, limits):
           "value": rng.choice([np.nan, -1, 0, 1, rng.random()])} for name in class_names(n)
          for k in range(sources)])
     table = table.assign(low=table.value - .1, high=table.value + .1) if limits else table
-    shown = texts(drawn(plots.plot_claims, table))
+    shown = texts(drawn(comparison_figures.plot_claims, table))
     for value in table["value"]:
         assert ("not measured" if np.isnan(value) else f"{value:.3f}") in shown
     for value in (1.5, -2, np.inf):
-        refused(plots.plot_claims, table.assign(value=value))
-    refused(plots.plot_claims, table[:0])
+        refused(comparison_figures.plot_claims, table.assign(value=value))
+    refused(comparison_figures.plot_claims, table[:0])
 
 
 @given(shares(), st.integers(0, 5), st.booleans(), seeds())
 def test_gallery_selection(gamma, each, distant, seed):
     distances = generator(seed).random(len(gamma)) if distant else None
-    selection = plots.gallery_selection(gamma, distances, each)
+    selection = cluster_figures.gallery_selection(gamma, distances, each)
     assert list(selection) == ["cluster", "kind", "index"] and selection["index"].is_unique
     assert (gamma[selection["index"].to_numpy(int)].argmax(axis=1) == selection["cluster"]).all()
     sizes = np.bincount(gamma.argmax(axis=1), minlength=gamma.shape[1])
@@ -291,7 +297,7 @@ def test_gallery_selection(gamma, each, distant, seed):
         k: min(2 * each, size) for k, size in enumerate(sizes) if min(2 * each, size)}
     for how in LAYOUTS:
         pd.testing.assert_frame_equal(
-            selection, plots.gallery_selection(untidy(gamma, how), distances, each))
+            selection, cluster_figures.gallery_selection(untidy(gamma, how), distances, each))
 
 
 @FEW
@@ -302,11 +308,11 @@ def test_galleries_of_clusters(n, k, seed, kind):
                           {"(N, H, W)": (n, 9, 9), "(N, 1, H, W)": (n, 1, 9, 7), "1 x 1": (n, 1, 1),
                            "1 row": (n, 1, 5)}[kind], dtype=np.uint8)
     gamma = rng.dirichlet(np.ones(k), n)
-    selection, names = plots.gallery_selection(gamma), class_names(k)
-    figure = drawn(plots.plot_gallery, images, selection, rng.integers(-1, k, n), names,
+    selection, names = cluster_figures.gallery_selection(gamma), class_names(k)
+    figure = drawn(cluster_figures.plot_gallery, images, selection, rng.integers(-1, k, n), names,
                    captions=[NAMES[i % len(NAMES)] for i in range(n)])
     assert sum(len(axis.images) for axis in figure.axes) == len(selection)
-    refused(plots.plot_gallery, images, selection[:0], np.zeros(n, int), names)
+    refused(cluster_figures.plot_gallery, images, selection[:0], np.zeros(n, int), names)
 
 
 @given(st.dictionaries(st.sampled_from(["read", "train", "draw"]), st.sampled_from([0, 1e-9, .5, 100., 1e6])), seeds())
@@ -314,7 +320,7 @@ def test_seconds(seconds, seed):
     rng = generator(seed)
     parts = {stage: {f"part {k}": rng.choice([0.0, 0.1, 50.0]) for k in range(rng.integers(0, 4))}
              for stage in seconds if rng.random() < 0.7}
-    table = plots.seconds_of_parts(seconds, parts)
+    table = training_figures.seconds_of_parts(seconds, parts)
     assert list(table) == ["stage", "part", "seconds", "share"] and (table["seconds"] >= 0).all()
     for stage, total in seconds.items():
         assert table.seconds[table.stage == stage].sum() == pytest.approx(
@@ -326,7 +332,7 @@ def test_seconds(seconds, seed):
 @FEW
 @given(st.sampled_from([{}, {r"$\frac{$": 0.}, {name: 10. ** k for k, name in enumerate(NAMES[:9])}, {"a": np.nan, "_b": 3.}]), st.booleans())
 def test_seconds_as_bars(seconds, alternatives):
-    figure = drawn(plots.plot_seconds, seconds,
+    figure = drawn(training_figures.plot_seconds, seconds,
                    {name: {"$\\frac{$": 1.0, "loading": 0.5} for name in seconds}, alternatives)
     for name, value in seconds.items():
         if np.isnan(value):
@@ -334,28 +340,28 @@ def test_seconds_as_bars(seconds, alternatives):
 
 
 def test_responsibilities_of_many_clusters():
-    assert len(drawn(plots.plot_responsibilities, np.eye(22)[:3], class_names(22)).axes) == 25
+    assert len(drawn(cluster_figures.plot_responsibilities, np.eye(22)[:3], class_names(22)).axes) == 25
 
 
 @FEW
 @given(shares(), st.booleans())
 def test_responsibilities(gamma, named):
     k = gamma.shape[1]
-    figure = drawn(plots.plot_responsibilities, gamma, class_names(k) if named else None)
+    figure = drawn(cluster_figures.plot_responsibilities, gamma, class_names(k) if named else None)
     assert sum(bar.get_height() for axis in figure.axes for bar in axis.patches) == len(gamma)
     for wrong in (gamma * 2, gamma[0], np.full((3, 2), np.nan), np.zeros((3, 0)), np.zeros((0, 0))):
-        refused(plots.plot_responsibilities, wrong)
+        refused(cluster_figures.plot_responsibilities, wrong)
 
 
 @FEW
 @given(st.integers(1, 5), st.sampled_from([(1, 1), (1, 7), (8, 8), (1, 8, 8)]), st.sampled_from(["noise", "constant"]), seeds())
 def test_reconstructions(n, shape, kind, seed):
     x = generator(seed).normal(size=(n, *shape)) if kind == "noise" else np.full((n, *shape), 3.)
-    assert len(drawn(plots.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
-    assert len(drawn(plots.plot_reconstructions, x, x).axes) == 3 * n + 1
+    assert len(drawn(cluster_figures.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
+    assert len(drawn(cluster_figures.plot_reconstructions, x, x).axes) == 3 * n + 1
     for wrong in (x[:0], x[..., :0], np.zeros((n + 1, *shape))):
-        refused(plots.plot_reconstructions, x, wrong)
-    refused(plots.plot_reconstructions, x[:0], x[:0])
+        refused(cluster_figures.plot_reconstructions, x, wrong)
+    refused(cluster_figures.plot_reconstructions, x[:0], x[:0])
 
 
 @FEW
@@ -365,25 +371,25 @@ def test_tables_of_a_collection(n, slices_, seed):
     table = pd.DataFrame(
         {"width": rng.choice([1, 64, 4000], slices_), "height": rng.choice([1, 64, 4000], slices_),
          "class_name": rng.choice(names, slices_)})
-    figure = drawn(plots.plot_image_sizes, table)
+    figure = drawn(data_figures.plot_image_sizes, table)
     for size in table.groupby("class_name").size():
         assert f"{size:,} slices" in texts(figure)
-    refused(plots.plot_image_sizes, table[:0])
+    refused(data_figures.plot_image_sizes, table[:0])
     histograms = pd.DataFrame(
         [(stage, name, value, rng.choice([0, 0.5])) for stage in ("as read", r"$\frac{$")
          for name in names for value in (0, 128)],
         columns=["stage", "class_name", "value", "share"])
-    assert len(drawn(plots.plot_intensity_histograms, histograms).axes) == 2 * n
-    refused(plots.plot_intensity_histograms, histograms[:0])
+    assert len(drawn(data_figures.plot_intensity_histograms, histograms).axes) == 2 * n
+    refused(data_figures.plot_intensity_histograms, histograms[:0])
     quality = table.assign(signal_to_noise=rng.choice([np.nan, 0, 1e-3, 5, 1e6], slices_),
                            sharpness=rng.choice([np.nan, 0, 0.2, 300], slices_))
     odd = pd.DataFrame({"row": np.arange(slices_)[:10],
                         "why": [NAMES[k % len(NAMES)] for k in range(min(slices_, 10))]})
     for odd_ones in (odd, odd[:0]):
-        figure = drawn(plots.plot_quality, quality, odd_ones,
+        figure = drawn(data_figures.plot_quality, quality, odd_ones,
                        [np.zeros((5, 5), np.uint8)] * min(8, len(odd_ones)))
         assert len(figure.axes) == 1 + min(8, len(odd_ones))
-    refused(plots.plot_quality, quality[:0], odd[:0], [])
+    refused(data_figures.plot_quality, quality[:0], odd[:0], [])
 
 
 @FEW
@@ -391,7 +397,7 @@ def test_tables_of_a_collection(n, slices_, seed):
 def test_windowing(image, n, seed):
     windowed = {class_names(9)[k]: (image, *sorted(generator(seed + k).uniform(0, 255, 2)))
                 for k in range(n)}
-    assert len(drawn(plots.plot_windowing, image, windowed).axes) == 2 * (1 + n)
+    assert len(drawn(data_figures.plot_windowing, image, windowed).axes) == 2 * (1 + n)
 
 
 @FEW
@@ -399,25 +405,25 @@ def test_windowing(image, n, seed):
 def test_suspects(images, shift, columns):
     table = pd.DataFrame({"given": class_names(40)[shift : shift + len(images)],
                           "suggested": class_names(40)[20 : 20 + len(images)], "probability": 0.5})
-    figure = drawn(plots.plot_label_errors, images, table, columns)
+    figure = drawn(comparison_figures.plot_label_errors, images, table, columns)
     assert sum(len(axis.images) for axis in figure.axes) == len(images)
     for given_, suggested in zip(table.given, table.suggested):
         assert " ".join(f"{suggested}?".split()) in texts(figure)
     for wrong in (images + images[:1], []):
-        refused(plots.plot_label_errors, wrong, table)
-    refused(plots.plot_label_errors, [], table[:0])
+        refused(comparison_figures.plot_label_errors, wrong, table)
+    refused(comparison_figures.plot_label_errors, [], table[:0])
 
 
 def test_figures_are_saved_whole_or_not_at_all(tmp_path):
-    figure, axes = plots.new_figure(2, 2, 1, 2)
+    figure, axes = style.new_figure(2, 2, 1, 2)
     assert axes.shape == (1, 2) and pyplot.get_fignums() == []
     axes[0, 0].set_title(r"$\frac{$")
     for suffix in (".png", ".pdf", ".svg"):
-        figure = plots.house_style(lambda: figure)()
-        assert plots.save_figure(figure, tmp_path / f"骨 <b>{suffix}").stat().st_size > 100
-    assert plots.PlotFigure._repr_png_(figure)[:4] == b"\x89PNG"
+        figure = style.house_style(lambda: figure)()
+        assert style.save_figure(figure, tmp_path / f"骨 <b>{suffix}").stat().st_size > 100
+    assert style.PlotFigure._repr_png_(figure)[:4] == b"\x89PNG"
     for name in ("figure", "figure.jpeg", "figure.PNG "):
-        refused(plots.save_figure, figure, tmp_path / name)
+        refused(style.save_figure, figure, tmp_path / name)
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -470,33 +476,33 @@ def test_scores_of_maps(pair, seed):
     masks, other = pair
     for cams in (generator(seed).random(masks.shape), np.zeros(masks.shape),
                  np.ones(masks.shape, np.float32), masks.astype(float)):
-        table = explanation.cam_scores(untidy(cams, "fortran"), masks)
-        assert list(table) == list(explanation.CAM_SCORES) and len(table) == len(masks)
+        table = explanation_scores.cam_scores(untidy(cams, "fortran"), masks)
+        assert list(table) == list(explanation_scores.CAM_SCORES) and len(table) == len(masks)
         assert (table.isna().any(axis=1) == ~masks.any(axis=(1, 2))).all() and table.astype(
             float).stack().dropna().between(0, 1 + 1e-9).all()
-        pd.testing.assert_frame_equal(table, explanation.cam_scores(cams, masks))
-    table = explanation.cam_scores(masks.astype(float), masks)
+        pd.testing.assert_frame_equal(table, explanation_scores.cam_scores(cams, masks))
+    table = explanation_scores.cam_scores(masks.astype(float), masks)
     assert (table[masks.any(axis=(1, 2))] == 1).all(axis=None)  # a mask is its own best map
     for mask, cam in zip(masks, other.astype(float)):
         if mask.any():
-            assert (explanation.score_cam(cam, mask)[2]
-                    == explanation.best_iou(cam if cam.any() else np.ones(cam.shape), mask) > 0)
-    compared = answer(explanation.compare_maps,
+            assert (explanation_scores.score_cam(cam, mask)[2]
+                    == explanation_scores.best_iou(cam if cam.any() else np.ones(cam.shape), mask) > 0)
+    compared = answer(explanation_scores.compare_maps,
                       {"a_cam": other.astype(float), NAMES[4]: np.ones(masks.shape)}, masks,
                       np.arange(len(masks)) // 2, 20, refuses=(ValueError,))
     if compared is None:
         assert not masks.any()
     else:
         assert (compared.slices == masks.any(axis=(1, 2)).sum()).all()
-        for score in explanation.CAM_SCORES:
+        for score in explanation_scores.CAM_SCORES:
             assert (compared[f"{score}_low"] <= compared[score] + 1e-9).all() and (
                 compared[f"{score}_high"] >= compared[score] - 1e-9).all()
-        flat = explanation.map_results(compared)
-        assert (len(flat) == 2 * len(explanation.CAM_SCORES)
+        flat = explanation_scores.map_results(compared)
+        assert (len(flat) == 2 * len(explanation_scores.CAM_SCORES)
                 and flat["a_cam_best_iou"] == compared.best_iou[0])
-        assert explanation.map_results(compared, intervals=True)["a_cam_best_iou"] == [
+        assert explanation_scores.map_results(compared, intervals=True)["a_cam_best_iou"] == [
             compared.best_iou_low[0], compared.best_iou_high[0]]
-        drawn(explanation.plot_map_scores, compared)
+        drawn(explanation_figures.plot_map_scores, compared)
 
 
 @given(mask_pairs(n=2))
@@ -504,19 +510,19 @@ def test_scores_of_what_is_no_map(pair):
     masks = pair[0]
     for cams in (np.full(masks.shape, np.nan), np.full(masks.shape, np.inf), -np.ones(masks.shape),
                  np.ones((2, 99, 99)), np.ones(masks.shape)[:1]):
-        refused(explanation.cam_scores, cams, masks)
-    refused(explanation.cam_scores, np.ones(masks.shape), masks.astype(np.uint8) * 255)
+        refused(explanation_scores.cam_scores, cams, masks)
+    refused(explanation_scores.cam_scores, np.ones(masks.shape), masks.astype(np.uint8) * 255)
 
 
 @given(mask_pairs(n=3), seeds())
 def test_maps_without_a_network(pair, seed):
     masks = pair[0]
     images = generator(seed).integers(0, 256, masks.shape, dtype=np.uint8)
-    for name, maps in explanation.prior_maps(images, masks).items():
+    for name, maps in explanation_scores.prior_maps(images, masks).items():
         assert (maps.shape == masks.shape and maps.dtype == np.float32 and (maps >= 0).all()
                 and (maps <= 1 + 1e-6).all()), name
     assert (
-        explanation.centre_prior(masks) == explanation.centre_prior(untidy(masks, "reversed"))
+        explanation_scores.centre_prior(masks) == explanation_scores.centre_prior(untidy(masks, "reversed"))
     ).all()
     scaled = explanation.scale_to_maximum(torch.from_numpy(masks.astype(np.float32) * 3))
     assert torch.equal(scaled, torch.from_numpy(masks.astype(np.float32)))
@@ -526,11 +532,11 @@ def test_maps_without_a_network(pair, seed):
 def test_outlines_are_drawn_where_there_are_any(pair, title):
     mask, truth = pair[0][0], pair[1][0]
     def outlines() -> Figure:
-        figure, axes = plots.new_figure(2, 1, 1, 2)
-        plots.show_outline(axes[0, 0], mask)
+        figure, axes = style.new_figure(2, 1, 1, 2)
+        style.show_outline(axes[0, 0], mask)
         segmentation.draw_outlines(axes[0, 1], mask.astype(np.uint8) * 255, truth, mask, title)
         return figure
-    figure = drawn(plots.house_style(outlines))
+    figure = drawn(style.house_style(outlines))
     there = [min(mask.shape) > 1 and part.any() and not part.all() for part in (mask, truth)]
     assert [len(axis.collections) for axis in figure.axes] == [
         there[0], sum(there)] and title.split()[0] in texts(figure)
@@ -566,11 +572,11 @@ def test_maps_of_a_network(n, seed, method, views, kind):
     covered = explanation.occlusion_maps(explanation.HeadScores(made), x, [0] * n, patch=16)
     assert covered.shape == (n, 32, 32) and (covered >= 0).all() and (covered <= 1).all()
     if n:
-        table = explanation.compare_layers(made, x, [0] * n, np.ones((n, 32, 32), bool),
+        table = explanation_scores.compare_layers(made, x, [0] * n, np.ones((n, 32, 32), bool),
                                            explanation.candidate_layers(made)[-1:],
                                            list(explanation.METHODS), list(explanation.VIEWS)[:2])
         assert len(table) == 6 and (table.slices == n).all()
-        drawn(explanation.plot_layers, table)
+        drawn(explanation_figures.plot_layers, table)
 
 
 @given(seeds())
@@ -593,29 +599,29 @@ def test_map_requests_that_cannot_be_met(seed):
 def test_randomised_networks(n, seed):
     made, _ = network()
     x = torch.randn(n, 1, 32, 32, generator=torch.Generator().manual_seed(seed))
-    check, maps = explanation.randomisation_check(made, x, [0] * n, seed, views="one")
+    check, maps = explanation_scores.randomisation_check(made, x, [0] * n, seed, views="one")
     assert list(check) == ["randomised", "rank_correlation", "structural_similarity"] and check[
         "randomised"
-    ].tolist() == list(maps) == ["nothing", *(name for name, _ in explanation.weight_stages(made))]
+    ].tolist() == list(maps) == ["nothing", *(name for name, _ in explanation_scores.weight_stages(made))]
     assert (check["structural_similarity"][0] == pytest.approx(1)
             and check["rank_correlation"].dropna().between(-1 - 1e-9, 1 + 1e-9).all())
-    same = explanation.randomise(made, [], seed)
+    same = explanation_scores.randomise(made, [], seed)
     assert all(
         torch.equal(a, b) for a, b in zip(made.state_dict().values(), same.state_dict().values()))
-    drawn(explanation.plot_randomisation, check, np.zeros((32, 32), np.uint8),
+    drawn(explanation_figures.plot_randomisation, check, np.zeros((32, 32), np.uint8),
           np.zeros((32, 32), bool), {stage: cams[0] for stage, cams in maps.items()})
 
 
 @given(st.integers(1, 3), st.integers(7, 12), seeds())
 def test_likeness_of_maps(n, side, seed):
     a, b = generator(seed).random((2, n, side, side))
-    assert explanation.rank_correlation(a, a) == pytest.approx(1) and explanation.rank_correlation(
+    assert explanation_scores.rank_correlation(a, a) == pytest.approx(1) and explanation_scores.rank_correlation(
         a, -a) == pytest.approx(-1)
-    assert explanation.rank_correlation(a, b) == pytest.approx(explanation.rank_correlation(b, a))
-    assert np.isnan(explanation.rank_correlation(a, np.ones_like(a))).all()
-    assert (explanation.structural_similarities(a, a) == pytest.approx(1)
-            and (explanation.structural_similarities(a, b) <= 1).all())
-    survives(explanation.structural_similarities, a[:, :2], b[:, :2])
+    assert explanation_scores.rank_correlation(a, b) == pytest.approx(explanation_scores.rank_correlation(b, a))
+    assert np.isnan(explanation_scores.rank_correlation(a, np.ones_like(a))).all()
+    assert (explanation_scores.structural_similarities(a, a) == pytest.approx(1)
+            and (explanation_scores.structural_similarities(a, b) <= 1).all())
+    survives(explanation_scores.structural_similarities, a[:, :2], b[:, :2])
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), seeds())
@@ -638,15 +644,15 @@ def test_squares_cover_a_slice(side, patch, stride, seed):
 def test_a_map_over_a_slice(image, kind, seed):
     cam = {"zeros": np.zeros(image.shape), "ones": np.ones(image.shape),
            "noise": generator(seed).random(image.shape)}[kind]
-    colours = explanation.overlay(image, cam)
+    colours = explanation_figures.overlay(image, cam)
     assert colours.shape == (*image.shape, 3) and (colours >= 0).all() and (colours <= 1).all()
     if kind == "zeros":
         assert (colours == image[..., None] / 255.).all()
-    assert (explanation.overlay(untidy(image, "reversed"), untidy(cam, "strided")) == colours).all()
+    assert (explanation_figures.overlay(untidy(image, "reversed"), untidy(cam, "strided")) == colours).all()
     for wrong in (cam[None], np.zeros((99, 99)), cam[..., None], np.full(image.shape, np.nan),
                   np.zeros(())):
-        refused(explanation.overlay, image, wrong)
-    drawn(explanation.plot_maps, image[None], {r"$\frac{$": cam[None], "<b>": cam[None]},
+        refused(explanation_figures.overlay, image, wrong)
+    drawn(explanation_figures.plot_maps, image[None], {r"$\frac{$": cam[None], "<b>": cam[None]},
           (cam > 0.5)[None], [NAMES[4]])
 
 
@@ -654,16 +660,16 @@ def test_a_map_over_a_slice(image, kind, seed):
 def test_a_map_over_no_slice(image, fitting):
     shape = np.shape(image) if fitting and not isinstance(image, str) else (8, 8)
     if getattr(image, "size", 1):
-        refused(explanation.overlay, image, np.zeros(shape))
-    _, axes = plots.new_figure(1, 1)
-    survives(explanation.show_overlay, axes[0, 0], image, np.zeros(shape), None)
+        refused(explanation_figures.overlay, image, np.zeros(shape))
+    _, axes = style.new_figure(1, 1)
+    survives(explanation_figures.show_overlay, axes[0, 0], image, np.zeros(shape), None)
 
 
 @given(st.integers(1, 30), st.sampled_from(SIZES), seeds(), st.integers(0, 4))
 def test_cases_for_a_gallery(n, classes, seed, each):
     rng = generator(seed)
     truth, predicted = rng.integers(-1, classes, n), rng.integers(0, classes, n)
-    cases = explanation.gallery_cases(truth, predicted, each)
+    cases = explanation_figures.gallery_cases(truth, predicted, each)
     assert (list(cases) == ["row", "truth", "right"] and cases["row"].is_unique
             and (cases["truth"] >= 0).all())
     rows = cases["row"].to_numpy(int)
@@ -678,12 +684,12 @@ def test_gallery_of_maps(n, classes, seed):
     rng, names = generator(seed), class_names(classes)
     truth, predicted, images = (rng.integers(0, classes, n), rng.integers(0, classes, n),
                                 rng.integers(0, 256, (n, 6, 6), dtype=np.uint8))
-    cases, masks = (explanation.gallery_cases(truth, predicted, 2),
+    cases, masks = (explanation_figures.gallery_cases(truth, predicted, 2),
                     rng.random((n, 6, 6)) > rng.choice([0, 0.5, 1]))
-    figure = drawn(explanation.plot_cam_gallery, images, rng.random((n, 6, 6)), masks, cases,
+    figure = drawn(explanation_figures.plot_cam_gallery, images, rng.random((n, 6, 6)), masks, cases,
                    predicted, rng.random(n), names)
     assert sum(len(axis.images) for axis in figure.axes) == len(cases)
-    refused(explanation.plot_cam_gallery, images, images / 255, masks, cases[:0], predicted,
+    refused(explanation_figures.plot_cam_gallery, images, images / 255, masks, cases[:0], predicted,
             rng.random(n), names)
 
 
@@ -692,26 +698,26 @@ def test_gallery_of_maps(n, classes, seed):
 @given(mask_pairs())
 def test_scores_of_masks(pair):
     masks, truths = pair
-    table = segmentation.score_masks(masks, truths).astype(float)
-    assert list(table) == [*segmentation.METRICS, "empty_prediction", "empty_truth"] and len(
+    table = masks_module.score_masks(masks, truths).astype(float)
+    assert list(table) == [*masks_module.METRICS, "empty_prediction", "empty_truth"] and len(
         table) == len(masks)
     assert (table[["dice", "iou"]].stack().between(0, 1).all() and (table.hd95 >= 0).all()
             and (table.hd95 <= np.hypot(*masks.shape[1:])).all())
-    other = segmentation.score_masks(truths, masks).astype(float)
-    for metric in segmentation.METRICS:
+    other = masks_module.score_masks(truths, masks).astype(float)
+    for metric in masks_module.METRICS:
         assert (table[metric] == other[metric]).all()
     assert np.allclose(table.dice, 2 * table.iou / (1 + table.iou))
-    same = segmentation.score_masks(masks, masks)
+    same = masks_module.score_masks(masks, masks)
     assert (same[["dice", "iou"]] == 1).all(axis=None) and (same.hd95 == 0).all()
     for mask, truth in zip(masks, truths):
-        assert segmentation.iou(mask, truth) == segmentation.iou(untidy(mask, "strided"), truth)
-        assert segmentation.hausdorff_95(mask, truth, 2.0) == pytest.approx(
-            2 * segmentation.hausdorff_95(mask, truth))
-        edge = segmentation.mask_edge(mask)
+        assert masks_module.iou(mask, truth) == masks_module.iou(untidy(mask, "strided"), truth)
+        assert masks_module.hausdorff_95(mask, truth, 2.0) == pytest.approx(
+            2 * masks_module.hausdorff_95(mask, truth))
+        edge = masks_module.mask_edge(mask)
         assert edge.dtype == bool and not (edge & ~mask).any() and edge.any() == mask.any()
     for wrong in (truths.astype(np.uint8) * 255, truths.astype(float), truths[None],
                   np.zeros((9, 33, 33), bool)):
-        refused(segmentation.score_masks, masks, wrong)
+        refused(masks_module.score_masks, masks, wrong)
 
 
 @given(st.integers(1, 20), st.sampled_from((1, 3)), seeds(), st.booleans())
@@ -719,14 +725,14 @@ def test_intervals_of_scores(n, classes, seed, holes):
     rng = generator(seed)
     table = pd.DataFrame({"class_name": rng.choice(class_names(classes), n),
                           "patient": rng.choice(["p", "q", ""], n),
-                          **{metric: rng.random(n) for metric in segmentation.METRICS}})
+                          **{metric: rng.random(n) for metric in masks_module.METRICS}})
     if holes:
         table.loc[rng.random(n) < .6, "hd95"] = np.nan
-    found = segmentation.score_intervals(table, draws=20)
+    found = masks_module.score_intervals(table, draws=20)
     assert list(found) == ["class_name", "metric", "mean", "low", "high", "slices"]
     known = found[found.slices > 0]
     assert (known.low <= known["mean"] + 1e-9).all() and (known.high >= known["mean"] - 1e-9).all()
-    for metric in segmentation.METRICS:
+    for metric in masks_module.METRICS:
         rows = found[found.metric == metric].set_index("class_name")
         assert rows.slices["all"] == rows.slices.drop("all").sum() == table[metric].notna().sum()
         assert rows["mean"]["all"] == pytest.approx(table[metric].mean(), nan_ok=True)
@@ -825,7 +831,7 @@ def test_regions_of_a_tumour():
     brain, tumour = (x - 32) ** 2 + (y - 32) ** 2 < 700, (x - 22) ** 2 + (y - 36) ** 2 < 40
     image = (brain * 90 + tumour * 110).astype(np.uint8)
     choice = segmentation.choose_region(image, brain, tumour + .1)
-    assert segmentation.score_masks(choice.mask[None], tumour[None]).dice[0] > .8
+    assert masks_module.score_masks(choice.mask[None], tumour[None]).dice[0] > .8
     # no evidence counts as uniform
     assert (segmentation.choose_region(image, brain, np.zeros(image.shape)).mask & brain).any()
     drawn(segmentation.plot_choice, image, tumour * 1., choice.candidates, choice.chosen, tumour)
@@ -843,53 +849,53 @@ def test_segmentation_of_no_slice(image):
         refused(segmentation.choose_region, image, mask, np.ones(mask.shape))
     good = np.zeros((5, 5), np.uint8)
     for mask in (brain.astype(np.uint8) * 255, np.ones((5, 4), bool), None, [[True]]):
-        refused(segmentation.check_slice, good, mask)
+        refused(masks_module.check_slice, good, mask)
 
 
 @given(mask_pairs(n=1), st.integers(0, 4))
 def test_shapes_of_regions(pair, radius):
     mask = pair[0][0]
-    kernel = segmentation.disc(radius)
+    kernel = masks_module.disc(radius)
     assert (kernel.shape == (2 * radius + 1,) * 2 and kernel.dtype == np.uint8
             and (kernel == kernel[::-1, ::-1]).all())
-    for region in segmentation.regions(mask.astype(np.uint8), max(radius, 1), (1, mask.size)):
+    for region in masks_module.regions(mask.astype(np.uint8), max(radius, 1), (1, mask.size)):
         assert (region.dtype == bool and 1 <= region.sum() <= mask.size
                 and 0 < segmentation.roundness(region.astype(np.uint8)) <= 1)
-        box = segmentation.box_around(region, radius)
+        box = masks_module.box_around(region, radius)
         assert region[box].sum() == region.sum()
-        whole = segmentation.bridge_gaps(region, radius)
+        whole = masks_module.bridge_gaps(region, radius)
         assert whole.dtype == bool and not (region & ~whole).any()
 
 
 @given(mask_pairs(n=1), seeds(), st.sampled_from([0., .5, 1.1]))
 def test_likely_masks(pair, seed, sure):
     mask, rng = pair[0][0], generator(seed)
-    found = segmentation.likely_mask(mask.astype(np.float32), sure)
+    found = tumour_unet.likely_mask(mask.astype(np.float32), sure)
     assert (found.dtype == bool
             and (found == (mask if mask.any() and sure <= 1 else np.zeros_like(mask))).all())
     probability = rng.random(mask.shape)
-    assert (segmentation.likely_mask(untidy(probability, "reversed"), sure)
-            == segmentation.likely_mask(probability, sure)).all()
+    assert (tumour_unet.likely_mask(untidy(probability, "reversed"), sure)
+            == tumour_unet.likely_mask(probability, sure)).all()
     for wrong in (probability * np.nan, probability + np.inf, probability[:0]):
-        refused(segmentation.likely_mask, wrong)
+        refused(tumour_unet.likely_mask, wrong)
 
 
 @given(st.integers(1, 30), st.sampled_from([.01, .5, 1.]), seeds())
 def test_choices_of_masks(n, fraction, seed):
     patients = generator(seed).choice(["p", "q", "r", ""], n)
     rows = np.flatnonzero(generator(seed).random(n) < .7)
-    chosen = segmentation.choose_masks(rows, patients, fraction, seed)
+    chosen = tumour_unet.choose_masks(rows, patients, fraction, seed)
     assert (set(chosen) <= set(rows) and (len(chosen) > 0) == (len(rows) > 0)
             and (np.diff(chosen) > 0).all())
-    assert set(chosen) <= set(segmentation.choose_masks(rows, patients, 1., seed)) == set(rows)
+    assert set(chosen) <= set(tumour_unet.choose_masks(rows, patients, 1., seed)) == set(rows)
     assert not set(patients[chosen]) & set(patients[np.setdiff1d(rows, chosen)])
     for wrong in (0, -1, 1.5, np.nan):
-        refused(segmentation.choose_masks, rows, patients, wrong)
+        refused(tumour_unet.choose_masks, rows, patients, wrong)
 
 
 @cache
 def unet():
-    return segmentation.make_unet("autoencoder", network()[0]).eval()
+    return tumour_unet.make_unet("autoencoder", network()[0]).eval()
 
 
 @FEW
@@ -897,26 +903,26 @@ def unet():
 def test_a_network_that_outlines(n, side, seed, kind):
     images = (torch.from_numpy(generator(seed).integers(0, 256, (n, 1, side, side), dtype=np.uint8))
               if kind == "noise" else torch.full((n, 1, side, side), 7, dtype=torch.uint8))
-    data = segmentation.MaskedSlices(images, images > 128, .3, .2)
+    data = tumour_unet.MaskedSlices(images, images > 128, .3, .2)
     for rows in (np.arange(n), np.arange(0)):
-        found = segmentation.tumour_probabilities(
+        found = tumour_unet.tumour_probabilities(
             make_fabric(torch.device("cpu"), "32-true"), unet(), data, rows)
         assert (found.shape == (len(rows), side, side) and found.dtype == np.float32
                 and (found >= 0).all() and (found <= 1 + 1e-6).all())
     x, masks = data.batch(np.arange(n), torch.device("cpu"))
-    assert [feature.shape[2] for feature in segmentation.skip_features(unet().encoder, x)] == [
+    assert [feature.shape[2] for feature in tumour_unet.skip_features(unet().encoder, x)] == [
         side // 2**k for k in range(1, 6)]
-    moved, moved_masks = segmentation.augment_pair(
-        segmentation.TUMOUR_VIEWS, x, masks, 32, torch.Generator().manual_seed(seed))
+    moved, moved_masks = tumour_unet.augment_pair(
+        tumour_unet.TUMOUR_VIEWS, x, masks, 32, torch.Generator().manual_seed(seed))
     assert (moved.shape == moved_masks.shape == (n, 1, 32, 32) and moved.min() >= 0
             and moved.max() <= 1 and set(moved_masks.unique().tolist()) <= {0.0, 1.0})
     logits = (masks - .5) * 200
-    assert (segmentation.segmentation_loss(logits, masks) < 1e-3 < 0.5
-            < segmentation.segmentation_loss(-logits, masks))
+    assert (tumour_unet.segmentation_loss(logits, masks) < 1e-3 < 0.5
+            < tumour_unet.segmentation_loss(-logits, masks))
     assert (
-        segmentation.resized(x, 16).shape == (n, 1, 16, 16) and segmentation.resized(x, side) is x)
-    assert (isinstance(unet(), segmentation.TumourUNet)
-            and segmentation.mean_of_views(unet(), x).shape == x.shape)
+        tumour_unet.resized(x, 16).shape == (n, 1, 16, 16) and tumour_unet.resized(x, side) is x)
+    assert (isinstance(unet(), tumour_unet.TumourUNet)
+            and tumour_unet.mean_of_views(unet(), x).shape == x.shape)
 
 
 def test_curves_over_masks():
@@ -931,7 +937,7 @@ def test_curves_over_masks():
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 @cache
-def predictor(classes: int = 4, named: bool = True) -> prediction.Predictor:
+def predictor(classes: int = 4, named: bool = True) -> predictor_module.Predictor:
     """A run of 32 pixels that has learnt nothing, with calibration and sets.
 
     Its classes have unlikely names.
@@ -955,17 +961,17 @@ def predictor(classes: int = 4, named: bool = True) -> prediction.Predictor:
             network=made, result=made,
             tensors={name: torch.from_numpy(np.asarray(value)) for name, value in tensors.items()}),
         data, config)
-    prediction.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3,
+    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3,
                               [0.9 / classes] * classes, flip_tta=config.flip_tta)
     names, clusters = (
         [name if name[0].isalnum() else f"c {name}" for name in class_names(classes)],
         [k % classes for k in range(5)] if named else None)
     save_json(folder / "model.json",
               load_json(folder / "model.json") | {"classes": names, "cluster_classes": clusters})
-    return prediction.Predictor(folder, "cpu", "32-true")
+    return predictor_module.Predictor(folder, "cpu", "32-true")
 
 
-def table_adds_up(table: pd.DataFrame, asked: prediction.Predictor, n: int) -> None:
+def table_adds_up(table: pd.DataFrame, asked: predictor_module.Predictor, n: int) -> None:
     names = list(asked.classes_)
     assert (
         list(table)
@@ -1045,23 +1051,23 @@ def test_a_run_refuses_what_is_no_slice(image):
 def test_how_strange_slices_are(x, other, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        described = prediction.describe_statistics(x)
-        along, rest = prediction.divide_statistics(x, described)
+        described = ood.describe_statistics(x)
+        along, rest = ood.divide_statistics(x, described)
         assert described["directions"].shape[1] == x.shape[1] and np.allclose(
             (described["directions"] ** 2).sum(axis=1), 1, atol=1e-4)
         assert np.isfinite(along).all() and (rest >= 0).all() and np.isfinite(rest).all()
-        strange = prediction.ood_score(x, described, along)
+        strange = ood.ood_score(x, described, along)
         assert strange.shape == (len(x),) and np.isfinite(strange).all() and (strange >= 0).all()
         groups = generator(seed).integers(0, 8, len(x))
-        limit = prediction.ood_threshold(x, groups)
+        limit = ood.ood_threshold(x, groups)
         assert (limit is None) == (len(np.unique(groups)) < 5) and (limit is None or limit >= 0)
     for k in (1, 5):
-        found = prediction.neighbour_distance(x, x[::2], k, block=7)
+        found = ood.neighbour_distance(x, x[::2], k, block=7)
         direct = np.sort(np.linalg.norm(x[:, None].astype(float) - x[None, ::2], axis=2), axis=1)[
             :, min(k, len(x[::2])) - 1]
         assert np.allclose(found, direct, rtol=1e-5,
                            atol=1e-5 * max(1e-6, np.abs(x).max()) + 1e-6 * np.abs(x).max())
-    unit = prediction.l2_normalise(x)
+    unit = ood.l2_normalise(x)
     assert np.allclose(np.linalg.norm(unit, axis=1)[np.linalg.norm(x, axis=1) > 1e-9], 1, atol=1e-4)
 
 
@@ -1070,7 +1076,7 @@ def test_how_strange_slices_are(x, other, seed):
 def test_brain_and_tumour(image, wanted):
     asked = predictor()
     prepared = asked.prepare([image])[0]
-    brain, tumour = prediction.brain_and_tumour(
+    brain, tumour = predictor_module.brain_and_tumour(
         prepared, asked.explain(prepared[None], [0])[0], wanted)
     assert (brain.dtype == tumour.dtype == bool and brain.shape == tumour.shape == prepared.shape
             and not (tumour & ~brain).any() and (wanted or not tumour.any()))
@@ -1079,15 +1085,15 @@ def test_brain_and_tumour(image, wanted):
 def test_blocks_of_a_network_are_noted():
     made, _ = network()
     x = torch.zeros(2, 1, 32, 32)
-    with prediction.activation_statistics(made.encoder) as noted:
+    with ood.activation_statistics(made.encoder) as noted:
         made(x)
-    assert len(noted) == 2 * len(prediction.described_blocks(made.encoder)) and all(
+    assert len(noted) == 2 * len(ood.described_blocks(made.encoder)) and all(
         len(values) == 2 and values.isfinite().all() for values in noted)
-    with prediction.activation_statistics(made.encoder) as noted:
+    with ood.activation_statistics(made.encoder) as noted:
         pass
     made(x)
     assert noted == []
-    seen = prediction.look_at_slices(make_fabric(torch.device("cpu"), "32-true"), made,
+    seen = ood.look_at_slices(make_fabric(torch.device("cpu"), "32-true"), made,
                                      torch.zeros(3, 1, 32, 32, dtype=torch.uint8), 0.3, 0.2, True,
                                      batch_size=2)
     assert {name: len(values) for name, values in seen.items()} == {
@@ -1106,10 +1112,10 @@ def test_files_with_unlikely_names_are_judged(tmp_path):
         Image.fromarray(np.full((9 + k, 12), 20 * k, np.uint8)).save(
             tmp_path / "scans" / name, format="png")
     (tmp_path / "scans" / "broken\r.png").write_text("no picture")
-    read, left = prediction.list_inputs([tmp_path / "scans"])
+    read, left = prediction_files.list_inputs([tmp_path / "scans"])
     assert len(read) == 8 and left == []
     out = tmp_path / "new\r" / "=out.csv"
-    assert prediction.predict_files(
+    assert prediction_files.predict_files(
         asked, [tmp_path / "scans"], out, part=3, maps=tmp_path / "maps") == (7, 1)
     table = pd.read_csv(out, keep_default_na=False)
     assert {Path(path).name for path in table.path} == set(UNLIKELY_FILES) and (
@@ -1117,15 +1123,15 @@ def test_files_with_unlikely_names_are_judged(tmp_path):
     assert pd.read_csv(out.with_name("=out_unreadable.csv")).path.tolist() == [
         str(tmp_path / "scans" / "broken\r.png")]
     with ThreadPoolExecutor(1) as pool:
-        part, unreadable, _ = prediction.predict_part(asked, read[:2], pool, cache_folder=tmp_path)
+        part, unreadable, _ = prediction_files.predict_part(asked, read[:2], pool, cache_folder=tmp_path)
     assert len(part) + len(unreadable) == 2
     facts = [{"path": str(read[0]), "width": 7, "height": 1}]
-    written = prediction.write_maps(asked, np.zeros((1, 32, 32), np.uint8),
+    written = prediction_files.write_maps(asked, np.zeros((1, 32, 32), np.uint8),
                                     asked.table(np.zeros((1, 32, 32), np.uint8)), facts,
                                     tmp_path / "maps")
     assert Image.open(written.cam[0]).size == (7, 1)
     for wrong in ([], [tmp_path / "absent"]):
-        refused(prediction.list_inputs, wrong, kinds=(ValueError, FileNotFoundError))
+        refused(prediction_files.list_inputs, wrong, kinds=(ValueError, FileNotFoundError))
 
 
 @given(st.integers(1, 12), seeds())
@@ -1138,7 +1144,7 @@ def test_opinions_about_patients(n, seed):
     with tempfile.TemporaryDirectory() as folder:
         for k in range(2):
             write_csv(table[k::2], Path(folder) / f"{k}.csv")
-        opinions = prediction.patient_predictions(
+        opinions = prediction_files.patient_predictions(
             [Path(folder) / "0.csv", Path(folder) / "1.csv"], names)
     known = table[table.patient != ""]
     assert len(opinions) == known.patient.nunique()
@@ -1185,7 +1191,7 @@ test_parts.__test__ = False  # a strategy
 def test_tables_of_a_run(part):
     scans, outputs, alone, names = part
     n, truth = len(scans), scans.true_label.to_numpy()
-    table = report.prediction_table(scans, outputs, alone, names)
+    table = evaluation.prediction_table(scans, outputs, alone, names)
     assert list(table) == ["path", "y_true", "y_pred", "y_pred_clusters",
                            "y_pred_supervised_baseline", "cluster", "group", "clean",
                            *(f"prob_{name}" for name in names)]
@@ -1195,8 +1201,8 @@ def test_tables_of_a_run(part):
     assert table.y_pred.tolist() == (
         [""] * n if unlabelled else [names[k] for k in outputs["head"].argmax(axis=1)])
     clusters = generator(n).integers(0, 3, n)
-    comparison = report.compare_methods(table, {"k_means": clusters}, 20)
-    assert list(comparison) == ["method", *report.SCORES]
+    comparison = evaluation.compare_methods(table, {"k_means": clusters}, 20)
+    assert list(comparison) == ["method", *evaluation.SCORES]
     known = truth >= 0
     if known.any():
         rows = comparison.set_index("method")
@@ -1207,7 +1213,7 @@ def test_tables_of_a_run(part):
         if not unlabelled:
             right = (outputs["head"].argmax(axis=1) == truth)[known]
             assert (rows.accuracy["head"] == pytest.approx(right.mean())
-                    == report.score_method("head", right, table[known], 5)["accuracy"])
+                    == evaluation.score_method("head", right, table[known], 5)["accuracy"])
             clean = right[scans.clean[known]]
             assert rows.clean_accuracy["head"] == pytest.approx(
                 clean.mean() if len(clean) else np.nan, nan_ok=True)
@@ -1217,26 +1223,26 @@ def test_tables_of_a_run(part):
                 measured[f"{prefix}high"] >= measured[f"{prefix}accuracy"] - 1e-9).all()
     else:
         assert len(comparison) == 0
-    tidy = report.tidy_methods(comparison)
+    tidy = evaluation.tidy_methods(comparison)
     assert len(tidy) == 2 * len(comparison) and list(tidy) == [
         "method", "accuracy", "low", "high", "test_set"]
     history = pd.DataFrame(
         {"epoch": [1, 2], "test_accuracy": [0.5, np.nan], "test_accuracy_hungarian": 0.5,
          "nmi": 0.1, "ari": 0.1, "silhouette": [0.2, 0.3]})
-    results = report.summarise(history, table, comparison, 20)
-    assert (results["epoch"] == 2 and json.dumps(report.without_nan(results))
+    results = evaluation.summarise(history, table, comparison, 20)
+    assert (results["epoch"] == 2 and json.dumps(run_module.without_nan(results))
             and set(results["intervals"]) == set(comparison.method))
     if unlabelled or not known.any(): return
     best = np.array(names)[outputs["head"].argmax(axis=1)]
-    claims = report.claims_table(history, table, best, comparison, names)
+    claims = evaluation.claims_table(history, table, best, comparison, names)
     assert list(claims) == ["claim", "claimed", "reproduced", "honest", "low", "high"] and len(
         claims) == 5 + len(names)
     rows = claims.set_index("claim")
     assert rows.reproduced["accuracy"] == pytest.approx(
         (best == table.y_true)[known].mean()) and rows.honest["accuracy"] == pytest.approx(
         comparison.set_index("method").clean_accuracy["head"], nan_ok=True)
-    assert len(report.tidy_claims(claims)) == 3 * len(claims)
-    refused(report.claims_table, history, table, best[1:], comparison, names)
+    assert len(evaluation.tidy_claims(claims)) == 3 * len(claims)
+    refused(evaluation.claims_table, history, table, best[1:], comparison, names)
 
 
 @given(test_parts(least=2))
@@ -1247,41 +1253,41 @@ def test_outputs_of_other_slices_are_refused(part):
                     {"clusters": outputs["clusters"][:, 0]},
                     {"responsibilities": outputs["responsibilities"][1:]},
                     {"responsibilities": outputs["responsibilities"] * np.nan}):
-        refused(report.prediction_table, scans, outputs | changed, alone, names)
-    refused(report.prediction_table, scans, outputs, outputs["head"][1:], names)
+        refused(evaluation.prediction_table, scans, outputs | changed, alone, names)
+    refused(evaluation.prediction_table, scans, outputs, outputs["head"][1:], names)
     for label in (-2, len(names)):
-        refused(report.check_outputs, scans.assign(true_label=label), outputs, alone, names)
-    table = report.prediction_table(scans, outputs, alone, names)
+        refused(evaluation.check_outputs, scans.assign(true_label=label), outputs, alone, names)
+    table = evaluation.prediction_table(scans, outputs, alone, names)
     for clusters in (np.zeros(len(scans) + 1, int), np.zeros((len(scans), 2), int)):
-        refused(report.compare_methods, table, {"k_means": clusters}, 5)
+        refused(evaluation.compare_methods, table, {"k_means": clusters}, 5)
     known = table.assign(y_true=names[0])
     for clusters in (np.full(len(scans), -1), np.full(len(scans), .5), np.full(len(scans), np.nan)):
-        refused(report.compare_methods, known, {"k_means": clusters}, 5)
+        refused(evaluation.compare_methods, known, {"k_means": clusters}, 5)
 
 
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 5), seeds())
 def test_the_best_matching(n, k, c, seed):
     clusters, truth = generator(seed).integers(0, k, n), generator(seed + 1).integers(0, c, n)
-    right = report.best_matching(truth, clusters)
+    right = evaluation.best_matching(truth, clusters)
     assert right.dtype == bool and right.shape == (n,)
     pairs = {(a, b) for a, b in zip(clusters[right], truth[right])}
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)  # one to one
     assert (
         right.mean()
         >= max(np.bincount(truth[clusters == a]).max() for a in np.unique(clusters)) / n - 1e-12)
-    assert report.best_matching(truth, truth).all() and (
-        report.best_matching(truth, k - 1 - clusters).mean() == right.mean())
+    assert evaluation.best_matching(truth, truth).all() and (
+        evaluation.best_matching(truth, k - 1 - clusters).mean() == right.mean())
     for wrong in (truth[:0], truth[1:], truth - 1 - truth.max(), truth * 1., truth[None]):
-        refused(report.best_matching, wrong, clusters)
+        refused(evaluation.best_matching, wrong, clusters)
 
 
 def test_many_classes_in_a_table():
     n, names = 12_000, [f"class {k}" for k in range(10_000)]
     truth = np.arange(n) % 10_000
-    scores = report.macro_scores(np.array(names)[truth], np.array(names)[truth], names)
+    scores = evaluation.macro_scores(np.array(names)[truth], np.array(names)[truth], names)
     assert len(scores) == 10_001 and set(scores.values()) == {1.}
     assert all(np.isnan(value)
-               for value in report.macro_scores(np.array([]), np.array([]), names[:2]).values())
+               for value in evaluation.macro_scores(np.array([]), np.array([]), names[:2]).values())
 
 
 @given(st.integers(1, 12), st.integers(0, 12), seeds())
@@ -1294,26 +1300,26 @@ def test_data_are_described(n, removed, seed):
     left = pd.DataFrame(
         {"reason": [["blank", "conflict: a, b", "<b>"][k % 3] for k in range(removed)]},
         dtype=object)
-    found = report.describe_data(scans, left, names)
+    found = run_module.describe_data(scans, left, names)
     assert (found["slices"] == n == sum(sum(counts.values()) for counts in found["counts"].values())
             and sum(found["removed"].values()) == removed)
     assert (found["labelled"] == (scans.label >= 0).sum()
             and found["clean_test"] == (scans.clean & (scans.split == "test")).sum())
-    assert found["hash"] == report.describe_data(scans[::-1], left, names)["hash"] and json.dumps(
+    assert found["hash"] == run_module.describe_data(scans[::-1], left, names)["hash"] and json.dumps(
         found)
 
 
 @given(st.recursive(st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5), st.sampled_from([np.float32("nan"), np.int64(3), np.bool_(True), np.float64("inf")])),
                     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.text(max_size=3), st.integers()), inner, max_size=4), st.tuples(inner, inner)), max_leaves=12))
 def test_json_has_no_nan(value):
-    assert json.loads(json.dumps(report.without_nan(value), allow_nan=False)) == report.without_nan(
+    assert json.loads(json.dumps(run_module.without_nan(value), allow_nan=False)) == run_module.without_nan(
         value) or isinstance(value, tuple)
 
 
 @given(st.text(alphabet="ab\r\n\x1b[A%", max_size=30))
 def test_output_as_a_terminal_shows_it(text):
-    once = report.last_lines(text)
-    assert "\r" not in once and (report.last_lines(once) == once or "\x1b[A" in once)
+    once = execute.last_lines(text)
+    assert "\r" not in once and (execute.last_lines(once) == once or "\x1b[A" in once)
     if not set(text) & set("\r\x1b"):
         assert once == "\n".join(line.rstrip() for line in text.split("\n"))
 
@@ -1325,12 +1331,12 @@ class Folder(SimpleNamespace):
 def test_tables_and_figures_of_a_run(tmp_path):
     run = Folder(folder=tmp_path, artefacts={})
     table = pd.DataFrame({"path": UNLIKELY_FILES, "n": range(len(UNLIKELY_FILES))})
-    assert report.add_table(run, "names", table, "Names") is table
+    assert run_module.add_table(run, "names", table, "Names") is table
     assert pd.read_csv(tmp_path / "tables" / "names.csv").path.tolist() == UNLIKELY_FILES
-    figure = report.add_figure(run, "seconds", plots.plot_seconds({NAMES[4]: 1.}), table, NAMES[4])
+    figure = run_module.add_figure(run, "seconds", training_figures.plot_seconds({NAMES[4]: 1.}), table, NAMES[4])
     assert (isinstance(figure, Figure) and (tmp_path / "figures" / "seconds.png").exists()
             and set(run.artefacts) == {"tables/names.csv", "figures/seconds.png"})
-    refused(report.list_artefact, run, "figures/other.png", "tables/names.csv", "Other", "")
+    refused(run_module.list_artefact, run, "figures/other.png", "tables/names.csv", "Other", "")
 
 
 def test_an_executed_notebook_is_escaped():
@@ -1343,7 +1349,7 @@ def test_an_executed_notebook_is_escaped():
         new_output("stream", name="stdout", text=evil),
         new_output(
             "execute_result", data={"text/html": shown._repr_html_(), "text/plain": str(shown)})]
-    notebook = report.tidy_outputs(
+    notebook = execute.tidy_outputs(
         new_notebook(cells=[new_code_cell(f"classes = [{evil!r}]", outputs=outputs)]))
     assert (notebook.cells[0].outputs[0].text == f"{evil}!\n{evil}"
             and len(notebook.cells[0].outputs) == 2)
@@ -1391,7 +1397,7 @@ def finished_run(folder: Path, evil: str, n: int = 6, clean: bool = True) -> Pat
     (folder / "tables").mkdir(parents=True)
     write_csv(predictions, folder / "tables" / "test_predictions.csv")
     save_table(folder / "scans.parquet", scans)
-    pd.DataFrame([{"method": "head", **dict.fromkeys(report.SCORES, 0.5)}]).to_csv(
+    pd.DataFrame([{"method": "head", **dict.fromkeys(evaluation.SCORES, 0.5)}]).to_csv(
         folder / "tables" / "methods.csv", index=False)
     settings_ = {"preset": "demo", "data": f"/somewhere/{evil}".replace("</", "<"),
                  "classes": classes, "n_clusters": 2, "encoder": "autoencoder", "image_size": 32,
@@ -1402,15 +1408,15 @@ def finished_run(folder: Path, evil: str, n: int = 6, clean: bool = True) -> Pat
     save_json(folder / "run.json",
               {"config": settings_, "data": data, "versions": {"brainclust": evil}, "seed": 0,
                "seconds": {}, "notes": [evil], "results": {"epoch": 2, "calibration_error": None},
-               "files": report.written_files(folder)})
+               "files": run_module.written_files(folder)})
     return folder
 
 
 def forget_the_truth(run: Path) -> None:
     """Make a run one whose test slices have no known class."""
-    table = pd.read_csv(report.run_table(run, "test_predictions")).assign(y_true="")
+    table = pd.read_csv(run_module.run_table(run, "test_predictions")).assign(y_true="")
     table.to_csv(run / "tables" / "test_predictions.csv", index=False)
-    save_json(run / "run.json", load_json(run / "run.json") | {"files": report.written_files(run)})
+    save_json(run / "run.json", load_json(run / "run.json") | {"files": run_module.written_files(run)})
 
 
 EVIL = [NAMES[6], "<script>alert(1)</script>", "[click](javascript:alert(1))", "a|b", "line\nbreak",
@@ -1420,7 +1426,7 @@ EVIL = [NAMES[6], "<script>alert(1)</script>", "[click](javascript:alert(1))", "
 @pytest.mark.parametrize("evil", EVIL)
 def test_cards_escape_every_name(evil, tmp_path):
     run = finished_run(tmp_path / "run", evil)
-    text = card.model_card(run)
+    text = model_card.model_card(run)
     from mistune import html as render
     page = render(text.split("---", 2)[2])
     tags = harmless(page)
@@ -1428,11 +1434,11 @@ def test_cards_escape_every_name(evil, tmp_path):
     front = yaml.safe_load(text.split("---")[1])
     assert front["license_name"] == evil
     assert page.count("<tr>") == 1 + 1 + 1 + 1 + 2 * 2 + 2 * 2 - 2 or page.count("<tr>") >= 8
-    checklist = card.claim_checklist(run)
+    checklist = model_card.claim_checklist(run)
     assert (list(checklist) == ["number", "item", "answer", "filled"]
-            and len(checklist) == len(card.CLAIM)
+            and len(checklist) == len(model_card.CLAIM)
             and not checklist.answer.str.match(r"^[=+@-]").any())
-    assert card.card_command([str(run)]) == 0 and len(pd.read_csv(run / "checklist.csv")) == len(
+    assert model_card.card_command([str(run)]) == 0 and len(pd.read_csv(run / "checklist.csv")) == len(
         checklist)
 
 
@@ -1442,7 +1448,7 @@ def test_accuracy_of_parts(n, share_clean, seed):
     judged = pd.DataFrame({"y_true": rng.choice(["a", "b"], n), "y_pred": rng.choice(["a", "b"], n),
                            "group": rng.integers(0, 4, n), "clean": rng.random(n) < share_clean,
                            "source": rng.choice(NAMES, n)})
-    table = card.accuracy_by(judged, "source", 20)
+    table = model_card.accuracy_by(judged, "source", 20)
     assert list(table) == ["value", "slices", "accuracy", "low", "high", "clean_slices",
                            "clean_accuracy", "clean_low", "clean_high"]
     assert table.slices.sum() == n and table.clean_slices.sum() == judged.clean.sum()
@@ -1456,29 +1462,29 @@ def test_accuracy_of_parts(n, share_clean, seed):
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=4, unique=True), st.lists(st.text(max_size=12), min_size=1, max_size=3))
 def test_tables_in_markdown(keys, values):
     rows = [dict.fromkeys(keys, value) for value in values]
-    lines = card.markdown_table(rows).split("\n")
+    lines = model_card.markdown_table(rows).split("\n")
     assert (len(lines) == 2 + len(rows) and {line.count("|") for line in lines} == {len(keys) + 1}
-            and card.markdown_table([]) == "")
+            and model_card.markdown_table([]) == "")
     assert not any(letter in "".join(lines) for letter in "<>`")
-    assert all("\n" not in card.in_markdown(value) and "](" not in card.in_markdown(value + "](x)")
+    assert all("\n" not in model_card.in_markdown(value) and "](" not in model_card.in_markdown(value + "](x)")
                for value in values)
     for number in ((.5, .4, .6), (np.nan,) * 3, (.5, np.nan, np.nan)):
-        assert card.with_interval(*number) in ("0.500 [0.400, 0.600]", "–", "0.500")
+        assert model_card.with_interval(*number) in ("0.500 [0.400, 0.600]", "–", "0.500")
 
 
 def test_cards_of_runs_without_clean_or_known_slices(tmp_path):
     none_clean = finished_run(tmp_path / "a", "glioma", clean=False)
     assert (
-        card.judged_slices(none_clean).clean == False
-    ).all() and "| glioma | 3 |" in card.model_card(none_clean)  # noqa: E712
+        model_card.judged_slices(none_clean).clean == False
+    ).all() and "| glioma | 3 |" in model_card.model_card(none_clean)  # noqa: E712
     record = load_json(none_clean / "run.json")
     forget_the_truth(none_clean)
     methods = pd.read_csv(none_clean / "tables" / "methods.csv").set_index("method")
-    assert card.results_section(none_clean, record, methods)[-1].startswith("Without labels")
-    assert "not calibrated" in card.trust_section(none_clean, record)[-1]
-    for function in (card.model_card, card.claim_checklist):
+    assert model_card.results_section(none_clean, record, methods)[-1].startswith("Without labels")
+    assert "not calibrated" in model_card.trust_section(none_clean, record)[-1]
+    for function in (model_card.model_card, model_card.claim_checklist):
         refused(function, tmp_path)
-    assert card.card_command([str(tmp_path)]) == 2
+    assert model_card.card_command([str(tmp_path)]) == 2
 
 
 # --- export -----------------------------------------------------------------------------------------------------------
@@ -1679,7 +1685,7 @@ def test_pictures_of_a_page(image, side):
     assert (
         border.dtype == bool and border.shape == image.shape and not (border & ~(image > 100)).any()
     )
-    answer_ = app.png_response(image)
+    answer_ = server.png_response(image)
     assert (answer_.media_type == "image/png"
             and (np.array(Image.open(io.BytesIO(answer_.body))) == image).all())
 
@@ -1782,15 +1788,15 @@ def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
     pd.DataFrame(
         {"path": bench.collection.table.path, "suspect": True, "given": NAMES[6],
          "suggested": NAMES[6]}).to_csv(bench.run / "tables" / "label_errors.csv", index=False)
-    save_json(bench.run / "run.json", {"files": report.written_files(bench.run)})
-    for piece in (app.cards_html(bench), app.card_html(bench, 0), app.pairs_html(bench),
-                  app.label_errors_html(bench), app.label_html(bench, 0, True),
-                  app.label_html(bench, None)):
+    save_json(bench.run / "run.json", {"files": run_module.written_files(bench.run)})
+    for piece in (views_module.cards_html(bench), views_module.card_html(bench, 0), views_module.pairs_html(bench),
+                  views_module.label_errors_html(bench), views_module.label_html(bench, 0, True),
+                  views_module.label_html(bench, None)):
         harmless(piece)
     known = (bench.collection.table.label >= 0).sum()
-    assert f"{known} labels look wrong" in app.label_errors_html(
-        bench) and f"{n} pairs of copies" in app.pairs_html(bench)
-    content = app.map_content(bench)
+    assert f"{known} labels look wrong" in views_module.label_errors_html(
+        bench) and f"{n} pairs of copies" in views_module.pairs_html(bench)
+    content = server.map_content(bench)
     on = bench.collection.table.x.notna().sum()
     assert (json.dumps(content, allow_nan=False) and content["slices"] == n
             and all(len(content[name]) == on for name in ("rows", "x", "y", "words", "names")))
@@ -1798,16 +1804,16 @@ def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
         assert (len(choice["names"]) == len(choice["colours"])
                 and all(0 <= value < len(choice["names"]) for value in choice["values"])
                 and len(choice["values"]) == on)
-    for choice in app.map_colours(bench):
+    for choice in server.map_colours(bench):
         assert len(choice["values"]) == n and re.fullmatch(
             r"(#[0-9A-F]{6})*", "".join(choice["colours"]))
-    harmless(app.headline(bench))
+    harmless(views_module.headline(bench))
 
 
 @given(st.one_of(st.text(max_size=200), st.text("=+-@_ \u200b\n\ud800a٣", max_size=9)))
 def test_names_of_visitors_are_what_the_table_of_labels_takes(said):
-    name = app.visitor_name(said)
-    assert (app.visitor_name(name) == name and len(name) <= 60
+    name = views_module.visitor_name(said)
+    assert (views_module.visitor_name(name) == name and len(name) <= 60
             and bool(name) == any(letter.isalnum() for letter in said if letter.isprintable()))
     if not name: return
     with tempfile.TemporaryDirectory() as folder:
@@ -1823,39 +1829,39 @@ def test_answers_that_a_browser_sends(n, seed, answers):
     bench.collection.table.loc[0, "split"] = "test"
     for row, by, label in answers:
         with at_most():
-            app.label_slice(
+            views_module.label_slice(
                 bench, row, by, None if label is None else bench.predictor.classes_[label])
         if (row.isdecimal() and len(row) < 9 and 0 < int(row) < n and by.strip()
             and label is not None):
             expected[int(row)] = (by, bench.predictor.classes_[label])
-    assert (app.labelled_rows(bench) == set(expected)
+    assert (views_module.labelled_rows(bench) == set(expected)
             and {bench.collection.table.sha256[row]: label for row, (_, label) in expected.items()}
             == bench.labels())
     for goal in (1, 5, 0, -3):
-        harmless(app.goal_html(bench, goal, "anna"))
-    assert f'data-done="{len(expected)}"' in app.goal_html(bench, 5, "anna")
-    row = app.next_row(bench, "anna")
+        harmless(views_module.goal_html(bench, goal, "anna"))
+    assert f'data-done="{len(expected)}"' in views_module.goal_html(bench, 5, "anna")
+    row = views_module.next_row(bench, "anna")
     assert (row is None or row not in expected and bench.collection.table.split[row] != "test"
             or row == 0)
-    gone = app.undo(bench, "anna")
+    gone = views_module.undo(bench, "anna")
     assert gone is None or gone in expected
 
 
 @given(st.floats(allow_nan=False, min_value=0, max_value=10))
 def test_meters(share):
-    assert 0 <= int(re.search(r'aria-valuenow="(\d+)"', app.meter(share))[1]) <= 100
+    assert 0 <= int(re.search(r'aria-valuenow="(\d+)"', workbench.meter(share))[1]) <= 100
 
 
 @given(st.text(alphabet="/.\\%a2efpageslicetheme.css", max_size=40))
 def test_what_climbs_out_is_closed(path):
-    if app.is_open(path):
+    if server.is_open(path):
         assert ".." not in path and "\\" not in path and "//" not in path
-    assert not app.is_open(f"/page/../{path}") and not app.is_open(f"/file={path}")
+    assert not server.is_open(f"/page/../{path}") and not server.is_open(f"/file={path}")
 
 
 @pytest.mark.parametrize("row", ["-1", "3", "99999999999", "²", "a", "0 ", "../0", "9" * 5000])
 def test_addresses_of_slices_that_are_not_there(row):
-    routes = {route.path: route.endpoint for route in app.page_routes(fake_bench(3, True, 0))}
+    routes = {route.path: route.endpoint for route in server.page_routes(fake_bench(3, True, 0))}
     for path, name in (("/page/slice/{row}.png", "row"), ("/page/original/{row}.png", "row"),
                        ("/page/pair/{number}/{side}.png", "number")):
         assert (
@@ -1868,57 +1874,9 @@ def test_addresses_of_slices_that_are_not_there(row):
 
 def test_gains_of_a_training(tmp_path):
     before, after = finished_run(tmp_path / "a", NAMES[6]), finished_run(tmp_path / "b", NAMES[6])
-    assert len(annotation.test_set_predictions(before)) == 6
-    page = app.moved_html(before, after, 3)
+    assert len(annotation.read_test_predictions(before)) == 6
+    page = workbench.moved_html(before, after, 3)
     harmless(page)
     assert "50.0% before, 50.0% after" in page and page.count("<tr>") == 3
     forget_the_truth(after)
-    assert "nobody can say" in app.moved_html(before, after, 3)
-
-
-# --- completeness -----------------------------------------------------------------------------------------------------
-
-MODULES = (plots, explanation, segmentation, prediction, report, card, export, annotation, reading,
-           app)
-
-NOT_TRIED = {
-    **dict.fromkeys(
-        ["report.Run", "report.check_resume", "report.finish", "report.check_same_data",
-         "report.run_report", "report.free_folder", "report.tidy_file", "report.report_command",
-         "report.until_interrupted", "report.literal_path"],
-        "a whole run: tried in test_train.py and in the tests of files and locks"),
-    **dict.fromkeys(["report.study_settings", "report.config_record", "report.check_names",
-                     "report.parse_parameters", "report.notebook_path"],
-                    "takes settings and names of notebooks, no image, table or array"),
-    **dict.fromkeys(
-        ["segmentation.train_unet", "segmentation.segmentation_epoch", "segmentation.UNetSettings"],
-        "trains: tried in 14_segmentation.ipynb and test_studies.py"),
-    **dict.fromkeys(["prediction.predict_command", "export.export_command", "export.export_run",
-                     "export.write_onnx", "export.check_agreement", "export.import_extra",
-                     "prediction.read_record", "prediction.read_reference"],
-                    "whole commands and files: tried in test_prediction.py, test_export.py and "
-                    "test_security.py"),
-    **dict.fromkeys(["annotation.locked", "annotation.Training", "annotation.link_or_copy",
-                     "annotation.training_parameters"],
-                    "locks, processes, links and settings: no image, table or array"),
-    **dict.fromkeys(["reading.open_scan", "reading.check_volume", "reading.OpenedScan"],
-                    "read files: tried with every format in test_formats.py and test_app.py"),
-    **dict.fromkeys(
-        ["app.Workbench", "app.begin_training", "app.advance", "app.next_training",
-         "app.newest_run", "app.Gate", "app.names_here", "app.import_gradio", "app.files_only",
-         "app.read_view", "app.browse_view", "app.label_view", "app.training_view",
-         "app.build_page", "app.start_server", "app.launch", "app.check_port", "app.app_command"],
-        "the page itself and its trainings: tried in a real browser in test_app.py")}
-
-
-def test_every_function_is_tried():
-    """Each public function is called here by name, through its module, or is left out for a reason.
-
-    None is both.
-    """
-    text = Path(__file__).read_text(encoding="utf-8").split("# --- completeness")[0]
-    public = {f"{module.__name__.split('.')[-1]}.{name}" for module in MODULES
-              for name in module.__all__ if callable(getattr(module, name))}
-    tried = {name for name in public if re.search(rf"\b{re.escape(name)}\b", text)}
-    assert sorted(public - tried - set(NOT_TRIED)) == []
-    assert set(NOT_TRIED) - public == set() and tried & set(NOT_TRIED) == set()
+    assert "nobody can say" in workbench.moved_html(before, after, 3)

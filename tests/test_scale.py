@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,7 @@ from brainclust.models.encoders import SmallMapConv2d, StemConv2d, make_network
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.training.launch import train_in_processes
-from brainclust.training.parts import prepare_in_parts
-from brainclust.training.batches import TrainingData, place_images, to_unit_range
+from brainclust.training.batches import place_images, to_unit_range
 from brainclust.training.distributed import make_fabric
 from brainclust.training.self_training import train_jointly
 

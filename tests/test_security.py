@@ -613,8 +613,8 @@ def test_nothing_in_the_project_runs_data():
     assert FORBIDDEN_MODULES & {"pickle"} and not dangers("x = 1")
     shell = TransformerManager()
     sources = {
-        path: path.read_text(encoding="utf-8") for path in (ROOT / "brainclust").glob("*.py")}
-    for path in (ROOT / "nbs").glob("*.ipynb"):
+        path: path.read_text(encoding="utf-8") for path in (ROOT / "brainclust").rglob("*.py")}
+    for path in (ROOT / "nbs").rglob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
         sources[path] = "\n".join(
             shell.transform_cell(cell.source) for cell in cells if cell.cell_type == "code")

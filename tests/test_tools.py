@@ -1,5 +1,4 @@
 """What measures the tests must itself be right: coverage by notebooks, and planted faults."""
-import os
 import re
 import subprocess
 import sys
@@ -15,20 +14,20 @@ from notebooks import exported_cells
 
 def planted(before: str, after: str) -> Mutant:
     """A fault of the losses."""
-    source = module_source("losses").decode()
+    source = module_source("models/losses").decode()
     assert source.count(before) == 1
     start = len(source[:source.index(before)].encode())
-    return Mutant("losses", "", source[: source.index(before)].count("\n") + 1,
+    return Mutant("models/losses", "", source[: source.index(before)].count("\n") + 1,
                   f"{before} -> {after}", start, start + len(before.encode()), after)
 
 
 def test_a_notebook_counts_for_its_module(tmp_path):
     done = subprocess.run(
-        [sys.executable, "tests/notebooks.py", "--coverage", tmp_path, "10_losses"], cwd=ROOT,
+        [sys.executable, "tests/notebooks.py", "--coverage", tmp_path, "models/02_losses"], cwd=ROOT,
         capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    shares = dict(re.findall(r"brainclust/(\w+)\.py .* ([\d.]+)%", done.stdout))
-    assert float(shares["losses"]) > 90 and float(shares["cleaning"]) == 0
+    shares = dict(re.findall(r"brainclust/([\w/]+)\.py .* ([\d.]+)%", done.stdout))
+    assert float(shares["models/losses"]) > 90 and float(shares["data/cleaning"]) == 0
 
 
 def test_a_planted_fault_is_noticed_and_an_equal_program_is_not():
@@ -37,15 +36,15 @@ def test_a_planted_fault_is_noticed_and_an_equal_program_is_not():
                             planted("    return F.mse_loss(reconstructions, slices)",
                                     "    import os; os.kill(os.getpid(), 9)"))
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        verdicts = pool.submit(ask_notebook, "losses", [fault, same, endless]).result()
+        verdicts = pool.submit(ask_notebook, "models/losses", [fault, same, endless]).result()
     assert verdicts == {fault.name(): "failed", same.name(): "", endless.name(): "failed"}
 
 
 def test_drawn_faults_are_faults_of_cells_and_draws_never_meet():
-    first, second = drawn("losses", 15, 0), drawn("losses", 15, 1)
+    first, second = drawn("models/losses", 15, 0), drawn("models/losses", 15, 1)
     assert len({mutant.name() for mutant in first + second}) == 30 and first == drawn(
-        "losses", 15, 0)
-    cells = exported_cells("10_losses")
+        "models/losses", 15, 0)
+    cells = exported_cells("models/02_losses")
     for mutant in first + second:
         assert is_fault(mutant)
         cell, source = mutated_cell(mutant)

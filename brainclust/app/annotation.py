@@ -37,7 +37,7 @@ from ..runs.run import run_table
 # %% auto #0
 __all__ = ['LABEL_COLUMNS', 'LOOKING', 'MACHINE', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
            'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training', 'read_progress',
-           'test_set_predictions', 'compare_predictions']
+           'read_test_predictions', 'compare_predictions']
 
 # %% ../../nbs/app/01_annotation.ipynb #an320005
 LABEL_COLUMNS = ["path", "label", "sha256", "by", "time"]
@@ -327,7 +327,7 @@ def read_progress(
     return found[1], int(found[2]) / 100, "" if "?" in found[3] else found[3]
 
 # %% ../../nbs/app/01_annotation.ipynb #an320025
-def test_set_predictions(
+def read_test_predictions(
     run: Path,  # a run that has ended
 ) -> pd.DataFrame:  # index sha256; right (bool), group, clean; no row without a known truth, none at all without labels
     "What a run's head made of its test slices."
@@ -344,7 +344,7 @@ def test_set_predictions(
 
 def compare_predictions(
     before: pd.DataFrame,
-    after: pd.DataFrame,  # from `test_set_predictions`
+    after: pd.DataFrame,  # from `read_test_predictions`
     draws: int = 1000,  # of the bootstrap
 ) -> pd.DataFrame:  # test_slices ("all"/"clean"), slices, before, after, gain, low, high; no row for a part without slices
     "How accuracy moved, on the slices that both have judged."

@@ -14,7 +14,7 @@ import pandas as pd
 
 from brainclust.app.annotation import (
     Training, compare_predictions, labels_in_force, make_queue, read_labels, read_progress,
-    test_set_predictions, training_parameters, write_training_folder,
+    read_test_predictions, training_parameters, write_training_folder,
 )
 from .collection import PLACES, open_collection, slices_of_run
 from .reading import look, reading_html
@@ -149,7 +149,7 @@ def moved_html(
     labels: int,  # new ones
 ) -> str:  # HTML
     "How accuracy moved."
-    moved = compare_predictions(test_set_predictions(before), test_set_predictions(after))
+    moved = compare_predictions(read_test_predictions(before), read_test_predictions(after))
     if not len(moved):
         return (
             f"<p>The run was trained again with {labels} new labels. It has no test slice with a "
