@@ -31,12 +31,11 @@ def made_once(tmp_path_factory, name: str, make) -> Path:
 
     The others wait for it.
     """
-    from brainclust.core.locks import lock_handle
+    from filelock import FileLock
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
-    with open(folder / "lock", "w") as handle:
-        lock_handle(handle)
+    with FileLock(folder / "lock"):
         if not (folder / "made").exists():
             make(folder)
             (folder / "made").touch()

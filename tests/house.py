@@ -184,8 +184,10 @@ def all_files() -> list[Path]:
     """Return every notebook, module, static file, test and document of the project."""
     folders = ("nbs", "brainclust", "tests")
     suffixes = (".ipynb", ".py", ".js", ".css", ".html")
+    results = [ROOT / "nbs" / "runs" / "*" / "*", ROOT / "nbs" / "experiments" / "runs" / "*"]
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))
-             if path.suffix in suffixes and not set(path.parts) & {".ipynb_checkpoints", "runs"}]
+             if path.suffix in suffixes and ".ipynb_checkpoints" not in path.parts
+             and not any(path.match(str(pattern)) for pattern in results)]
     return [path for path in found if path.name != "_modidx.py"] + sorted(ROOT.glob("*.md"))
 
 

@@ -153,14 +153,15 @@ def test_damaged_bytes_give_pixels_or_a_reason(name, draw, tmp_path):
     assert "reason" in facts or facts["sha256"]
 
 
-@given(draw=st.data(), name=st.sampled_from(["decode_picture", "decode_cheng", "decode_dicom", "load_cheng", "load_matlab_5", "parse_dicom"]))
+@given(draw=st.data(), name=st.sampled_from(["decode_picture", "decode_cheng", "decode_dicom", "load_cheng", "parse_dicom", "parse_deflated", "inflate"]))
 def test_decoders_take_any_bytes(draw, name):
     content = draw.draw(
         st.binary(max_size=600) | st.sampled_from(list(small_files().values())).flatmap(damage))
     function = {"decode_picture": images_module.decode_picture, "decode_cheng": cheng.decode_cheng,
                 "decode_dicom": dicom.decode_dicom,
                 "load_cheng": lambda b: cheng.load_cheng(b, ["image"]),
-                "load_matlab_5": cheng.load_matlab_5, "parse_dicom": dicom.parse_dicom}[name]
+                "parse_dicom": dicom.parse_dicom, "parse_deflated": dicom.parse_deflated,
+                "inflate": lambda b: dicom.inflate(b, 10**6)}[name]
     with at_most(), runtime.quiet_libraries():
         try:
             with slices_module.reasons_for_failures():

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, lock_descriptor
 import numpy as np
 import pandas as pd
 
@@ -27,7 +27,6 @@ from ..analysis.active_learning import slices_to_label
 from .collection import Collection
 from ..core.config import Config
 from ..core.files import load_table, save_json, write_csv
-from ..core.locks import lock_handle
 from ..core.metrics import difference_interval
 from ..core.untrusted import read_csv
 from ..data.splits import group_keys
@@ -35,7 +34,7 @@ from ..runs.execute import last_lines
 from ..runs.run import run_table
 
 # %% auto #0
-__all__ = ['LABEL_COLUMNS', 'LOOKING', 'MACHINE', 'locked', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
+__all__ = ['LABEL_COLUMNS', 'LOOKING', 'MACHINE', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue',
            'make_queue', 'link_or_copy', 'write_training_folder', 'training_parameters', 'Training', 'read_progress',
            'read_test_predictions', 'compare_predictions']
 
@@ -43,15 +42,12 @@ __all__ = ['LABEL_COLUMNS', 'LOOKING', 'MACHINE', 'locked', 'read_labels', 'give
 LABEL_COLUMNS = ["path", "label", "sha256", "by", "time"]
 
 
-@contextmanager
-def locked(
-    file: Path,  # a lock lies beside it, <file>.lock
-) -> Iterator[None]:
-    "Keep other threads and processes from changing a file while the block runs."
+def _lock(
+    file: Path,  # its lock lies beside it, <file>.lock
+) -> FileLock:
+    "Return what keeps other threads and processes from changing a file; its folder is made."
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file.with_name(f"{file.name}.lock"), "a+") as handle:
-        lock_handle(handle)
-        yield  # closing the handle gives the lock back
+    return FileLock(file.with_name(f"{file.name}.lock"), poll_interval=.005)
 
 # %% ../../nbs/app/01_annotation.ipynb #newa09101
 def read_labels(
@@ -94,7 +90,7 @@ def give_label(
             f"{by[:100]!r} is no name: it has a letter or digit first, and at most 100 "
             "characters that can be printed.")
     if label not in class_names: raise ValueError(f"{label!r} is none of {', '.join(class_names)}.")
-    with locked(file):
+    with _lock(file):
         row = [path, label, content, by, datetime.now(timezone.utc).isoformat(timespec="seconds")]
         table = pd.concat(
             [read_labels(file, class_names), pd.DataFrame([row], columns=LABEL_COLUMNS)],
@@ -109,7 +105,7 @@ def take_back(
     class_names: Sequence[str],
 ) -> pd.Series | None:  # the row that is gone; None if there was none
     "Remove the last answer of one person, whatever others have said since."
-    with locked(file):
+    with _lock(file):
         table = read_labels(file, class_names)
         own = np.flatnonzero(table["by"] == by)
         if not len(own): return None
@@ -265,7 +261,7 @@ class Training:
             "brainclust.runs.execute import run_report; run_report(load_json(sys.argv[1]), "
             "html=False)")
         with open(self.lock, "a+") as handle:
-            if not lock_handle(handle, wait=False):
+            if not lock_descriptor(handle.fileno(), blocking=False):
                 raise ValueError(f"{self.out} is being trained already.")
             save_json(file, parameters)
             # the process keeps the lock as long as it lives
@@ -283,7 +279,7 @@ class Training:
         if self.process is not None: return self.process.poll() is None
         if not self.lock.exists(): return False
         with open(self.lock, "a+") as handle:
-            return not lock_handle(handle, wait=False)
+            return not lock_descriptor(handle.fileno(), blocking=False)
 
     @property
     def finished(self) -> bool:

@@ -353,10 +353,13 @@ def _load_numbers(
             f"{path} holds no tensors ({' '.join(str(error).split())[:100]}): {remedy}.") from None
 
 # %% ../../nbs/core/01_files.ipynb #c4d10449
-def file_digest(path: str | Path) -> str:
-    "Return the SHA-256 of a file's bytes."
+def file_digest(
+    path: str | Path,
+    algorithm: str = "sha256",  # or "md5"
+) -> str:  # hexadecimal digits
+    "Return the checksum of a file's bytes."
     with open(path, "rb") as file:
-        return hash_file(file, "sha256").hexdigest()
+        return hash_file(file, algorithm).hexdigest()
 
 
 def folder_digest(

@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['COLLECTIONS', 'FIGSHARE', 'RECORD', 'Collection', 'find_collection', 'describe_collection', 'place_in_layout',
-           'file_md5', 'receive_rest', 'network_reason', 'is_final', 'download_file', 'figshare_article',
-           'download_from_figshare', 'download_from_kaggle', 'arrange_archives', 'arrange_tree', 'collection_record',
-           'write_record', 'check_target', 'by_hand', 'fetch_collection', 'fetch_command']
+           'receive_rest', 'network_reason', 'is_final', 'download_file', 'figshare_article', 'download_from_figshare',
+           'download_from_kaggle', 'arrange_archives', 'arrange_tree', 'collection_record', 'write_record',
+           'check_target', 'by_hand', 'fetch_collection', 'fetch_command']
 
 # %% ../../nbs/data/01_download.ipynb #xef43f50
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -29,7 +28,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from ..core.files import folder_digest, atomic_write, atomic_folder
+from ..core.files import file_digest, folder_digest, atomic_write, atomic_folder
 from ..core.untrusted import read_json
 from .archives import unpack_archive
 
@@ -105,14 +104,6 @@ def place_in_layout(
     matches = ((re.fullmatch(pattern, name, re.IGNORECASE), target) for pattern, target in layout)
     return next((match.expand(target) for match, target in matches if match), None)
 
-# %% ../../nbs/data/01_download.ipynb #210020
-def file_md5(
-    path: Path,
-) -> str:  # 32 hexadecimal digits
-    "MD5 of a file: a check against damage, which is what figshare publishes; not against forgery."
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
 # %% ../../nbs/data/01_download.ipynb #210021
 def receive_rest(
     url: str,
@@ -176,7 +167,7 @@ def download_file(
 
     Raises `ConnectionError` when it does not come whole and unchanged.
     """
-    if target.exists() and file_md5(target) == md5: return target
+    if target.exists() and file_digest(target, "md5") == md5: return target
     part, reason = target.with_name(f"{target.name}.part"), ""
     for attempt in range(attempts):
         time.sleep(wait * 2 ** (attempt - 1) if attempt else 0)
@@ -188,7 +179,7 @@ def download_file(
             if getattr(error.response, "status_code", None) == 416:
                 part.unlink()
             continue
-        if part.stat().st_size == size and file_md5(part) == md5:
+        if part.stat().st_size == size and file_digest(part, "md5") == md5:
             os.replace(part, target)
             return target
         part.unlink()
@@ -330,8 +321,8 @@ def write_record(
     record = describe_collection(name) | {
         "fetched": date.today().isoformat(), "slices": slices, "left_out": dict(others),
         "notes": notes, "source": source, "digest": folder_digest(folder),
-        "archives": [
-            {"name": a.name, "bytes": a.stat().st_size, "md5": file_md5(a)} for a in archives]}
+        "archives": [{"name": a.name, "bytes": a.stat().st_size, "md5": file_digest(a, "md5")}
+                     for a in archives]}
     with atomic_write(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record

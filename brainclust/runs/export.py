@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from .. import __version__
 from ..core.config import validate
 from ..core.files import file_digest, atomic_write
-from ..core.untrusted import has_form, regular_file
+from ..core.untrusted import Record, check_record, regular_file
 from ..imaging.preprocessing import preprocess_slice
 from ..models.mixture import Mixture
 from .predictor import Predictor
@@ -231,6 +231,13 @@ class ExportedRun:
         return self.classes_[self.predict_proba(slices).argmax(axis=1)]
 
 # %% ../../nbs/runs/12_export.ipynb #ex300022
+class _ExportRecord(Record):
+    "What the metadata of an exported run hold."
+    classes: list[str]
+    image_size: int
+    preparation: dict[str, Any]  # settings of the run
+
+
 def load_exported(
     file: Path | str,  # from `export_run`
 ) -> ExportedRun:
@@ -255,8 +262,7 @@ def load_exported(
         raise ValueError(
             f"{file} has format {known}, this version reads {EXPORT_FORMAT}: write it anew "
             "with `brainclust-export`.")
-    if not has_form(description, {"classes": [str], "image_size": int, "preparation": dict}):
-        raise ValueError(f"{file} is damaged: write it anew with `brainclust-export`.")
+    check_record(description, _ExportRecord, file)
     try:
         validate({**description["preparation"], "classes": description["classes"],
                   "image_size": description["image_size"]})

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 import torch
 from torch import nn
 
+from ..core.config import Positive
 from ..core.files import load_arrays, load_json
 from ..core.runtime import choose_device, choose_precision
-from ..core.untrusted import has_form, is_number, require_form
+from ..core.untrusted import Record, check_record
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
 from brainclust.runs.ood import (
     PREDICTION_FORMAT, activation_statistics, look_at_slices, ood_score, l2_normalise,
@@ -28,6 +30,15 @@ from ..training.saved_model import load_model
 __all__ = ['HEALTHY', 'read_record', 'read_reference', 'Predictor', 'brain_and_tumour']
 
 # %% ../../nbs/runs/08_predictor.ipynb #newca9dd8
+class _PredictionRecord(Record):
+    "What prediction.json holds."
+    temperature: Positive | None
+    limit: Positive | None
+    coverage: Annotated[float, Field(ge=0, le=1)]
+    slices: int
+    thresholds: list[float] | None  # one per class
+
+
 def read_record(
     file: Path,  # prediction.json
     classes: int,  # of the model
@@ -37,12 +48,10 @@ def read_record(
     if record.get("format") != PREDICTION_FORMAT:
         raise ValueError(f"{file} has format {str(record.get('format'))[:20]}, this version reads "
                          f"{PREDICTION_FORMAT}: train again.")
-    positive = lambda value: value is None or is_number(value) and value > 0
-    form = {"temperature": positive, "limit": positive,
-            "coverage": lambda value: is_number(value) and 0 <= value <= 1, "slices": int,
-            "thresholds": lambda value: (
-                value is None or has_form(value, [is_number]) and len(value) == classes)}
-    require_form(record, form, file)
+    thresholds = check_record(record, _PredictionRecord, file).thresholds
+    if thresholds is not None and len(thresholds) != classes:
+        raise ValueError(
+            f"{file} is damaged: thresholds must be {classes} numbers; got {len(thresholds)}.")
     return record
 
 

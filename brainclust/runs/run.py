@@ -28,7 +28,7 @@ from brainclust.core.files import (
 from ..core.locks import check_not_held, hold_folder, release_folder, remove_leftovers
 from ..core.runtime import peak_memory, versions
 from ..core.style import save_figure
-from ..core.untrusted import regular_file, require_form
+from ..core.untrusted import Record, check_record, regular_file
 
 # %% ../../nbs/runs/00_run.ipynb #180005
 # settings that may differ between a run and its continuation
@@ -239,6 +239,11 @@ def written_files(folder: Path) -> dict[str, str]:  # name in the folder: SHA-25
     return {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
 
 
+class _WrittenFiles(Record):
+    "The part of run.json that vouches for tables and figures."
+    files: dict[str, Any]  # name in the folder: SHA-256
+
+
 def run_table(
     folder: Path,  # of a run that has ended
     name: str,  # such as "methods"
@@ -249,8 +254,8 @@ def run_table(
     """
     file = folder / "tables" / f"{name}.csv"
     record = load_json(folder / "run.json", "give the directory of a run that has ended")
-    require_form(record, {"files": dict}, folder / "run.json")
-    written = record["files"].get(f"tables/{name}.csv")
+    written = check_record(record, _WrittenFiles, folder / "run.json").files.get(
+        f"tables/{name}.csv")
     if not file.exists(): raise ValueError(f"{file} is missing: run it again.")
     if file_digest(regular_file(file, 2**30)) != written:
         raise ValueError(f"{file} is not as the run wrote it: bring it back, or run it again.")

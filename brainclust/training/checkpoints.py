@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core.files import file_digest, load_json, load_tensors, save_json, save_tensors
 from ..core.runtime import Stopwatch
-from ..core.untrusted import require_form
+from ..core.untrusted import Record, check_record
 from ..models.encoders import ClusteringNetwork
 from .cuda_graphs import GraphCapture
 
@@ -91,6 +91,16 @@ def load_weights(
     network.load_state_dict(weights)
 
 
+class _CheckpointRecord(Record):
+    "What state.json of a checkpoint holds."
+    epoch: int
+    tensors: str  # name of the file of tensors
+    sha256: str  # of that file
+    history: list[dict]
+    seconds: list[float]
+    parts: list[dict]
+
+
 def load_checkpoint(
     state: TrainingState,  # freshly made; filled in place
     folder: Path,
@@ -102,10 +112,7 @@ def load_checkpoint(
     if not (folder / "state.json").exists(): return False
     remedy = f"delete {folder} and resume to train this part anew"
     record = load_json(folder / "state.json", remedy)
-    require_form(
-        record,
-        {"epoch": int, "tensors": str, "sha256": str, "history": [dict], "seconds": [(int, float)],
-         "parts": [dict]}, folder / "state.json")
+    check_record(record, _CheckpointRecord, folder / "state.json")
     path = folder / Path(record["tensors"]).name
     tensors = load_tensors(path, remedy)
     if file_digest(path) != record["sha256"]:

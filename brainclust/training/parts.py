@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from safetensors import safe_open
 import torch
 from tqdm import tqdm
 
-from ..core.config import CHOICES
+from ..core.config import Engine
 from brainclust.core.files import (
     file_digest, is_intact, load_arrays, save_table, save_tensors, atomic_write,
 )
@@ -39,13 +39,13 @@ from .saved_model import load_model
 def for_each_part(
     work: Callable[[int], int],  # makes part number n unless it is there, and returns its number of slices; for Ray it must be picklable
     slices: list[int],  # of each part
-    engine: str = "local",  # one of `CHOICES["engine"]`; "local": one part after the other, "ray": one core per part
+    engine: str = "local",  # one of `Engine`; "local": one part after the other, "ray": one core per part
     name: str = "parts",  # shown at the bar
     gpus: bool = False,  # whether a part needs a GPU where the cluster has some
 ) -> None:
     "Make every part, with a bar; `ImportError` in one sentence if the engine is not installed."
-    if engine not in CHOICES["engine"]:
-        raise ValueError(f"engine={engine!r}: choose one of {', '.join(CHOICES['engine'])}.")
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}.")
     done = ray_parts(work, len(slices), gpus) if engine == "ray" else map(work, range(len(slices)))
     with tqdm(total=sum(slices), desc=name, unit="slice", mininterval=1) as bar:
         for count in done:
@@ -244,7 +244,7 @@ def embed_command(
     parser.add_argument("folder", help="slices or volumes")
     parser.add_argument("--out", required=True, help="folder of the results")
     parser.add_argument(
-        "--engine", choices=CHOICES["engine"], default="local",
+        "--engine", choices=get_args(Engine), default="local",
         help="ray: on all machines of the cluster of RAY_ADDRESS, else on the cores of this one")
     parser.add_argument(
         "--part", type=int, default=500, help="slices of a part, which bounds the memory")

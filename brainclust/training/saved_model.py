@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.config import Config, validate
+from ..core.config import Config, Positive, validate
 from ..core.files import load_json, load_tensors, save_json, save_tensors
 from ..core.metrics import contingency, map_clusters
-from ..core.untrusted import has_form, is_number, require_form
+from ..core.untrusted import Record, check_record
 from ..models.encoders import ClusteringNetwork, make_network
 from ..models.mixture import Mixture
 from .batches import TrainingData
@@ -53,6 +53,15 @@ def save_model(
     return description
 
 # %% ../../nbs/training/07_saved_model.ipynb #cbb0fcd9
+class _ModelRecord(Record):
+    "What model.json holds besides settings of the run."
+    decoder: bool
+    flip_tta: bool
+    mean: float
+    std: Positive
+    cluster_classes: list[int] | None
+
+
 def read_description(
     file: Path,  # model.json
 ) -> dict[str, Any]:
@@ -64,11 +73,9 @@ def read_description(
             f"{MODEL_FORMAT}: train again.")
     settings = ("encoder", "classes", "image_size", "skull_strip", "denoise_sigma", "otsu_relax",
                 "closing_radius", "window_percentiles", "flip_tta")
-    form = {"decoder": bool, "flip_tta": bool, "mean": is_number,
-            "std": lambda value: is_number(value) and value > 0,
-            "cluster_classes": lambda value: value is None or has_form(value, [int]),
-            **{name: lambda value: True for name in settings}}
-    require_form(description, form, file)
+    check_record(description, _ModelRecord, file)
+    missing = [name for name in settings if name not in description]
+    if missing: raise ValueError(f"{file} is damaged: {missing[0]} is missing.")
     try:
         validate({name: description[name] for name in settings})
     except ValueError as error:
