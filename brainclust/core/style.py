@@ -6,7 +6,7 @@
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
            'FIGURE_METADATA', 'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table',
            'wrap_names', 'add_note', 'add_legend', 'finite_series', 'label_epochs', 'show_slice', 'as_picture',
-           'show_outline', 'frame_slice', 'text_faults']
+           'show_outline', 'show_row', 'frame_slice', 'text_faults']
 
 # %% ../../nbs/core/08_style.ipynb #xe71eb5a
 import textwrap
@@ -278,6 +278,23 @@ def show_outline(
     mask = np.asarray(mask, bool)
     if mask.any() and not mask.all() and min(mask.shape) > 1:
         axis.contour(mask, levels=[0.5], colors=[colour], linewidths=width)
+
+# %% ../../nbs/core/08_style.ipynb #n68f8b62
+@house_style
+def show_row(
+    images: Sequence[np.ndarray],  # (H, W) each
+    titles: Sequence[str],  # one per image
+    masks: Sequence[np.ndarray] | None = None,  # (H, W) bool, one per image: outlines over them
+    width: float = 1.6,  # inches of each image
+    **options,  # passed to imshow, such as vmin and vmax
+) -> Figure:
+    "Show slices side by side."
+    figure, axes = new_figure(width * len(images), width + 0.3, 1, len(images))
+    for number, (axis, image, title) in enumerate(zip(axes[0], images, titles)):
+        show_slice(axis, image, title, **options)
+        if masks is not None:
+            show_outline(axis, masks[number])
+    return figure
 
 # %% ../../nbs/core/08_style.ipynb #120129
 def frame_slice(

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from .training_phantoms import PHANTOM_FIELD, PHANTOM_SIZE
 
 # %% auto #0
-__all__ = ['PICTURE_SIZE', 'smooth_field', 'draw_view', 'bend_greys', 'change_outside', 'blur_or_sharpen', 'scan_picture',
-           'cut_borders', 'write_marks', 'randomise_slice', 'picture_view', 'randomise_picture',
-           'randomised_pictures_of', 'randomised_pictures']
+__all__ = ['SEGMENTATION_SIZE', 'smooth_field', 'draw_segmentation_view', 'randomise_grey_levels', 'randomise_surroundings',
+           'randomise_sharpness', 'randomise_scanner', 'randomise_borders', 'burn_in_text',
+           'randomise_segmentation_phantom', 'draw_classification_view', 'randomise_classification_phantom',
+           'randomised_views', 'randomise_classification_phantoms']
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040054
 def smooth_field(
@@ -30,7 +31,7 @@ def smooth_field(
                       (size, size), interpolation=cv2.INTER_CUBIC)
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040055
-def draw_view(
+def draw_segmentation_view(
     rng: np.random.Generator,
     source: int,  # pixels of the drawn slice
     size: int,  # pixels of the picture
@@ -49,7 +50,7 @@ def draw_view(
     return (grid + rng.normal(0, 0.06, 2) * source + (source - 1) / 2 + bend).astype(np.float32)
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040057
-def bend_greys(
+def randomise_grey_levels(
     rng: np.random.Generator,
     image: np.ndarray,  # float32 (H, W) in [0, 1]
 ) -> np.ndarray:  # (H, W) in [0, 1]
@@ -64,7 +65,7 @@ def bend_greys(
     return np.interp(image, np.sort([0, *rng.random(4), 1]), values).astype(np.float32)
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040059
-def change_outside(
+def randomise_surroundings(
     rng: np.random.Generator,
     image: np.ndarray,  # (H, W) in [0, 1]
     inside: np.ndarray,  # bool (H, W)
@@ -85,7 +86,7 @@ def change_outside(
     return image
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040061
-def blur_or_sharpen(
+def randomise_sharpness(
     rng: np.random.Generator,
     image: np.ndarray,  # float32 (H, W)
 ) -> np.ndarray:  # float32 (H, W)
@@ -104,14 +105,14 @@ def blur_or_sharpen(
     return image
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040062
-def scan_picture(
+def randomise_scanner(
     rng: np.random.Generator,
     image: np.ndarray,  # float32 (H, W)
 ) -> np.ndarray:  # uint8 (H, W)
     "Coil, sharpness, noise and window."
     size = len(image)
     image = image * np.exp(rng.uniform(0, 0.35) * smooth_field(rng, size, int(rng.integers(1, 4))))
-    image = blur_or_sharpen(rng, image)
+    image = randomise_sharpness(rng, image)
     noise = rng.normal(0, rng.choice([0.01, 0.03, 0.08], p=[0.5, 0.4, 0.1]), (2, size, size))
     image = np.hypot(image + noise[0], noise[1] * (rng.random() < 0.7))  # Rician, or of both signs
     low, high = np.percentile(image, (0, 99.7))
@@ -122,10 +123,10 @@ def scan_picture(
         np.uint8)
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040064
-def cut_borders(
+def randomise_borders(
     rng: np.random.Generator,
     picture: np.ndarray,  # uint8 (H, W)
-    region: np.ndarray,  # uint8 (H, W), of `kept_region`
+    region: np.ndarray,  # uint8 (H, W), of `target_region`
 ) -> tuple[np.ndarray, np.ndarray]:  # both, with borders of one grey value
     "Replace up to a sixth of the picture at each side."
     size = len(picture)
@@ -135,7 +136,7 @@ def cut_borders(
     return np.where(kept, picture, np.uint8(rng.choice([0, 0, 255, 40]))), region * kept
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040065
-def write_marks(
+def burn_in_text(
     rng: np.random.Generator,
     picture: np.ndarray,  # uint8 (H, W)
 ) -> np.ndarray:  # uint8 (H, W)
@@ -155,27 +156,27 @@ def write_marks(
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040066
 # pixels, side of what the network sees: 1.4 mm per pixel of a usual field of view
-PICTURE_SIZE = 160
+SEGMENTATION_SIZE = 160
 
 
-def randomise_slice(
+def randomise_segmentation_phantom(
     rng: np.random.Generator,
-    signal: np.ndarray,  # uint8 (S, S), from `draw_training_slice`
-    region: np.ndarray,  # uint8 (S, S), from `draw_training_slice`
-    size: int = PICTURE_SIZE,  # pixels
+    signal: np.ndarray,  # uint8 (S, S), from `render_segmentation_phantom`
+    region: np.ndarray,  # uint8 (S, S), from `render_segmentation_phantom`
+    size: int = SEGMENTATION_SIZE,  # pixels
 ) -> tuple[np.ndarray, np.ndarray]:  # picture and region, uint8 (size, size)
     "Make one of the countless pictures that could show this head."
-    view = draw_view(rng, len(signal), size)
+    view = draw_segmentation_view(rng, len(signal), size)
     image = cv2.remap(
         signal, view[..., 0], view[..., 1], cv2.INTER_LINEAR, borderValue=int(signal[0, 0])
     ) / np.float32(255)
     region = cv2.remap(region, view[..., 0], view[..., 1], cv2.INTER_NEAREST)
-    image = change_outside(rng, bend_greys(rng, image), region > 0)
-    picture = scan_picture(rng, image.astype(np.float32))
+    image = randomise_surroundings(rng, randomise_grey_levels(rng, image), region > 0)
+    picture = randomise_scanner(rng, image.astype(np.float32))
     if rng.random() < 0.2:
-        picture, region = cut_borders(rng, picture, region)
+        picture, region = randomise_borders(rng, picture, region)
     if rng.random() < 0.15:
-        picture = write_marks(rng, picture)
+        picture = burn_in_text(rng, picture)
     if rng.random() < 0.4:
         blocks = cv2.imencode(
             ".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 96))])[1]
@@ -183,7 +184,7 @@ def randomise_slice(
     return picture, region
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #240010
-def picture_view(
+def draw_classification_view(
     rng: np.random.Generator,
     size: int,  # pixels of the picture
 ) -> np.ndarray:  # float32 (size, size, 2), column and row in the drawn head
@@ -201,14 +202,14 @@ def picture_view(
         np.float32)
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #24001s696
-def randomise_picture(
+def randomise_classification_phantom(
     rng: np.random.Generator,
     signal: np.ndarray,
-    region: np.ndarray,  # uint8 (192, 192), from `render_training_phantom`
+    region: np.ndarray,  # uint8 (192, 192), from `render_classification_phantom`
     size: int,  # pixels of the picture
 ) -> tuple[np.ndarray, float]:  # picture uint8 (size, size); share of the tumour that it shows, 1 without a tumour
     "Make one of the many pictures that could show this head."
-    view = picture_view(rng, size)
+    view = draw_classification_view(rng, size)
     image = cv2.remap(
         signal, view[..., 0], view[..., 1], cv2.INTER_LINEAR, borderValue=int(signal[0, 0])
     ) / np.float32(255)
@@ -216,19 +217,19 @@ def randomise_picture(
     if rng.random() < .5:
         image = image ** np.exp(rng.normal(0, .3))
     if rng.random() < .15:
-        image = change_outside(rng, image, seen > 0)
-    picture = scan_picture(rng, np.maximum(image, 0).astype(np.float32))
+        image = randomise_surroundings(rng, image, seen > 0)
+    picture = randomise_scanner(rng, np.maximum(image, 0).astype(np.float32))
     if rng.random() < .1:
-        picture = write_marks(rng, picture)
+        picture = burn_in_text(rng, picture)
     tumour = (region == 2).sum() * (size / PHANTOM_SIZE) ** 2
     return picture, float((seen == 2).sum() / tumour) if tumour else 1.
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #240011
-def randomised_pictures_of(
+def randomised_views(
     seed: int,
     number: int,  # from which the pictures' randomness follows
     signal: np.ndarray,
-    region: np.ndarray,  # uint8 (192, 192), from `render_training_phantom`
+    region: np.ndarray,  # uint8 (192, 192), from `render_classification_phantom`
     pictures: int,
     size: int,  # pixels
     least_shown: float = 0.24,  # of the tumour's pixels, at the mean field of view
@@ -236,7 +237,7 @@ def randomised_pictures_of(
     "Take pictures of one head until there are enough that show its tumour."
     rng, kept = np.random.default_rng([seed, number]), []
     for _ in range(100):
-        picture, shown = randomise_picture(rng, signal, region, size)
+        picture, shown = randomise_classification_phantom(rng, signal, region, size)
         if shown >= least_shown:
             kept.append(picture)
         if len(kept) == pictures: return np.stack(kept)
@@ -245,16 +246,16 @@ def randomised_pictures_of(
         "another seed.")
 
 
-def randomised_pictures(
+def randomise_classification_phantoms(
     signals: np.ndarray,
-    regions: np.ndarray,  # uint8 (N, 192, 192), from `render_training_phantoms`
+    regions: np.ndarray,  # uint8 (N, 192, 192), from `render_classification_phantoms`
     pictures: int = 3,  # per head
     size: int = 128,  # pixels
     seed: int = 0,
     workers: int = 1,  # processes; the result does not depend on it
 ) -> np.ndarray:  # uint8 (N * pictures, 1, size, size), the pictures of a head one after the other
     "Take pictures of every head."
-    jobs = (delayed(randomised_pictures_of)(seed, i, s, r, pictures, size)
+    jobs = (delayed(randomised_views)(seed, i, s, r, pictures, size)
             for i, (s, r) in enumerate(zip(signals, regions)))
     taken = Parallel(n_jobs=workers, return_as="generator")(jobs)
     taken = list(tqdm(taken, total=len(signals), desc="photographing heads", unit="head", delay=2))

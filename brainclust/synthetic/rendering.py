@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTINGS', 'TISSUE_INTENSITY', 'draw_contrast', 'length_of', 'ellipsoid', 'capsule', 'coverage', 'blend', 'Pixels',
-           'skin_distance', 'select_pixels', 'paint_soft_tissue', 'paint_skull', 'neck_and_mouth', 'eyes_and_nose',
-           'paint_face', 'paint_brain', 'paint_enhancing', 'paint_healthy', 'to_picture']
+           'skin_distance', 'select_pixels', 'render_soft_tissue', 'render_skull', 'neck_and_mouth', 'eyes_and_nose',
+           'render_face', 'render_brain', 'render_enhancing', 'render_healthy', 'to_image']
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #xc959784
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def select_pixels(
                   evaluate_waves(anatomy.layers, inside), width), head
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020038
-def paint_soft_tissue(
+def render_soft_tissue(
     pixels: Pixels,
     anatomy: Anatomy,
     contrast: dict,  # grey value of every tissue
@@ -168,7 +168,7 @@ def paint_soft_tissue(
                  coverage(pixels.skin, pixels.width) * coverage(-pixels.skin - 1.2, pixels.width),
                  contrast["skin"])
 
-def paint_skull(
+def render_skull(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     anatomy: Anatomy,
@@ -228,7 +228,7 @@ def eyes_and_nose(
             (ellipsoid(points, (0, 20, -44), (14, 12, 9)), "air")]
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020041
-def paint_face(
+def render_face(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     contrast: dict,  # grey value of every tissue
@@ -245,7 +245,7 @@ def paint_face(
     return painted
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020043
-def paint_brain(
+def render_brain(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     fractions: np.ndarray,  # (4, M) white, grey, fluid, brain; see `tissue_fractions`
@@ -267,7 +267,7 @@ def paint_brain(
     return blend(image, 0.8 * spots * white**2 * (pixels.points[:, 2] > -15), contrast["oedema"])
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020044
-def paint_enhancing(
+def render_enhancing(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     fractions: np.ndarray,  # (4, M) white, grey, fluid, brain
@@ -302,19 +302,19 @@ def paint_enhancing(
     return image
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020046
-def paint_healthy(
+def render_healthy(
     pixels: Pixels,
     fractions: np.ndarray,  # (4, M) white, grey, fluid, brain
     anatomy: Anatomy,
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,) signal
     "The head without a tumour, painted from the outside to the inside."
-    image = paint_soft_tissue(pixels, anatomy, contrast)
-    image = paint_face(paint_skull(image, pixels, anatomy, contrast), pixels, contrast)
-    image = paint_brain(image, pixels, fractions, anatomy, contrast)
-    return paint_enhancing(image, pixels, fractions, contrast)
+    image = render_soft_tissue(pixels, anatomy, contrast)
+    image = render_face(render_skull(image, pixels, anatomy, contrast), pixels, contrast)
+    image = render_brain(image, pixels, fractions, anatomy, contrast)
+    return render_enhancing(image, pixels, fractions, contrast)
 
-def to_picture(
+def to_image(
     values: np.ndarray,  # (M,), one per pixel in the head
     head: np.ndarray,  # (H, W) bool, where they belong
     background: float = 0.0,  # value of the pixels outside the head

@@ -16,17 +16,17 @@ from ..core.config import CLASSES
 from brainclust.synthetic.anatomy import (
     PLANES, PLANE_AXES, Anatomy, Atlas, load_atlas, skull_depth, slice_points, to_atlas, to_patient,
 )
-from .phantoms import Patient, draw_patient, paint_patient
+from .phantoms import Patient, draw_patient, render_patient
 from .rendering import draw_contrast, ellipsoid
 from .tumours import Tumour, draw_tumour
 
 # %% auto #0
-__all__ = ['PHANTOM_SIZE', 'PHANTOM_FIELD', 'kept_region', 'draw_any_contrast', 'widen_tumour', 'widen_patient',
-           'draw_training_slice', 'draw_training_slices', 'random_contrast', 'vary_anatomy', 'vary_tumour',
-           'render_training_phantom', 'render_training_phantoms']
+__all__ = ['PHANTOM_SIZE', 'PHANTOM_FIELD', 'target_region', 'draw_segmentation_contrast', 'widen_tumour', 'widen_patient',
+           'render_segmentation_phantom', 'render_segmentation_phantoms', 'draw_classification_contrast',
+           'vary_anatomy', 'vary_tumour', 'render_classification_phantom', 'render_classification_phantoms']
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #040041
-def kept_region(
+def target_region(
     atlas: Atlas,
     points: np.ndarray,  # (H, W, 3) mm, atlas space
     tumour: np.ndarray,  # bool (H, W)
@@ -37,7 +37,7 @@ def kept_region(
     return np.where(tumour, 2, (skull_depth(atlas, points) < -0.5) | sella).astype(np.uint8)
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #040043
-def draw_any_contrast(
+def draw_segmentation_contrast(
     rng: np.random.Generator,
 ) -> dict:  # grey value of every tissue
     """A known weighting in which none, about a third or all of the tissues have a value drawn from
@@ -87,16 +87,16 @@ def widen_patient(
     # mm, atlas space
     focus = rng.uniform((-65, -90, -65), (65, 65, 78)) if anywhere else tumour.centre
     return replace(patient, anatomy=anatomy, tumour=tumour, focus=to_patient(anatomy, focus),
-                   contrast=draw_any_contrast(rng))
+                   contrast=draw_segmentation_contrast(rng))
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #040048
-def draw_training_slice(
+def render_segmentation_phantom(
     atlas: Atlas,
     seed: int,
     number: int,  # of the slice
     image_size: int = 192,  # pixels
     field: float = 280.0,  # mm, side of the picture
-) -> tuple[np.ndarray, np.ndarray]:  # signal uint8 and region uint8 of `kept_region`, each (image_size, image_size)
+) -> tuple[np.ndarray, np.ndarray]:  # signal uint8 and region uint8 of `target_region`, each (image_size, image_size)
     "One slice of a patient of its own."
     kinds = ("pituitary", "meningioma", "glioma", "pituitary", "meningioma", "pituitary", "notumor",
              "meningioma", "glioma", "pituitary")
@@ -106,19 +106,19 @@ def draw_training_slice(
     points, width = slice_points(rng, plane, patient.focus + offset, image_size, tilt=0.15)
     middle = points.mean((0, 1))
     points = to_atlas(patient.anatomy, middle + (points - middle) * field / (width * image_size))
-    signal, tumour, _ = paint_patient(patient, atlas, points, field / image_size)
+    signal, tumour, _ = render_patient(patient, atlas, points, field / image_size)
     # signals reach 1.2
-    return np.clip(signal * 210, 0, 255).astype(np.uint8), kept_region(atlas, points, tumour)
+    return np.clip(signal * 210, 0, 255).astype(np.uint8), target_region(atlas, points, tumour)
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #040049
-def draw_training_slices(
+def render_segmentation_phantoms(
     count: int,
     seed: int = 0,
     workers: int = 1,  # processes; the result does not depend on it
 ) -> tuple[np.ndarray, np.ndarray]:  # signals and regions, uint8 (count, 192, 192)
-    "Draw the heads that `randomise_slice` makes training pictures of."
+    "Draw the heads that `randomise_segmentation_phantom` makes training pictures of."
     atlas = load_atlas()
-    jobs = (delayed(draw_training_slice)(atlas, seed, number) for number in range(count))
+    jobs = (delayed(render_segmentation_phantom)(atlas, seed, number) for number in range(count))
     drawn = Parallel(n_jobs=workers, return_as="generator")(jobs)
     signals, regions = zip(*tqdm(drawn, total=count, desc="drawing heads", unit="slice", delay=2))
     if workers > 1:
@@ -126,7 +126,7 @@ def draw_training_slices(
     return np.stack(signals), np.stack(regions)
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #240005
-def random_contrast(
+def draw_classification_contrast(
     rng: np.random.Generator,
     class_name: str,  # one of CLASSES
 ) -> dict:  # grey value of every tissue
@@ -161,11 +161,11 @@ def vary_tumour(rng: np.random.Generator, tumour: Tumour) -> Tumour:
 PHANTOM_SIZE, PHANTOM_FIELD = 192, 280.  # pixels and mm, side of a drawn head
 
 
-def render_training_phantom(
+def render_classification_phantom(
     atlas: Atlas,  # from `load_atlas`
     seed: int,
     number: int,  # of the head; its class is number modulo the number of classes
-) -> tuple[np.ndarray, np.ndarray, int]:  # signal uint8 and region uint8 of `kept_region`, each (192, 192); class id
+) -> tuple[np.ndarray, np.ndarray, int]:  # signal uint8 and region uint8 of `target_region`, each (192, 192); class id
     "One slice through a head of its own."
     class_name = CLASSES[number % len(CLASSES)]
     patient, rng = draw_patient(seed, class_name, number, atlas)
@@ -181,28 +181,28 @@ def render_training_phantom(
             draw_tumour(rng, atlas, str(rng.choice(["glioma", "meningioma", "pituitary"]))).centre,
             patient.radius)
     patient = replace(patient, anatomy=anatomy, tumour=tumour, focus=to_patient(anatomy, focus),
-                      contrast=random_contrast(rng, class_name))
+                      contrast=draw_classification_contrast(rng, class_name))
     plane, width = str(rng.choice(PLANES)), PHANTOM_FIELD / PHANTOM_SIZE
     for nearer in (1, .5, 0):
         offset = np.array(PLANE_AXES[plane][2]) * rng.uniform(-.7, .7) * radius * nearer
         points, pixel = slice_points(rng, plane, patient.focus + offset, PHANTOM_SIZE, tilt=.12)
         middle = points.mean((0, 1))
         points = to_atlas(anatomy, middle + (points - middle) * width / pixel)
-        signal, mask, _ = paint_patient(patient, atlas, points, width)
+        signal, mask, _ = render_patient(patient, atlas, points, width)
         if tumour is None or mask.sum() * width ** 2 >= .3 * np.pi * radius ** 2: break
     # signals reach 1.2
-    return (np.clip(signal * 210, 0, 255).astype(np.uint8), kept_region(atlas, points, mask),
+    return (np.clip(signal * 210, 0, 255).astype(np.uint8), target_region(atlas, points, mask),
             CLASSES.index(class_name))
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #24000s945
-def render_training_phantoms(
+def render_classification_phantoms(
     count: int,
     seed: int = 0,
     workers: int = 1,  # processes; the result does not depend on it
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # signals and regions, uint8 (count, 192, 192); class ids (count,)
-    "Draw the heads that `randomise_picture` makes pictures of, the classes in turn."
+    "Draw the heads that `randomise_classification_phantom` makes pictures of, the classes in turn."
     atlas = load_atlas()
-    jobs = (delayed(render_training_phantom)(atlas, seed, number) for number in range(count))
+    jobs = (delayed(render_classification_phantom)(atlas, seed, number) for number in range(count))
     drawn = Parallel(n_jobs=workers, return_as="generator")(jobs)
     signals, regions, labels = zip(
         *tqdm(drawn, total=count, desc="drawing heads", unit="head", delay=2))

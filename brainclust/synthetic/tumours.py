@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Tumour', 'draw_glioma_centre', 'draw_meningioma_site', 'draw_tumour', 'tumour_distance', 'push_aside',
-           'tumour_surface', 'paint_glioma', 'paint_meningioma', 'paint_pituitary', 'paint_tumour', 'brain_and_tumour']
+           'tumour_surface', 'render_glioma', 'render_meningioma', 'render_pituitary', 'render_tumour',
+           'brain_and_tumour']
 
 # %% ../../nbs/synthetic/02_tumours.ipynb #x8fa9203
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def tumour_surface(
     return body
 
 # %% ../../nbs/synthetic/02_tumours.ipynb #020058
-def paint_glioma(
+def render_glioma(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     tumour: Tumour,
@@ -156,7 +157,7 @@ def paint_glioma(
     return blend(image, cover * core, contrast["necrosis"] * (1 + 0.1 * texture[:, 1]))
 
 # %% ../../nbs/synthetic/02_tumours.ipynb #020059
-def paint_meningioma(
+def render_meningioma(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     tumour: Tumour,
@@ -176,7 +177,7 @@ def paint_meningioma(
     return blend(
         image, coverage(surface, pixels.width), contrast["meningioma"] * (1 + 0.05 * texture))
 
-def paint_pituitary(
+def render_pituitary(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     tumour: Tumour,
@@ -189,7 +190,7 @@ def paint_pituitary(
         image, coverage(surface, pixels.width), contrast["pituitary"] * (1 + 0.08 * texture))
 
 # %% ../../nbs/synthetic/02_tumours.ipynb #020061
-def paint_tumour(
+def render_tumour(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     tumour: Tumour,
@@ -202,10 +203,10 @@ def paint_tumour(
     near = length_of(pixels.points - tumour.centre) < 3 * tumour.radius
     painted, part = image.copy(), pixels.at(near)
     if tumour.class_name == "glioma":
-        painted[near] = paint_glioma(
+        painted[near] = render_glioma(
             image[near], part, tumour, surface[near], white[near], contrast)
     else:
-        paint = dict(meningioma=paint_meningioma, pituitary=paint_pituitary)[tumour.class_name]
+        paint = dict(meningioma=render_meningioma, pituitary=render_pituitary)[tumour.class_name]
         painted[near] = paint(image[near], part, tumour, surface[near], contrast)
     return painted
 
