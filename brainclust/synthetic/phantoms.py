@@ -201,7 +201,7 @@ def make_phantoms(
     seed: int = 0,
     test_fraction: float = 0.2,  # of the patients of each class
     workers: int = 1,  # processes; the result does not depend on it
-    progress: bool = False,  # show a bar
+    progress: bool = False,  # show a bar after two seconds
 ) -> Phantoms:
     """Render the four classes in memory.
 
@@ -218,7 +218,7 @@ def make_phantoms(
     rendered = Parallel(n_jobs=workers, return_as="generator")(jobs)
     try:
         rendered = list(tqdm(rendered, total=len(patients), desc="rendering phantoms",
-                             unit="patient", disable=not progress))
+                             unit="patient", delay=2, disable=not progress))
     finally:
         if workers > 1:
             # idle processes would delay the end of a forked caller for minutes
@@ -288,7 +288,6 @@ def write_phantoms(
     seed: int = 0,
     test_fraction: float = 0.2,  # of the patients of each class
     workers: int = 1,  # processes
-    progress: bool = True,  # show a bar
 ) -> Path:  # the folder
     """Write phantoms into a folder, all or nothing; a damaged folder is built again.
 
@@ -301,5 +300,5 @@ def write_phantoms(
     if holds_phantoms(folder, settings): return folder
     with atomic_folder(folder, lambda place: holds_phantoms(place, settings)) as building:
         write_files(
-            make_phantoms(**parameters, workers=workers, progress=progress), building, settings)
+            make_phantoms(**parameters, workers=workers, progress=True), building, settings)
     return folder
