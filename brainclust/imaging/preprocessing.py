@@ -117,13 +117,13 @@ def check_sizes(
     """
     if not 1 <= image_size <= MAXIMUM_SIDE or image_size != int(image_size):
         raise ValueError(
-            f"image_size must be a whole number of pixels, 1 to {MAXIMUM_SIDE:,}; got {image_size}.")
+            f"image_size must be whole pixels, 1 to {MAXIMUM_SIDE:,}; got {image_size}.")
     # padded to a square, a long strip would fill the memory
     if max(np.shape(image), default=0) > MAXIMUM_SIDE:
         raise ValueError(
             f"A slice must have at most {MAXIMUM_SIDE:,} pixels on a side; got {np.shape(image)}.")
 
-
+# %% ../../nbs/imaging/03_preprocessing.ipynb #n5da2e8a
 def preprocess_slice(
     image: np.ndarray,  # uint8 (H, W), at its original resolution
     image_size: int,  # pixels; side of the square result
