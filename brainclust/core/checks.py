@@ -11,71 +11,80 @@ import numpy as np
 # %% ../../nbs/core/06_checks.ipynb #new632c0f
 def as_ids(
     values: np.ndarray,  # (N,), whole numbers
-    name: str,  # what they are, in the error
-    least: int = -1,  # smallest id; -1 stands for unknown
-    count: int | None = None,  # ids lie below; None: anywhere
+    name: str,  # for the error
+    minimum: int = -1,  # smallest id; -1 stands for unknown
+    count: int | None = None,  # one above the largest id; None: no bound
 ) -> np.ndarray:  # int64 (N,)
-    "Ids, one per slice; `ValueError` for anything else."
+    """Return ids, one per slice, as int64.
+
+    Raises: ValueError if they are not whole numbers in one row, or out of range.
+    """
     ids = np.asarray(values)
     if ids.ndim != 1 or ids.size and ids.dtype.kind not in "iub":
         raise ValueError(
-            f"{name}: expected one whole number per slice, got {ids.dtype} of shape {ids.shape}.")
-    if ids.size and (ids.min() < least or count is not None and ids.max() >= count):
-        raise ValueError(f"{name}: ids from {ids.min()} to {ids.max()}, expected {least} to "
-                         f"{'any' if count is None else count - 1}.")
+            f"{name} must be one whole number per slice; got {ids.dtype} of shape {ids.shape}.")
+    if ids.size and (ids.min() < minimum or count is not None and ids.max() >= count):
+        raise ValueError(f"{name} must be ids from {minimum} to "
+                         f"{'any' if count is None else count - 1}; got ids from {ids.min()} to "
+                         f"{ids.max()}.")
     return ids.astype(np.int64)
 
-
+# %% ../../nbs/core/06_checks.ipynb #n52695f6
 def same_slices(
-    **arrays: np.ndarray,  # by what they are
+    **arrays: np.ndarray,  # by name
 ) -> None:
-    "`ValueError` unless the arrays have equally many rows."
+    """Check that the arrays have equally many rows.
+
+    Raises: ValueError if they have not.
+    """
     counts = {name: len(values) for name, values in arrays.items()}
     if len(set(counts.values())) > 1:
-        raise ValueError(
-            "Not the same slices: "
-            f"{', '.join(f'{count} {name}' for name, count in counts.items())}; give one of "
-            "each per slice.")
+        found = ", ".join(f"{count} {name}" for name, count in counts.items())
+        raise ValueError(f"The arrays must be of the same slices; got {found}. Give one of each "
+                         "per slice.")
 
 # %% ../../nbs/core/06_checks.ipynb #new73e4bb
 def as_points(
     embeddings: np.ndarray,  # (N, D)
-    columns: int | None = None,  # D that is wanted; None: any above 0
+    columns: int | None = None,  # D; None: any above 0
 ) -> np.ndarray:  # the same numbers
-    """Embeddings that can be reckoned with.
+    """Return embeddings as an array of finite numbers.
 
-    `ValueError` when some are no numbers, as after a training that diverged.
+    Raises: ValueError if a slice has no row, or its numbers are not finite.
     """
     x = np.asarray(embeddings)
     if (x.ndim != 2 or not x.shape[1] or columns not in (None, x.shape[1])
         or x.dtype.kind not in "fiub"):
         raise ValueError(
-            f"Embeddings: expected a row of {columns or 'some'} numbers per slice, got "
-            f"{x.dtype} of shape {x.shape}.")
-    # NaN is not below
+            f"Embeddings must be a row of {columns or 'some'} numbers per slice; got {x.dtype} of "
+            f"shape {x.shape}.")
+    # the comparison is False for NaN
     broken = np.flatnonzero(~(np.einsum("ij,ij->i", x, x, dtype=np.float64) < 1e150))
     if len(broken):
-        raise ValueError(f"The embeddings of {len(broken)} of {len(x)} slices are not finite (row "
-                         f"{broken[0]} is the first): "
-                         "the training has diverged; lower learning_rate.")
+        raise ValueError(
+            f"Embeddings must be finite; those of {len(broken)} of {len(x)} slices are not finite "
+            f"(row {broken[0]} is the first): the training has diverged; lower learning_rate.")
     return x
 
-
+# %% ../../nbs/core/06_checks.ipynb #n33c9125
 def as_probabilities(
     probabilities: np.ndarray,  # (N, C), rows sum to 1
     labels: np.ndarray | None = None,  # (N,), true ids of the same slices
-) -> tuple[np.ndarray, np.ndarray]:  # both; without labels none
-    "Probabilities and labels that belong together; `ValueError` for anything else."
+) -> tuple[np.ndarray, np.ndarray]:  # both; without labels an empty array
+    """Return probabilities and the labels of the same slices.
+
+    Raises: ValueError if rows do not sum to 1, or labels are not their classes.
+    """
     p = np.ascontiguousarray(probabilities)
     if p.ndim != 2 or not p.shape[1] or p.dtype.kind not in "fiub":
-        raise ValueError("Probabilities: expected one row per slice and one column per class, got "
+        raise ValueError("Probabilities must be one row per slice and one column per class; got "
                          f"{p.dtype} of shape {p.shape}.")
-    # half precision rounds that much; NaN is wrong
+    # half precision rounds to a hundredth; the comparison is False for NaN
     wrong = ~((p.min(axis=1) >= -.01) & (np.abs(p.sum(axis=1, dtype=np.float64) - 1) <= .01))
     if wrong.any():
         raise ValueError(
-            f"The probabilities of {wrong.sum()} of {len(p)} slices are negative, not finite "
-            "or do not sum to 1.")
+            f"Probabilities must sum to 1; those of {wrong.sum()} of {len(p)} slices are negative, "
+            "not finite or do not sum to 1.")
     if labels is None: return p, np.zeros(0, dtype=np.int64)
     same_slices(probabilities=p, labels=labels)
     return p, as_ids(labels, "labels", 0, p.shape[1])

@@ -20,20 +20,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import torch  # loaded where it is used: commands that only read images start without it
 
 # %% ../../nbs/core/04_runtime.ipynb #000026
 def derived_seed(
     seed: int,  # the run's seed, >= 0
     *names: str | int,  # what the random numbers are for, such as "augmentation", 3
 ) -> int:  # in [0, 2**31)
-    """Return the seed that belongs to `names`, by `numpy.random.SeedSequence`, which mixes its
-    words well.
-    """
+    "Derive the seed that belongs to `names` with `numpy.random.SeedSequence`."
     words = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
     return int(np.random.SeedSequence([seed, *words]).generate_state(1)[0] >> 1)
 
@@ -41,11 +42,14 @@ def derived_seed(
 def choose_device(
     name: str = "auto",  # "auto", or a device name of PyTorch
 ) -> "torch.device":  # CUDA before Apple's MPS before the CPU
-    "Return the device to run on; raises `ValueError` when the one that was asked for is not there."
+    """Return the device to run on.
+
+    Raises: ValueError if the machine lacks the requested device.
+    """
     import torch
     if name == "auto":
-        name = ("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available()
-                else "cpu")
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -114,19 +118,17 @@ def versions() -> dict[str, str]:
 
 # %% ../../nbs/core/04_runtime.ipynb #new261660
 class Stopwatch:
-    """Seconds spent in named parts, summed over threads.
-
-    Of one part inside another only the inner counts.
-    """
+    "Seconds spent in named parts, summed over threads; an outer part excludes its inner ones."
 
     def __init__(self,
-        device: "torch.device | None" = None,  # whose time it is; None: the processor's
+        device: "torch.device | None" = None,  # that is timed; None: the CPU
     ):
         self.device = device if device is not None and device.type == "cuda" else None
-        self.local, self.records = threading.local(), []
+        self.local = threading.local()
+        self.records = []
 
     def mark(self) -> "float | torch.cuda.Event":
-        "Now, on the device."
+        "Return the present time on the device."
         if self.device is None: return time.perf_counter()
         import torch
         event = torch.cuda.Event(enable_timing=True)
@@ -135,7 +137,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        "Time a block; one that a GPU only records for later takes no time."
+        "Time a block, unless a GPU only captures it for later."
         if self.device is not None:
             import torch
             if torch.cuda.is_current_stream_capturing():
@@ -147,15 +149,14 @@ class Stopwatch:
         try:
             yield
         finally:
-            record[2], self.local.running = self.mark(), outer
-            self.records.append(record)  # which threads may do at once
+            record[2] = self.mark()
+            self.local.running = outer
+            self.records.append(record)  # appending is safe in threads
 
     def read(self) -> dict[str, float]:  # seconds per part
-        """The times of the parts that have ended since the last reading.
-
-        A GPU must finish for it what it has to do.
-        """
-        records, self.records = self.records, []
+        "Return the times of the parts that ended since the last reading; waits for a GPU."
+        records = self.records
+        self.records = []
         if self.device is not None:
             import torch
             torch.cuda.synchronize(self.device)
@@ -170,8 +171,8 @@ class Stopwatch:
 # %% ../../nbs/core/04_runtime.ipynb #new029310
 def peak_memory(
     device: str = "cpu",
-) -> dict[str, int]:  # bytes: "process", with the pages of files that it has mapped, and "gpu" for a GPU; empty where the system does not say
-    "The most memory that this process has held so far."
+) -> dict[str, int]:  # bytes: "process", with mapped files, and "gpu"; empty if not known
+    "Return the largest memory that this process has held so far."
     peak = {}
     try:
         import resource
@@ -188,12 +189,10 @@ def peak_memory(
 def map_threads(
     function: Callable,  # called once per item; releases Python's lock for most of its time
     items: Sequence,  # what it is called with
-    workers: int | None = None,  # threads; None: one per core, at most 8, as disks gain nothing from more
-    label: str = "",  # text beside the bar
+    workers: int | None = None,  # threads; None: one per core, at most 8, which saturate a disk
+    label: str = "",  # text of the bar
 ) -> list:  # results in the order of the items
-    """Map in threads with a progress bar, which appears only when the work takes longer than a
-    second.
-    """
+    "Map in threads; a progress bar appears after a second."
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         try:
             return list(tqdm(pool.map(function, items), label, len(items), unit="file", delay=1))
@@ -201,12 +200,10 @@ def map_threads(
             # an interrupt does not wait for the other files
             pool.shutdown(wait=False, cancel_futures=True)
 
+# %% ../../nbs/core/04_runtime.ipynb #n1d9bca6
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence what image libraries say about odd but readable headers, a line per file.
-
-    What fails is reported by its reason.
-    """
+    "Silence the warnings of image libraries about odd but readable headers."
     loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel.global")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -223,19 +220,21 @@ def quiet_libraries() -> Iterator[None]:
 @contextmanager
 def single_threaded_pool(
     workers: int = 0,  # threads; 0: one per core
-):  # yields the pool
-    """A pool of threads in which OpenCV and PyTorch use one thread each.
+) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads in which OpenCV and PyTorch use one thread each.
 
-    Their own numbers are restored after it.
+    Their limits are restored at the end. Raises: ValueError if `workers` is negative.
     """
-    # first: it may refuse
+    import torch
+    # before any limit is changed: it may refuse its arguments
     pool = ThreadPoolExecutor(
         workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
-    opencv, pytorch = cv2.getNumThreads(), torch.get_num_threads()
+    opencv = cv2.getNumThreads()
+    pytorch = torch.get_num_threads()
     cv2.setNumThreads(1)
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the other slices
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for other slices
         cv2.setNumThreads(opencv)
         torch.set_num_threads(pytorch)

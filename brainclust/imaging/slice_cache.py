@@ -26,7 +26,8 @@ from ..core.runtime import single_threaded_pool
 from ..data.scan_table import check_scan_table
 from ..data.slices import decode_slice
 from .brain_mask import brain_weights_digest
-from .preprocessing import preprocess_slice
+from .preprocessing import check_sizes, prepare_slice
+from .skull_stripping import skull_strip_2d
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050022
 CACHE_VERSION = 1  # raise it when the same inputs and settings give other pixels
@@ -36,30 +37,48 @@ def cache_key(
     sha256s: list[str],  # of the files, in the order of the slices
     settings: dict,  # of `preprocess_slice`
 ) -> str:  # 32 hexadecimal digits
-    """Hash the contents, their order, the settings, the stripper's weights and the format's version
-    into a folder name.
-    """
+    "Hash contents, order, settings, the stripper's weights and the version into a folder name."
     learnt = ({"weights": brain_weights_digest()}
               if settings["skull_strip"] in ("synth", "synth_mask") else {})
     described = json.dumps([CACHE_VERSION, sorted((settings | learnt).items()), list(sha256s)])
     return sha256(described.encode()).hexdigest()[:32]
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050025
+def _preprocess_timed(
+    pixels: np.ndarray,  # uint8 (H, W)
+    settings: dict,  # of `preprocess_slice`
+    timed: Callable[[str], AbstractContextManager],
+) -> np.ndarray:  # uint8 (image_size, image_size)
+    "Preprocess a slice as `preprocess_slice` does, and time its two parts."
+    stripping = dict(settings)
+    image_size = stripping.pop("image_size")
+    percentiles = stripping.pop("window_percentiles", None)
+    method = stripping.pop("skull_strip", "paper")
+    check_sizes(pixels, image_size)
+    with timed("skull stripping"):
+        stripped, _ = skull_strip_2d(pixels, method, **stripping)
+    with timed("window and size"):
+        return prepare_slice(stripped, image_size, percentiles)
+
+
 def prepare_file(
     path: str,  # a file of the scan table
     expected: str,  # its sha256 when it was scanned
     settings: dict,  # of `preprocess_slice`
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
 ) -> np.ndarray:  # uint8 (image_size, image_size)
-    "Read, check and preprocess one file; raises ValueError that names it."
+    """Read, check and preprocess one file.
+
+    Raises: ValueError if it cannot be read or has changed, with its name.
+    """
     try:
         with timed("read and check"):
             data = Path(path).read_bytes()
-            if sha256(data).hexdigest() != expected:  # else the cache's key would lie
+            if sha256(data).hexdigest() != expected:  # the cache's key would be wrong
                 raise ValueError("it has changed since it was scanned: read the folder again")
         with timed("decode"):
             pixels = decode_slice(data, Path(path).suffix).pixels
-        return preprocess_slice(pixels, **settings, timed=timed)
+        return _preprocess_timed(pixels, settings, timed)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot preprocess {path}: {error}") from error
 
@@ -69,7 +88,7 @@ def iterate_preprocessed(
     sha256s: list[str],  # their contents when they were scanned
     settings: dict,  # of `preprocess_slice`
     workers: int = 0,  # threads; 0: one per core
-    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, in every thread
+    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
 ) -> Iterator[np.ndarray]:  # uint8 (image_size, image_size), in the order of the paths
     "Read and preprocess slices in parallel."
     with single_threaded_pool(workers) as pool:
@@ -80,7 +99,7 @@ def images_header(
     count: int,  # slices
     image_size: int,  # pixels
 ) -> bytes:
-    "The beginning of a .npy file that holds one uint8 (count, 1, image_size, image_size) array."
+    "Return the header of a .npy file with one uint8 (count, 1, image_size, image_size) array."
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         file, dict(descr="|u1", fortran_order=False, shape=(count, 1, image_size, image_size)))
@@ -90,7 +109,7 @@ def images_header(
 def write_images(
     file: Path,  # a new .npy file
     slices: Iterable[np.ndarray],  # uint8 (image_size, image_size)
-    count: int,  # how many slices there are
+    count: int,  # number of slices
     image_size: int,  # pixels
 ) -> int:  # CRC-32 of all pixels
     "Write slices as one (count, 1, image_size, image_size) array and force it onto the disk."
@@ -102,7 +121,7 @@ def write_images(
             handle.write(pixels)
             checksum = zlib.crc32(pixels, checksum)
         handle.flush()
-        os.fsync(handle.fileno())  # else a power cut after the rename could leave a file of zeros
+        os.fsync(handle.fileno())  # or a power cut could leave a file of zeros
     return checksum
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050030
@@ -110,13 +129,13 @@ def open_slice_cache(
     folder: Path,  # <cache folder>/<key>
     count: int,  # slices expected
     image_size: int,  # pixels expected
-) -> np.memmap | None:  # uint8 (count, 1, image_size, image_size), read-only; None: absent or damaged
-    "Open a finished cache if it is whole."
+) -> np.memmap | None:  # uint8 (count, 1, image_size, image_size); None: absent or damaged
+    "Open a finished cache if it is complete and undamaged."
     file, header = folder / "images.npy", images_header(count, image_size)
     try:
         checksum = json.loads((folder / "settings.json").read_text())["checksum"]
         with file.open("rb") as handle:
-            known = handle.read(len(header)) == header  # nothing in a file is parsed
+            known = handle.read(len(header)) == header  # the header is compared, never parsed
         images = np.memmap(file, np.uint8, "r", len(header), (count, 1, image_size, image_size))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -127,7 +146,7 @@ def checksum_of(
     images: np.ndarray,  # uint8 (N, ...), contiguous
     block: int = 256,  # slices read at a time
 ) -> int:
-    "CRC-32 of all pixels, block by block."
+    "Compute the CRC-32 of all pixels, block by block."
     checksum = 0
     for start in range(0, len(images), block):
         checksum = zlib.crc32(images[start:start + block], checksum)
@@ -136,12 +155,12 @@ def checksum_of(
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050032
 def build_folder(
     slices: Iterable[np.ndarray],  # uint8 (image_size, image_size), in order
-    count: int,  # how many there are
+    count: int,  # number of slices
     settings: dict,  # of `preprocess_slice`
     final: Path,  # <cache folder>/<key>
     is_complete: Callable[[Path], bool],  # whether a folder holds this cache, undamaged
 ) -> None:
-    "Build a cache beside its final place and rename it; leaves nothing behind when interrupted."
+    "Build a cache in a temporary folder and rename it; an interrupted build leaves nothing."
     with atomic_folder(final, is_complete) as temporary:
         checksum = write_images(temporary / "images.npy", slices, count, settings["image_size"])
         recorded = dict(version=CACHE_VERSION, settings=settings, slices=count, checksum=checksum)
@@ -152,26 +171,30 @@ def build_slice_cache(
     table: pd.DataFrame,  # scan table; only `path` and `sha256` are read
     cache_folder: Path | str,  # e.g. `default_cache_folder()`; made when missing
     image_size: int,  # pixels; side of the slices
-    skull_strip: str = "paper",  # and the other settings of `preprocess_slice`
+    skull_strip: str = "paper",  # this and the next four as in `preprocess_slice`
     denoise_sigma: float = 3.0,  # pixels
     otsu_relax: float = -5.0,  # grey levels
     closing_radius: int = 5,  # pixels
     window_percentiles: tuple[float, float] | None = None,  # (low, high); None: no windowing
     workers: int = 0,  # threads; 0: one per core
-    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name, such as a stopwatch's
-    slices: Callable[[], Iterable[np.ndarray]] | None = None,  # makes the prepared slices, in order, where not this function shall; asked only if they are missing
-) -> np.memmap:  # uint8 (N, 1, image_size, image_size), read-only, row i is the table's row i
-    "Open the cache of these slices and settings, and build it first when it is absent or damaged."
+    timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
+    # makes the prepared slices in order, such as on other machines; called if it is absent
+    slices: Callable[[], Iterable[np.ndarray]] | None = None,
+) -> np.memmap:  # uint8 (N, 1, image_size, image_size), read-only, in the order of the table
+    """Open the cache of a table's slices, and build it first if it is absent or damaged.
+
+    Raises: ValueError if the table is empty or a file cannot be read; OSError if the disk fails.
+    """
     check_scan_table(table, "path", "sha256")
     settings = dict(
         image_size=image_size, skull_strip=skull_strip, denoise_sigma=float(denoise_sigma),
         otsu_relax=float(otsu_relax), closing_radius=closing_radius,
         window_percentiles=window_percentiles and [float(p) for p in window_percentiles])
-    if len(table) == 0: raise ValueError("the scan table has no slices: nothing to preprocess")
+    if len(table) == 0: raise ValueError("The scan table has no slices: nothing to preprocess.")
     paths, sha256s = list(table["path"]), list(table["sha256"])
     final = Path(cache_folder) / cache_key(sha256s, settings)
     def opened(folder: Path) -> np.memmap | None:
-        "The cache in a folder, if it is whole."
+        "Open the cache in a folder."
         return open_slice_cache(folder, len(table), image_size)
     images = opened(final)
     if images is None:
@@ -181,7 +204,7 @@ def build_slice_cache(
             prepared, len(table), settings, final, lambda folder: opened(folder) is not None)
         images = opened(final)
     if images is None:
-        raise OSError(f"the slice cache {final} is damaged right after writing: check the disk")
+        raise OSError(f"The slice cache {final} is damaged right after writing. Check the disk.")
     return images
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050048
@@ -190,7 +213,7 @@ def grey_histogram(
     indices: np.ndarray,  # rows to count, or a mask of them
     block: int = 64,  # rows read at a time
 ) -> np.ndarray:  # int64 (256,), pixels per grey level
-    "Count the grey levels of some of the slices."
+    "Count the grey levels of the chosen slices."
     # a memory map reads fastest in its own order
     indices = np.sort(np.arange(len(images))[indices])
     counts = np.zeros(256, np.int64)
@@ -201,17 +224,17 @@ def grey_histogram(
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050049
 def dataset_mean_std(
     images: np.ndarray,  # uint8 (N, 1, H, W)
-    indices: np.ndarray,  # rows of the training part
+    indices: np.ndarray,  # rows of the training set
 ) -> tuple[float, float]:  # of the pixels scaled to [0, 1]
-    """Mean and standard deviation over all pixels of the training part.
+    """Compute mean and standard deviation over all pixels of the training set.
 
-    Raises ValueError when there is nothing to scale by.
+    Raises: ValueError if there are fewer than two grey levels.
     """
     counts = grey_histogram(images, indices)
     if np.count_nonzero(counts) < 2:
         raise ValueError(
-            f"{len(indices)} slices with {np.count_nonzero(counts)} grey levels have no "
-            "standard deviation " "to scale by: check the scan table")
+            f"{len(indices)} slices with {np.count_nonzero(counts)} grey levels have no standard "
+            "deviation to scale by. Check the scan table.")
     grey = np.arange(256) / 255
     mean = (grey * counts).sum() / counts.sum()
     return float(mean), float(np.sqrt((counts * (grey - mean) ** 2).sum() / counts.sum()))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTINGS', 'TISSUE_INTENSITY', 'draw_contrast', 'length_of', 'ellipsoid', 'capsule', 'coverage', 'blend', 'Pixels',
-           'skin_distance', 'select_pixels', 'paint_soft_tissue', 'paint_skull', 'neck_and_mouth', 'eyes_and_nose',
-           'paint_face', 'paint_brain', 'paint_enhancing', 'paint_healthy', 'to_picture']
+           'skin_distance', 'select_pixels', 'render_soft_tissue', 'render_skull', 'neck_and_mouth', 'eyes_and_nose',
+           'render_face', 'render_brain', 'render_enhancing', 'render_healthy', 'to_image']
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #xc959784
 from dataclasses import dataclass
@@ -38,13 +38,15 @@ TISSUE_INTENSITY = {  # per weighting, in the order above
     "gland": (0.46, 0.62, 0.46, 0.46),
 }
 
+# %% ../../nbs/synthetic/01_rendering.ipynb #n8990163
 def draw_contrast(
     rng: np.random.Generator,
-    odds: tuple[float, ...] = (0.0, 0.92, 0.02, 0.06),  # of the weightings; enhanced T1 is the standard, plain T1 hides tumours
+    # of the weightings: enhanced T1 is the standard, plain T1 hides tumours
+    odds: tuple[float, ...] = (0.0, 0.92, 0.02, 0.06),
     jitter: float = 0.08,  # relative standard deviation of each tissue's value
     position: float | None = None,  # in [0, 1), chooses the weighting; None draws it
-) -> dict[str, float]:
-    "Draw a weighting and the grey value of every tissue, in [0, 1.2]."
+) -> dict[str, float]:  # weighting, and the grey value of every tissue in [0, 1.2]
+    "Draw a weighting and the grey value of every tissue."
     position = rng.random() if position is None else position
     column = min(int(np.searchsorted(np.cumsum(odds), position, side="right")), len(WEIGHTINGS) - 1)
     return {"weighting": WEIGHTINGS[column]} | {
@@ -55,17 +57,19 @@ def draw_contrast(
 def length_of(
     vectors: np.ndarray,  # (..., 3)
 ) -> np.ndarray:  # (...)
-    "Euclidean length of vectors; einsum is several times faster than a sum over three."
+    "Compute the lengths of vectors; einsum is several times faster than a sum over three."
     return np.sqrt(np.einsum("...i,...i", vectors, vectors))
+
 
 def ellipsoid(
     points: np.ndarray,  # (..., 3) mm
     centre: tuple,  # (3,) mm
     radii: tuple,  # (3,) mm, half-axes
 ) -> np.ndarray:  # mm, negative inside
-    "Signed distance to an ellipsoid, exact at its surface and approximate elsewhere."
+    "Compute the signed distance to an ellipsoid, exact at its surface."
     radii = np.asarray(radii, np.float32)
     return (length_of((points - np.asarray(centre, np.float32)) / radii) - 1) * radii.min()
+
 
 def capsule(
     points: np.ndarray,  # (..., 3) mm
@@ -73,7 +77,7 @@ def capsule(
     end: tuple,  # (3,) mm
     radius: float,  # mm
 ) -> np.ndarray:  # mm, negative inside
-    "Signed distance to a rod with round ends."
+    "Compute the signed distance to a rod with round ends."
     axis = np.subtract(end, start).astype(np.float32)
     offset = points - np.asarray(start, np.float32)
     along = np.clip((offset @ axis) / (axis @ axis), 0, 1)
@@ -84,15 +88,16 @@ def coverage(
     distance: np.ndarray,  # mm, negative inside
     width: float,  # mm per pixel
 ) -> np.ndarray:  # [0, 1]
-    "The part of a pixel that lies inside a surface at this distance."
+    "Compute the fraction of a pixel that lies inside a surface at this distance."
     return np.clip(0.5 - distance / width, 0, 1)
+
 
 def blend(
     image: np.ndarray,  # any shape
     cover: np.ndarray,  # same shape, [0, 1]
-    value: float | np.ndarray,  # grey value laid over it
+    value: float | np.ndarray,  # grey value to lay over it
 ) -> np.ndarray:  # same shape
-    "The image with a value laid over it where `cover` says."
+    "Lay a grey value over the image, as opaque as `cover`."
     return image + cover * (value - image)
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020033
@@ -102,18 +107,20 @@ class Pixels:
     points: np.ndarray  # (M, 3) mm, atlas space
     depth: np.ndarray  # (M,) mm outside (+) or inside (-) the inner face of the skull
     skin: np.ndarray  # (M,) mm outside (+) or inside (-) the skin
-    texture: np.ndarray  # (M, 4) standard normal, fine: fasciae, septa of the sinuses, veins, choroid plexus
-    layers: np.ndarray  # (M, 2) standard normal, coarse: thickness of the scalp, marrow of the skull
+    # standard normal and fine: fasciae, septa of the sinuses, veins, choroid plexus
+    texture: np.ndarray  # (M, 4)
+    # standard normal and coarse: thickness of the scalp, marrow of the skull
+    layers: np.ndarray  # (M, 2)
     width: float  # mm per pixel
 
     def at(self, selection: np.ndarray) -> "Pixels":
-        "The part of the pixels that a bool array selects."
+        "Return the pixels that a bool array selects."
         arrays = (self.points, self.depth, self.skin, self.texture, self.layers)
         return Pixels(*(array[selection] for array in arrays), self.width)
 
     @property
     def mirrored(self) -> np.ndarray:
-        "The points folded over to the right side, for parts that come in pairs."
+        "Mirror the points of the left side to the right, for parts that come in pairs."
         return np.concatenate([np.abs(self.points[:, :1]), self.points[:, 1:]], -1)
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020035
@@ -121,9 +128,9 @@ def skin_distance(
     anatomy: Anatomy,
     points: np.ndarray,  # (..., 3) mm, atlas space
     depth: np.ndarray,  # (...) mm, from `skull_depth`
-    softness: float = 7.0,  # mm over which two solids melt into each other
+    softness: float = 7.0,  # mm over which two solids merge
 ) -> np.ndarray:  # mm, negative inside the head
-    "Signed distance to the skin."
+    "Compute the signed distance to the skin."
     mirrored = np.concatenate([np.abs(points[..., :1]), points[..., 1:]], -1)
     solids = [depth - (1 + anatomy.skull_thickness + anatomy.scalp_thickness),
               ellipsoid(points, (0, 24, -58), (66, 68, 62)),  # face
@@ -140,8 +147,8 @@ def select_pixels(
     atlas: Atlas,
     points: np.ndarray,  # (H, W, 3) mm, atlas space
     width: float,  # mm per pixel
-) -> tuple[Pixels, np.ndarray]:  # the M pixels in the head, and their (H, W) bool place in the picture
-    "Keep the pixels inside the skin and measure depth and textures there."
+) -> tuple[Pixels, np.ndarray]:  # the M pixels in the head, and (H, W) bool: their place
+    "Keep the pixels inside the skin, with their depth and textures."
     depth = skull_depth(atlas, points)
     skin = skin_distance(anatomy, points, depth)
     head = skin < width
@@ -150,12 +157,12 @@ def select_pixels(
                   evaluate_waves(anatomy.layers, inside), width), head
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020038
-def paint_soft_tissue(
+def render_soft_tissue(
     pixels: Pixels,
     anatomy: Anatomy,
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,) signal
-    "Muscle with fasciae, the fat below the skin, the skin."
+    "Render muscle with fasciae, subcutaneous fat and skin."
     image = np.full(len(pixels.points), contrast["air"], np.float32)
     image = blend(image, coverage(pixels.skin, pixels.width), contrast["muscle"])
     fasciae = np.clip(1 - np.abs(pixels.texture[:, 0]) / 0.3, 0, 1) * (pixels.skin < 0)
@@ -168,15 +175,14 @@ def paint_soft_tissue(
                  coverage(pixels.skin, pixels.width) * coverage(-pixels.skin - 1.2, pixels.width),
                  contrast["skin"])
 
-def paint_skull(
+# %% ../../nbs/synthetic/01_rendering.ipynb #nbd9ce25
+def render_skull(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     anatomy: Anatomy,
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,)
-    """Two dark tables of compact bone with fatty marrow between them, thicker here and thinner
-    there.
-    """
+    "Render the two tables of compact bone, with marrow of varying thickness between them."
     thickness = anatomy.skull_thickness
     image = blend(image, coverage(pixels.depth - 1 - thickness, pixels.width), contrast["bone"])
     marrow = np.abs(pixels.depth - 1 - thickness / 2) - thickness * (
@@ -186,8 +192,8 @@ def paint_skull(
 # %% ../../nbs/synthetic/01_rendering.ipynb #020039
 def neck_and_mouth(
     pixels: Pixels,
-) -> list[tuple[np.ndarray, str]]:  # (M,) mm negative inside, and the tissue; later ones lie over earlier ones
-    "Spine with discs and cord, clivus, tongue, jaw, palate, throat and the mastoid cells."
+) -> list[tuple[np.ndarray, str]]:  # (M,) mm, negative inside; and the tissue
+    "List the solids of spine, clivus, tongue, jaw, palate, throat and mastoid cells."
     points, mirrored = pixels.points, pixels.mirrored
     discs = 2 * np.cos((points[:, 2] + 70) * 2 * np.pi / 18)
     septa = 2.4 * np.abs(pixels.texture[:, 1])  # thin walls that divide an air space into cells
@@ -209,7 +215,7 @@ def neck_and_mouth(
 def eyes_and_nose(
     pixels: Pixels,
 ) -> list[tuple[np.ndarray, str]]:  # as `neck_and_mouth`
-    "Orbital fat with nerve and muscles, the eyes, and the air spaces lined by mucosa."
+    "List the solids of the orbits, the eyes and the air spaces lined by mucosa."
     points, mirrored = pixels.points, pixels.mirrored
     septa = 1.6 * np.abs(pixels.texture[:, 1])
     globe = ellipsoid(mirrored, (32, 60, -36), (12.5, 12, 12.5))
@@ -228,31 +234,32 @@ def eyes_and_nose(
             (ellipsoid(points, (0, 20, -44), (14, 12, 9)), "air")]
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020041
-def paint_face(
+def render_face(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     contrast: dict,  # grey value of every tissue
-    top: float = -12.0,  # mm, the highest point of any of these parts: slices above cost nothing
+    top: float = -12.0,  # mm, highest point of these parts; pixels above are skipped
 ) -> np.ndarray:  # (M,)
-    "Lay neck, mouth, eyes and nose into the head."
+    "Render neck, mouth, eyes and nose."
     low = pixels.points[:, 2] < top
     if not low.any(): return image
-    part, face = pixels.at(low), image[low]
+    part = pixels.at(low)
+    face = image[low]
     for distance, tissue in neck_and_mouth(part) + eyes_and_nose(part):
         face = blend(face, coverage(distance, pixels.width), contrast[tissue])
-    painted = image.copy()
-    painted[low] = face
-    return painted
+    rendered = image.copy()
+    rendered[low] = face
+    return rendered
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020043
-def paint_brain(
+def render_brain(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     fractions: np.ndarray,  # (4, M) white, grey, fluid, brain; see `tissue_fractions`
     anatomy: Anatomy,
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,)
-    "Dura, fluid and brain tissue, with the patient's white-matter hyperintensities."
+    "Render dura, fluid and brain tissue, with white-matter hyperintensities."
     white, grey, fluid, brain = fractions
     fluid = fluid * anatomy.fluid_gain
     total = np.maximum(white + grey + fluid, 1e-6)
@@ -267,19 +274,18 @@ def paint_brain(
     return blend(image, 0.8 * spots * white**2 * (pixels.points[:, 2] > -15), contrast["oedema"])
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020044
-def paint_enhancing(
+def render_enhancing(
     image: np.ndarray,  # (M,)
     pixels: Pixels,
     fractions: np.ndarray,  # (4, M) white, grey, fluid, brain
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,)
-    """Veins, choroid plexus, falx, venous sinuses, carotids and the normal pituitary gland with its
-    stalk.
-    """
-    points, mirrored, depth, fluid = pixels.points, pixels.mirrored, pixels.depth, fractions[2]
-    veins = (
-        np.clip(1 - np.abs(pixels.texture[:, 2]) / 0.25, 0, 1) * fluid * (depth < 0) * (depth > -25)
-    )
+    "Render the structures that enhance in a healthy head."
+    points, mirrored = pixels.points, pixels.mirrored
+    depth = pixels.depth
+    fluid = fractions[2]
+    in_sulci = fluid * (depth < 0) * (depth > -25)
+    veins = np.clip(1 - np.abs(pixels.texture[:, 2]) / 0.25, 0, 1) * in_sulci
     plexus = np.clip(2 * (pixels.texture[:, 3] - 0.3), 0, 1) * fluid**2 * (depth < -30)
     image = blend(blend(image, 0.4 * veins, contrast["vessel"]), 0.5 * plexus, contrast["mucosa"])
     falx = np.where(
@@ -302,24 +308,25 @@ def paint_enhancing(
     return image
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020046
-def paint_healthy(
+def render_healthy(
     pixels: Pixels,
     fractions: np.ndarray,  # (4, M) white, grey, fluid, brain
     anatomy: Anatomy,
     contrast: dict,  # grey value of every tissue
 ) -> np.ndarray:  # (M,) signal
-    "The head without a tumour, painted from the outside to the inside."
-    image = paint_soft_tissue(pixels, anatomy, contrast)
-    image = paint_face(paint_skull(image, pixels, anatomy, contrast), pixels, contrast)
-    image = paint_brain(image, pixels, fractions, anatomy, contrast)
-    return paint_enhancing(image, pixels, fractions, contrast)
+    "Render the head without a tumour, from the outside to the inside."
+    image = render_soft_tissue(pixels, anatomy, contrast)
+    image = render_face(render_skull(image, pixels, anatomy, contrast), pixels, contrast)
+    image = render_brain(image, pixels, fractions, anatomy, contrast)
+    return render_enhancing(image, pixels, fractions, contrast)
 
-def to_picture(
+
+def to_image(
     values: np.ndarray,  # (M,), one per pixel in the head
-    head: np.ndarray,  # (H, W) bool, where they belong
+    head: np.ndarray,  # (H, W) bool, their place
     background: float = 0.0,  # value of the pixels outside the head
 ) -> np.ndarray:  # (H, W), type of the values
-    "Put the values of the head's pixels into the picture."
-    picture = np.full(head.shape, background, values.dtype)
-    picture[head] = values
-    return picture
+    "Put the values of the head's pixels into an image."
+    image = np.full(head.shape, background, values.dtype)
+    image[head] = values
+    return image
