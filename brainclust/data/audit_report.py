@@ -367,8 +367,9 @@ def failures(
 ) -> list[str]:  # one clause per condition that is met
     "List the conditions of `--fail-on` that are met."
     pairs, contested = sum(summary["pairs"].values()), summary["conflicts"]["images"]
+    leaks = [row for row in summary["leaks"] if row["class_name"] == ALL and row["leaked"]]
     leaked = [f"{number_of(row['leaked'], row['held_out'] + ' image')} with a duplicate in "
-              f"{row['other']}" for row in summary["leaks"] if row["class_name"] == ALL and row["leaked"]]
+              f"{row['other']}" for row in leaks]
     found = {"leak": ", ".join(leaked),
              "duplicate": f"{number_of(pairs, 'pair')} of duplicates" if pairs else "",
              "conflict": (f"{number_of(contested, 'image')} whose duplicates have another class"
@@ -427,7 +428,7 @@ def audit_parser() -> argparse.ArgumentParser:
         help="images in class folders, with or without splits, or beside a labels.csv")
     add("--out", metavar="DIR", help="where the results go; default: audit-<name of the folder>")
     add("--fail-on", metavar="WHAT", type=parse_conditions, action="extend", default=[],
-        help="exit with 1 on leak, duplicate or conflict; repeat, or separate by commas")
+        help="exit with 1 on leak, duplicate or conflict; repeat or join by commas")
     add("--threshold", metavar="R", type=fraction, default=0.99,
         help="correlation from which images are near-duplicates; default: 0.99")
     add("--no-classes", action="store_true", help="folders are patients or sites instead of classes")
