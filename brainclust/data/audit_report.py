@@ -428,10 +428,10 @@ def audit_parser() -> argparse.ArgumentParser:
         help="images in class folders, with or without splits, or beside a labels.csv")
     add("--out", metavar="DIR", help="where the results go; default: audit-<name of the folder>")
     add("--fail-on", metavar="WHAT", type=parse_conditions, action="extend", default=[],
-        help="exit with 1 on leak, duplicate or conflict; repeat or join by commas")
+        help="exit with 1 on leak, duplicate or conflict; repeat or use commas")
     add("--threshold", metavar="R", type=fraction, default=0.99,
         help="correlation from which images are near-duplicates; default: 0.99")
-    add("--no-classes", action="store_true", help="folders are patients or sites instead of classes")
+    add("--no-classes", action="store_true", help="folders are patients or sites, not classes")
     add("--workers", metavar="N", type=positive, help="threads; default: one per core, at most 8")
     return parser
 

@@ -149,9 +149,12 @@ def load_matlab_5(
 # %% ../../nbs/data/03_cheng.ipynb #010023
 def load_cheng(
     data: bytes,  # a .mat file
-    names: Sequence[str],  # the fields wanted
+    names: Sequence[str],  # of the fields
 ) -> list[np.ndarray]:  # each as (rows, columns)
-    "Fields of cjdata, from MATLAB 7.3 or 5; raises `UnreadableSlice` when one is missing."
+    """Read fields of cjdata, from MATLAB 7.3 or 5.
+
+    Raises: UnreadableSlice if one is missing or not numeric.
+    """
     if data.startswith(b"MATLAB 5.0"):
         fields = load_matlab_5(data)
         missing = [n for n in names if not isinstance(fields.get(n), np.ndarray)
@@ -162,7 +165,7 @@ def load_cheng(
     with h5py.File(io.BytesIO(data), "r") as file:
         struct = own_member(file, "cjdata")
         if not isinstance(struct, h5py.Group):
-            raise UnreadableSlice("unknown MATLAB layout: there is no struct cjdata")
+            raise UnreadableSlice("unknown MATLAB layout: the struct cjdata is missing")
         return [cheng_field(struct, name) for name in names]
 
 # %% ../../nbs/data/03_cheng.ipynb #010025b

@@ -58,15 +58,12 @@ def measure_slices(
 def unit_rows(
     thumbnails: np.ndarray,  # (N, ...), any real type
 ) -> np.ndarray:  # (N, D) float32; the product of two rows is their Pearson correlation
-    """Flatten, centre and scale to length one.
-
-    A constant thumbnail becomes zero and so correlates with nothing.
-    """
+    "Flatten, centre and scale to length one; a constant thumbnail becomes zero."
     shape = np.shape(thumbnails)
     rows = np.asarray(thumbnails).reshape(shape[0], math.prod(shape[1:])).astype(np.float64)
     low, high = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
     constant = high == low
-    # squares of very large or small numbers are no numbers
+    # squares of very large or small numbers would overflow or vanish
     rows /= np.where(constant, 1, np.maximum(-low, high))
     rows -= rows.mean(1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
