@@ -63,6 +63,7 @@ def known_classes(
             f"-1; got {first_few(classes, 12)}. Rename a class.")
     return known
 
+# %% ../../nbs/data/07_labels.ipynb #n105da66
 def normalise_class_name(
     name: str,  # as found: "glioma_tumor", "No Tumour", ...
     classes: Sequence[str] = CLASSES,  # the known classes, in label order
@@ -199,7 +200,10 @@ def _check_columns(
     header: Sequence[str],  # column names as written
     rows: pd.DataFrame,  # as pandas reads them, column names in lower case
 ) -> None:
-    "Raise `ValueError` if a column is missing or occurs twice, or if no row follows."
+    """Check that a label file has its columns, each once, and a row.
+
+    Raises: ValueError if a column is missing or occurs twice, or if no row follows.
+    """
     # compared here, because pandas numbers a second column of the same name
     names = [name.strip("\ufeff").strip().lower() for name in header]
     repeated = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]

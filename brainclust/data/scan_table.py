@@ -302,6 +302,7 @@ def check_scan_table(
             "The column 'label' of the scan table must hold whole numbers; got "
             f"{table['label'].dtype}. Number the classes from 0, and write -1 for unknown.")
 
+# %% ../../nbs/data/08_scan_table.ipynb #n186b402
 def class_counts(
     table: pd.DataFrame,  # a scan table
 ) -> pd.DataFrame:  # class_name, split, slices; unlabelled slices last, as "unlabelled"
