@@ -43,7 +43,7 @@ def e_step(
     weights: np.ndarray,
     means: np.ndarray,
     variances: np.ndarray,  # as in `log_joint`
-) -> tuple[np.ndarray, float]:  # responsibilities (N, K), rows sum to 1; mean log-likelihood per slice
+) -> tuple[np.ndarray, float]:  # responsibilities (N, K); log-likelihood per slice
     "Compute responsibilities by Bayes' rule, in logarithms so that nothing underflows."
     joint = log_joint(x, weights, means, variances)
     largest = joint.max(axis=1, keepdims=True)
