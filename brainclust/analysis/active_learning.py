@@ -107,7 +107,7 @@ def _uncertain_pool(
     limit = min(np.sort(uncertainty[free])[-10 * count:][0], np.sort(of_groups)[-count:][0])
     return free[uncertainty[free] >= limit]
 
-
+# %% ../../nbs/analysis/15_active_learning.ipynb #n4cb48f7
 def slices_to_label(
     embeddings: np.ndarray,  # (N, D), of the training slices
     probabilities: np.ndarray,  # (N, C), of the classes, or without labels of the clusters

@@ -36,7 +36,7 @@ def scale_temperature(
     logits = np.log(np.maximum(as_probabilities(probabilities)[0], 1e-12))
     return softmax(logits / temperature, axis=1)
 
-
+# %% ../../nbs/analysis/00_calibration.ipynb #nd258453
 def fit_temperature(
     probabilities: np.ndarray,  # (N, C), of slices that took no part in training
     labels: np.ndarray,  # (N,), true ids

@@ -42,7 +42,7 @@ def companion_table(
         rows.append(row)
     return pd.DataFrame(rows)
 
-
+# %% ../../nbs/analysis/08_companion_scores.ipynb #n8bdff37
 def tidy_companions(
     table: pd.DataFrame,  # rows of `companion_table`
 ) -> pd.DataFrame:  # quantity, source, value, low, high

@@ -91,7 +91,7 @@ def scanner_phantoms(
                      weighting=patient.contrast["weighting"]))
     return Phantoms(*(np.stack(part) for part in zip(*drawn)), pd.DataFrame(rows))
 
-
+# %% ../../nbs/analysis/12_domain_shift.ipynb #n7bb0583
 def write_scanner(
     folder: Path,  # made here; its name becomes the source
     scanner: Scanner,
@@ -146,7 +146,7 @@ class LeftOut:
     test: np.ndarray  # rows of the table
     sentence: str  # the removed slices and classes, for the reader of the result
 
-
+# %% ../../nbs/analysis/12_domain_shift.ipynb #n7f6d613
 def leave_one_source_out(
     table: pd.DataFrame,  # from `read_sources`
     classes: Sequence[str] = CLASSES,
@@ -227,7 +227,7 @@ def coral_loss(
     difference = covariance(source) - covariance(target)
     return float(np.square(difference).sum() / (4 * source.shape[1] ** 2))
 
-
+# %% ../../nbs/analysis/12_domain_shift.ipynb #nea8e490
 def matrix_power(matrix: np.ndarray, exponent: float) -> np.ndarray:
     """Raise a symmetric matrix to a power.
 

@@ -37,7 +37,7 @@ def overlay(
     colours = colormaps["inferno"](0.25 + 0.75 * np.clip(cam, 0, 1))[..., :3]
     return (1 - opacity) * (image[..., None] / 255.0) + opacity * colours
 
-
+# %% ../../nbs/analysis/03_explanation_figures.ipynb #na01954d
 def show_overlay(
     axis,
     image: np.ndarray,

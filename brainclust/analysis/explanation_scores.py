@@ -177,7 +177,7 @@ def weight_stages(
     order = sorted(stages, key=lambda stage: stage != "head")
     return [(stage, stages[stage]) for stage in order[:1] + order[:0:-1]]
 
-
+# %% ../../nbs/analysis/02_explanation_scores.ipynb #na230673
 def randomise(
     network: nn.Module,
     names: Sequence[str],  # of the modules to reset

@@ -54,7 +54,7 @@ def plane_reliability(
 def mean_probability(
     log_probabilities: np.ndarray,  # (N, C)
     patients: np.ndarray,  # (N,)
-    weights: np.ndarray | None = None,  # (N,), at least 0; None: all alike
+    weights: np.ndarray | None = None,  # (N,), at least 0; None: equal weights
 ) -> pd.DataFrame:  # one row per patient, one column per class: mean log-probability
     "Average the slices of each patient; with weights of 0 only, take the plain mean."
     weights = np.ones(len(patients)) if weights is None else np.asarray(weights, float)
@@ -63,7 +63,7 @@ def mean_probability(
     relative = np.where(sums > 0, weights / np.where(sums > 0, sums, 1), 1 / sizes)
     return pd.DataFrame(log_probabilities * relative[:, None]).groupby(np.asarray(patients)).sum()
 
-
+# %% ../../nbs/analysis/07_patients.ipynb #n723cef9
 def majority_vote(
     log_probabilities: np.ndarray,  # (N, C)
     patients: np.ndarray,  # (N,)
@@ -123,7 +123,7 @@ def phantom_stack(
         pictures.append(scan_signal(rng, signal, bias, patient.noise))
     return np.stack(pictures), plane
 
-
+# %% ../../nbs/analysis/07_patients.ipynb #n43a0b13
 def phantom_stacks(
     patients_per_class: int,
     slices: int,  # per patient

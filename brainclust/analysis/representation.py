@@ -81,14 +81,14 @@ def probe_log_probabilities(
     probabilities[:, probe.classes_] = np.maximum(probe.predict_proba(embeddings), floor)
     return np.log(probabilities / probabilities.sum(axis=1, keepdims=True))
 
-
+# %% ../../nbs/analysis/06_representation.ipynb #na9a47ac
 def held_out_log_probabilities(
     probe: GridSearchCV,  # whose chosen setting is used
     embeddings: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,  # that it was fitted on
     seed: int = 0,
-) -> np.ndarray:  # (N, C) in the order of the classes it knows
+) -> np.ndarray:  # (N, C) in the order of `probe.classes_`
     "Predict each labelled slice by the probe fitted without the slice's fold of groups."
     cv = group_folds(labels, groups, 5, seed)
     with warnings.catch_warnings():

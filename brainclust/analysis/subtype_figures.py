@@ -90,7 +90,7 @@ def _draw_planes(
     bar.set(xlim=(0, 1), ylim=(-.9, .9), xticks=[], yticks=[])
     bar.spines[:].set_visible(False)
 
-
+# %% ../../nbs/analysis/11_subtype_figures.ipynb #n44bfde5
 def draw_subcluster(
     axes: Sequence[Axes],  # pictures, then the bar
     division: Division,

@@ -116,7 +116,7 @@ class Limits:
     patients: float = 10.0  # smallest number of effective patients per sub-cluster
     explained: float = 0.25  # adjusted mutual information with a confounder that is too much
 
-
+# %% ../../nbs/analysis/10_subtypes.ipynb #ndc371c0
 def objections(
     k: int,
     chosen_by: Sequence[str],  # criteria that choose k
@@ -194,7 +194,7 @@ class Slices:
     confounders: pd.DataFrame  # from `confounders`
     duplicated: np.ndarray  # bool, whether a slice has a near-duplicate
 
-
+# %% ../../nbs/analysis/10_subtypes.ipynb #nbc46a4b
 def select_slices(
     whole: Slices,  # of the whole table
     name: str,  # of the class

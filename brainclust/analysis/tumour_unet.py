@@ -254,7 +254,7 @@ def mean_of_views(
     pairs = zip(predicted[::2], predicted[1::2])
     return sum(straight + mirrored.flip(3) for straight, mirrored in pairs) / len(views)
 
-
+# %% ../../nbs/analysis/05_tumour_unet.ipynb #n31fc331
 def tumour_probabilities(
     fabric: Fabric,
     network: TumourUNet,  # on the fabric's device
