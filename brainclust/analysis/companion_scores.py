@@ -26,8 +26,8 @@ def companion_table(
     scans: pd.DataFrame,  # of the same slices: group, clean
     class_names: Sequence[str],
     draws: int = 1000,  # of the bootstrap
-) -> pd.DataFrame:  # system, quantity, claimed, then value, low and high on the given and the clean test part
-    "Accuracy and the F1 of each class: claimed, ours, ours on the clean test part."
+) -> pd.DataFrame:  # system, quantity, claimed; given and clean, each with _low and _high
+    "Compare accuracy and the F1 of each class: claimed, and ours on both test sets."
     parts = {"given": np.ones(len(truth), bool), "clean": scans.clean.to_numpy(dtype=bool)}
     groups, rows = scans.group.to_numpy(), []
     for quantity, label in [("accuracy", None),
@@ -42,11 +42,14 @@ def companion_table(
         rows.append(row)
     return pd.DataFrame(rows)
 
-
+# %% ../../nbs/analysis/08_companion_scores.ipynb #n8bdff37
 def tidy_companions(
     table: pd.DataFrame,  # rows of `companion_table`
-) -> pd.DataFrame:  # quantity, source ("claimed", "given test set", "clean test set"), value, low, high
-    "One row per quantity and source, as `plot_claims` takes it."
+) -> pd.DataFrame:  # quantity, source, value, low, high
+    """Bring the table into one row per quantity and source, as `plot_claims` takes it.
+
+    The sources are "claimed", "given test set" and "clean test set".
+    """
     named = table.assign(quantity=[f"({s}) {q}" for s, q in zip(table.system, table.quantity)])
     sources = {"claimed": ["claimed"], "given test set": ["given", "given_low", "given_high"],
                "clean test set": ["clean", "clean_low", "clean_high"]}
@@ -69,12 +72,12 @@ def plot_learning_curves(
     histories: Mapping[str, pd.DataFrame],  # title: history of `train_supervised`
     claimed: Mapping[str, float] = {},  # title: published accuracy
 ) -> Figure:
-    "Loss and accuracy per epoch of the training, validation and test part, one row per training."
+    "Plot loss and accuracy per epoch of all sets, one row per training."
     figure, axes = new_figure(8.2, .6 + 2.1 * len(histories), len(histories), 2)
     for (title, history), row in zip(histories.items(), axes):
         for axis, quantity in zip(row, ("loss", "accuracy")):
             for part, (colour, style, label) in PART_STYLES.items():
-                if history[f"{part}_{quantity}"].isna().all(): continue  # no such part
+                if history[f"{part}_{quantity}"].isna().all(): continue  # not measured
                 axis.plot(history["epoch"], history[f"{part}_{quantity}"], style, color=colour,
                           label=label, marker="o", markersize=3)
             axis.set(xlabel="epoch", ylabel=quantity, title=title)

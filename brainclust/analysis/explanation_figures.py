@@ -22,19 +22,22 @@ def overlay(
     cam: np.ndarray,  # (H, W), [0, 1]
     strength: float = .75,  # opacity where the map is 1
 ) -> np.ndarray:  # float (H, W, 3), [0, 1]
-    "The slice with the map in colour on top; raises `ValueError` for a map of another shape."
+    """Lay a map in colour over a slice.
+
+    Raises: ValueError if the map has another shape, or is not finite.
+    """
     from matplotlib import colormaps
     image, cam = np.asarray(image), np.asarray(cam)
     if (image.dtype != np.uint8 or image.ndim != 2 or cam.shape != image.shape
         or not np.isfinite(cam).all()):
         raise ValueError(
-            "A map is laid over a grey uint8 slice (H, W) of its own shape and is finite, "
+            "A map must be finite and have the shape of its grey uint8 slice (H, W); "
             f"got {image.dtype} {image.shape} and {cam.dtype} {cam.shape}.")
     opacity = strength * np.clip(cam, 0, 1)[..., None]
-    return (1 - opacity) * (image[..., None] / 255.0) + opacity * colormaps["inferno"](
-        0.25 + 0.75 * np.clip(cam, 0, 1))[..., :3]
+    colours = colormaps["inferno"](0.25 + 0.75 * np.clip(cam, 0, 1))[..., :3]
+    return (1 - opacity) * (image[..., None] / 255.0) + opacity * colours
 
-
+# %% ../../nbs/analysis/03_explanation_figures.ipynb #na01954d
 def show_overlay(
     axis,
     image: np.ndarray,
@@ -43,7 +46,7 @@ def show_overlay(
     title: str = "",
     colour: str = "black",
 ) -> None:
-    "One slice in a grid: the map over it, the outline of the mask, and a line of text above."
+    "Draw one slice of a grid with its map, the outline of its mask and a title."
     axis.imshow(image if cam is None else overlay(image, cam), cmap="gray", vmin=0, vmax=255,
                 interpolation="nearest")
     if mask is not None:
@@ -79,7 +82,10 @@ def plot_cam_gallery(
     confidence: np.ndarray,  # (N,), probability of the predicted class
     class_names: Sequence[str],
 ) -> Figure:
-    "A row per class: right cases on the left, wrong ones, with what was said, on the right."
+    """Plot a row per class: right cases on the left, wrong ones on the right.
+
+    The title of a slice is its confidence; a wrong one is preceded by the predicted class.
+    """
     sizes, labels = cases.groupby(["right", "truth"]).size(), sorted(cases.truth.unique())
     first_wrong, wrong = (
         int(sizes[right].max()) if right in sizes else 0 for right in (True, False))
@@ -96,7 +102,7 @@ def plot_cam_gallery(
     for label, row in zip(labels, axes):
         row[0].set_ylabel(
             class_names[label], color=class_palette(class_names)[class_names[label]], fontsize=9)
-    figure.suptitle("Confidence; wrong answers are named in orange", fontsize=9)
+    figure.suptitle("Confidence; wrong predictions are named in orange", fontsize=9)
     return figure
 
 # %% ../../nbs/analysis/03_explanation_figures.ipynb #130074
@@ -107,7 +113,7 @@ def plot_maps(
     masks: np.ndarray,  # bool (N, H, W)
     titles: Sequence[str] | None = None,  # (N,), left of each row
 ) -> Figure:
-    "A row per slice: the slice, then each map over it."
+    "Plot a row per slice: the slice, then each map over it."
     figure, axes = new_figure(
         1.35 * (1 + len(maps)) + 0.4, 1.5 * len(images) + 0.2, len(images), 1 + len(maps))
     for number, (image, mask) in enumerate(zip(images, masks)):
@@ -149,13 +155,12 @@ def plot_map_scores(
 def plot_layers(
     table: pd.DataFrame,  # from `compare_layers`
 ) -> Figure:
-    "Scores by layer, from fine to coarse, a colour per method and number of views."
+    "Plot scores by layer, from fine to coarse, a colour per method and number of views."
     figure, axes = new_figure(7.2, .9 + .26 * table.layer.nunique(), 1, 2, sharey=True)
     order = {layer: place for place, layer in enumerate(table.layer.drop_duplicates())}
-    colours = dict(
-        zip(table.groupby(["method", "views"], sort=False).groups,
-            ("#999999", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#000000",
-             "#F0E442")))
+    palette = ("#999999", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9",
+               "#000000", "#F0E442")
+    colours = dict(zip(table.groupby(["method", "views"], sort=False).groups, palette))
     for axis, score, title in zip(
         axes[0], ("pointing_game", "best_iou"), ("pointing game", "best IoU")):
         for (method, views), part in table.groupby(["method", "views"], sort=False):
@@ -176,13 +181,14 @@ def plot_layers(
 @house_style
 def plot_randomisation(
     check: pd.DataFrame,  # from `randomisation_check`
-    image: np.ndarray,
-    mask: np.ndarray,  # uint8 (H, W); bool (H, W): the slice that is shown
+    image: np.ndarray,  # uint8 (H, W), the slice that is shown
+    mask: np.ndarray,  # bool (H, W)
     cams: dict[str, np.ndarray],  # by stage (H, W)
     columns: int = 5,
 ) -> Figure:
-    """What one map becomes as the weights are randomised, and how alike the maps of all slices
-    still are.
+    """Plot one map as the weights are randomised.
+
+    The titles hold the mean similarity of the maps of all slices to the first ones.
     """
     lines = -(-len(cams) // columns)
     figure, axes = new_figure(1.4 * columns, 1.95 * lines, lines, columns)

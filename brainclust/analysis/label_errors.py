@@ -35,13 +35,14 @@ def edge_features(
     paths: Sequence[str],  # of readable slices
     workers: int | None = None,  # threads; None: one per core, at most 8
 ) -> np.ndarray:  # (N, 512) float32
-    "Edge directions of whole slices, as features without labels."
-    def of(path):
-        "Edge histograms of one slice."
-        roots = np.sqrt(
-            cv2.resize(read_slice(path), (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32))
-        return edge_histograms(roots, 8).ravel()
-    return np.stack(map_threads(of, list(paths), workers, "edge features"))
+    "Compute edge directions of whole slices, as features that depend on no label."
+
+    def histograms(path: str) -> np.ndarray:
+        "Compute the edge histograms of one slice."
+        small = cv2.resize(read_slice(path), (64, 64), interpolation=cv2.INTER_AREA)
+        return edge_histograms(np.sqrt(small.astype(np.float32)), 8).ravel()
+
+    return np.stack(map_threads(histograms, list(paths), workers, "edge features"))
 
 # %% ../../nbs/analysis/14_label_errors.ipynb #190068
 def held_out_probabilities(
@@ -52,22 +53,23 @@ def held_out_probabilities(
     components: int = 64,  # principal components at most
     seed: int = 0,
 ) -> np.ndarray:  # (N, C), rows sum to 1
-    """Cross-validated class probabilities.
+    """Compute cross-validated class probabilities.
 
-    Raises ValueError when a class has fewer groups than there are folds.
+    Raises: ValueError if a class has fewer groups than there are folds.
     """
     fewest = pd.Series(np.asarray(groups)).groupby(labels).nunique().min()
     if fewest < folds:
         raise ValueError(
-            f"Cross-validation in {folds} folds needs {folds} groups of every class, and one "
-            f"class has {fewest}: " "use fewer folds or leave that class out.")
+            f"Cross-validation in {folds} folds needs {folds} groups of every class; got "
+            f"{fewest}. Use fewer folds or leave that class out.")
     n_components = min(components, *features.shape)
     reduced = PCA(n_components, random_state=seed).fit_transform(features)
     reduced /= max(np.sqrt(reduced.var(axis=0).sum()), 1e-12)
     kernel = Nystroem(gamma=1.0, n_components=min(500, len(features) // 2), random_state=seed)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return cross_val_predict(make_pipeline(kernel, LogisticRegression(C=10, max_iter=500)), reduced,
-                             labels, groups=groups, cv=splitter, method="predict_proba")
+    model = make_pipeline(kernel, LogisticRegression(C=10, max_iter=500))
+    return cross_val_predict(
+        model, reduced, labels, groups=groups, cv=splitter, method="predict_proba")
 
 # %% ../../nbs/analysis/14_label_errors.ipynb #190069
 def label_errors(
@@ -77,23 +79,26 @@ def label_errors(
     class_names: Sequence[str] = CLASSES,  # of ids 0, 1, ...
     folds: int = 5,
     seed: int = 0,
-) -> pd.DataFrame:  # row (position in `labels`), given, suggested, probability, quality, suspect, rank; the most suspect first
+) -> pd.DataFrame:  # one row per label, the least probable first
     """Rank labels by how much the other slices contradict them (cleanlab).
 
-    Raises ValueError with fewer than two classes, and for features that are not finite.
+    The columns are row (position in `labels`), given, suggested, probability, quality,
+    label_error and rank.
+
+    Raises: ValueError for fewer than two classes, or if features are not finite.
     """
     rows = np.flatnonzero(np.asarray(labels) >= 0)
     present, given = np.unique(np.asarray(labels)[rows], return_inverse=True)
     if len(present) < 2:
         raise ValueError(
-            f"Label suspects need at least two classes, the labels hold {len(present)}.")
+            f"Label errors need at least two classes; got {len(present)}.")
     probabilities = held_out_probabilities(as_points(np.asarray(features, np.float32)[rows]), given,
                                            np.asarray(groups)[rows], folds, seed=seed)
     quality = get_label_quality_scores(given, probabilities, method="self_confidence")
-    suspect = find_label_issues(given, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
+    errors = find_label_issues(given, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
     names = np.array(class_names)[present]
     ranked = pd.DataFrame(
         {"row": rows, "given": names[given], "suggested": names[probabilities.argmax(axis=1)],
-         "probability": probabilities.max(axis=1), "quality": quality, "suspect": suspect})
+         "probability": probabilities.max(axis=1), "quality": quality, "label_error": errors})
     ranked = ranked.sort_values("quality", kind="stable").reset_index(drop=True)
     return ranked.assign(rank=ranked.index + 1)

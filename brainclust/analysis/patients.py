@@ -25,18 +25,18 @@ __all__ = ['confidence_weights', 'position_weights', 'plane_reliability', 'mean_
 # %% ../../nbs/analysis/07_patients.ipynb #150057
 def confidence_weights(
     log_probabilities: np.ndarray,  # (N, C)
-) -> np.ndarray:  # (N,) in [0, 1]; 0 for a uniform answer, 1 for a certain one
-    "One minus the entropy, as a share of the largest entropy."
-    entropy = entr(np.exp(log_probabilities)).sum(axis=1)  # nothing for a class that is impossible
+) -> np.ndarray:  # (N,) in [0, 1]; 0 for a uniform prediction, 1 for a certain one
+    "Compute one minus the entropy, as a fraction of the largest entropy."
+    entropy = entr(np.exp(log_probabilities)).sum(axis=1)  # 0 for an impossible class
     # a single class is always certain
     return np.clip(1 - entropy / np.log(max(2, log_probabilities.shape[1])), 0, 1)
 
 
 def position_weights(
-    order: np.ndarray,  # (N,), what sorts the slices of a volume, such as the frame number or the place in mm
+    order: np.ndarray,  # (N,), sorts the slices of a volume, such as the frame number or mm
     volumes: np.ndarray,  # (N,), which volume a slice belongs to
 ) -> np.ndarray:  # (N,) in (0, 1]; a volume of one slice has 1
-    "Half a wave of the sine over each volume: the middle counts fully, the ends little."
+    "Weigh each volume by half a wave of the sine: fully in the middle, little at the ends."
     place = pd.Series(order).groupby(np.asarray(volumes))
     return np.sin(np.pi * ((place.rank() - .5) / place.transform("size"))).to_numpy()
 
@@ -46,7 +46,7 @@ def plane_reliability(
     correct: np.ndarray,  # (N,), whether a prediction that never saw the slice is right
     n_classes: int,
 ) -> dict[str, float]:  # plane: [0, 1]; 0 is chance
-    "How much better than chance the classifier is in each plane."
+    "Measure how much better than chance the classifier is in each plane."
     accuracy = pd.Series(np.asarray(correct, float)).groupby(np.asarray(planes)).mean()
     return ((accuracy - 1 / n_classes) / (1 - 1 / n_classes)).clip(0, 1).to_dict()
 
@@ -54,27 +54,27 @@ def plane_reliability(
 def mean_probability(
     log_probabilities: np.ndarray,  # (N, C)
     patients: np.ndarray,  # (N,)
-    weights: np.ndarray | None = None,  # (N,), at least 0; None: all alike
-) -> pd.DataFrame:  # one row per patient, one column per class: weighted mean of the log-probabilities
-    "Aggregate the slices of each patient; a patient whose weights are all 0 gets the plain mean."
+    weights: np.ndarray | None = None,  # (N,), at least 0; None: equal weights
+) -> pd.DataFrame:  # one row per patient, one column per class: mean log-probability
+    "Average the slices of each patient; with weights of 0 only, take the plain mean."
     weights = np.ones(len(patients)) if weights is None else np.asarray(weights, float)
-    sums = pd.Series(weights).groupby(np.asarray(patients)).transform("sum").to_numpy()
-    sizes = pd.Series(weights).groupby(np.asarray(patients)).transform("size").to_numpy()
-    shares = np.where(sums > 0, weights / np.where(sums > 0, sums, 1), 1 / sizes)
-    return pd.DataFrame(log_probabilities * shares[:, None]).groupby(np.asarray(patients)).sum()
+    of_patients = pd.Series(weights).groupby(np.asarray(patients))
+    sums, sizes = (of_patients.transform(name).to_numpy() for name in ("sum", "size"))
+    relative = np.where(sums > 0, weights / np.where(sums > 0, sums, 1), 1 / sizes)
+    return pd.DataFrame(log_probabilities * relative[:, None]).groupby(np.asarray(patients)).sum()
 
-
+# %% ../../nbs/analysis/07_patients.ipynb #n723cef9
 def majority_vote(
     log_probabilities: np.ndarray,  # (N, C)
     patients: np.ndarray,  # (N,)
-) -> pd.DataFrame:  # one row per patient, one column per class: share of the votes
-    """Every slice votes for its most probable class.
+) -> pd.DataFrame:  # one row per patient, one column per class: fraction of the votes
+    """Count the slices' votes for their most probable class.
 
     A tie goes to the class with the higher mean probability.
     """
     votes = np.eye(log_probabilities.shape[1])[log_probabilities.argmax(axis=1)]
-    return (
-        pd.DataFrame(votes + 1e-6 * np.exp(log_probabilities)).groupby(np.asarray(patients)).mean())
+    votes = votes + 1e-6 * np.exp(log_probabilities)
+    return pd.DataFrame(votes).groupby(np.asarray(patients)).mean()
 
 # %% ../../nbs/analysis/07_patients.ipynb #150062
 def score_patients(
@@ -84,20 +84,20 @@ def score_patients(
     schemes: Mapping[str, np.ndarray],  # name: weights of the slices (N,)
     draws: int = 1000,  # of the bootstrap, over patients
 ) -> pd.DataFrame:  # method, patients, accuracy, low, high
-    "Accuracy per slice, and per patient by vote and by each scheme."
+    "Measure the accuracy per slice, and per patient by vote and by each scheme."
     right = log_probabilities.argmax(axis=1) == truth
     rows = [("single slices", accuracy_interval(right, patients, draws))]
     diagnosis = pd.Series(truth).groupby(np.asarray(patients)).agg(lambda labels: labels.iloc[0])
-    answers = {"majority vote": majority_vote(log_probabilities, patients)}
-    answers |= {name: mean_probability(log_probabilities, patients, weights)
-                for name, weights in schemes.items()}
-    for name, answer in answers.items():
-        rows.append(
-            (name, accuracy_interval(
-                       answer.to_numpy().argmax(axis=1) == diagnosis[answer.index].to_numpy(), None,
-                       draws)))
-    return pd.DataFrame([dict(zip(("method", "patients", "accuracy", "low", "high"),
-                                  (name, len(diagnosis), *values))) for name, values in rows])
+    predictions = {"majority vote": majority_vote(log_probabilities, patients)}
+    predictions |= {name: mean_probability(log_probabilities, patients, weights)
+                    for name, weights in schemes.items()}
+    for name, predicted in predictions.items():
+        classes = predicted.to_numpy().argmax(axis=1)
+        right = classes == diagnosis[predicted.index].to_numpy()
+        rows.append((name, accuracy_interval(right, None, draws)))
+    columns = ["method", "patients", "accuracy", "low", "high"]
+    return pd.DataFrame([(name, len(diagnosis), *values) for name, values in rows],
+                        columns=columns)
 
 # %% ../../nbs/analysis/07_patients.ipynb #150064
 def phantom_stack(
@@ -107,33 +107,31 @@ def phantom_stack(
     slices: int,
     image_size: int,  # pixels
     seed: int,
-    reach: float = 0.95,  # of the tumour's radius: how far the stack goes to either side of its centre
+    reach: float = 0.95,  # extent of the stack to either side of the tumour's centre, in its radii
 ) -> tuple[np.ndarray, str]:  # uint8 (slices, H, W), and the plane
-    "Draw parallel slices through one phantom patient."
+    "Render parallel slices through one phantom patient."
     patient, rng = draw_patient(seed, class_name, number, atlas)
     plane = str(rng.choice(PLANES))
     normal, pictures = np.array(PLANE_AXES[plane][2], float), []
     for offset in np.linspace(-reach, reach, slices) * patient.radius:
-        # the same field and tilt for every slice
+        # seeded anew, so that every slice has the same field of view and tilt
         view_of_stack = np.random.default_rng([seed, number])
         points, width = slice_points(
             view_of_stack, plane, patient.focus + normal * offset, image_size)
         signal, _, _ = paint_patient(patient, atlas, to_atlas(patient.anatomy, points), width)
-        pictures.append(
-            scan_signal(
-                rng, signal, bias_field(patient.coil, points, patient.coil_strength), patient.noise)
-        )
+        bias = bias_field(patient.coil, points, patient.coil_strength)
+        pictures.append(scan_signal(rng, signal, bias, patient.noise))
     return np.stack(pictures), plane
 
-
+# %% ../../nbs/analysis/07_patients.ipynb #n43a0b13
 def phantom_stacks(
     patients_per_class: int,
     slices: int,  # per patient
     image_size: int,  # pixels
     class_names: Sequence[str],
-    seed: int,  # another one than that of the training's phantoms, so that the patients are new
+    seed: int,  # not that of the training's phantoms, so that the patients are new
 ) -> tuple[np.ndarray, pd.DataFrame]:  # images uint8 (N, H, W); label, patient, plane, frame
-    "Draw volumes of new patients of every class."
+    "Render volumes of new patients of every class."
     atlas, images, rows = load_atlas(), [], []
     for label, class_name in enumerate(class_names):
         for number in tqdm(

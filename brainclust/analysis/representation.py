@@ -49,22 +49,23 @@ def fit_probe(
     folds: int = 5,  # fewer when a class has fewer groups
     seed: int = 0,
 ) -> GridSearchCV:  # fitted; predicts embeddings
-    """Standardise the embeddings, choose the classifier's one setting by groups, and fit it on all
-    of them.
+    """Standardise the embeddings, choose the classifier's setting by groups, and fit it on all.
+
+    Raises: ValueError if the labels have fewer than two classes.
     """
     classifier, grid = PROBES[kind]
     same_slices(embeddings=as_points(embeddings), labels=labels)
     if len(set(labels)) < 2:
         raise ValueError(
-            f"The {kind} needs labelled slices of two classes, and has {len(set(labels))}: "
-            "label others too.")
+            f"The {kind} needs labelled slices of two classes; got {len(set(labels))}. Label "
+            "slices of another class.")
     cv = group_folds(labels, groups, folds, seed)
     smallest = min(len(fit) for fit, _ in cv.split(embeddings, labels, groups))
     grid = {f"classifier__{name}": [v for v in values if name != "n_neighbors" or v <= smallest]
             for name, values in grid.items()}
     pipeline = Pipeline([("scale", StandardScaler()), ("classifier", classifier)])
     with warnings.catch_warnings():
-        # the perceptron's budget of epochs is meant
+        # the perceptron stops after its budget of epochs by design
         warnings.simplefilter("ignore", ConvergenceWarning)
         return GridSearchCV(pipeline, grid, cv=cv).fit(embeddings, labels, groups=groups)
 
@@ -73,29 +74,28 @@ def probe_log_probabilities(
     probe: GridSearchCV,
     embeddings: np.ndarray,  # (N, D)
     n_classes: int,
-    floor: float = 1e-4,  # smallest probability: neighbours would say 0, whose logarithm decides everything alone
+    floor: float = 1e-4,  # smallest probability, since the logarithm of 0 would outweigh all others
 ) -> np.ndarray:  # (N, C)
-    "Log-probabilities with a column for every class, also for those that the probe never saw."
+    "Predict log-probabilities of every class, also of those that the probe never saw."
     probabilities = np.full((len(embeddings), n_classes), floor)
     probabilities[:, probe.classes_] = np.maximum(probe.predict_proba(embeddings), floor)
     return np.log(probabilities / probabilities.sum(axis=1, keepdims=True))
 
-
+# %% ../../nbs/analysis/06_representation.ipynb #na9a47ac
 def held_out_log_probabilities(
     probe: GridSearchCV,  # whose chosen setting is used
     embeddings: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,  # that it was fitted on
     seed: int = 0,
-) -> np.ndarray:  # (N, C) in the order of the classes it knows
-    "What the probe says of each labelled slice when fitted without the slice's fold of groups."
+) -> np.ndarray:  # (N, C) in the order of `probe.classes_`
+    "Predict each labelled slice by the probe fitted without the slice's fold of groups."
     cv = group_folds(labels, groups, 5, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.log(
-            np.maximum(
-                cross_val_predict(probe.best_estimator_, embeddings, labels, groups=groups, cv=cv,
-                                  method="predict_proba"), 1e-4))
+        probabilities = cross_val_predict(probe.best_estimator_, embeddings, labels, groups=groups,
+                                          cv=cv, method="predict_proba")
+    return np.log(np.maximum(probabilities, 1e-4))
 
 # %% ../../nbs/analysis/06_representation.ipynb #150051
 MODEL_SETTINGS = ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
@@ -105,27 +105,27 @@ MODEL_SETTINGS = ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "c
 def load_trained(
     folder: Path,  # a run directory, with model.safetensors, model.json and scans.parquet
     scans: pd.DataFrame,  # the scan table of the present study
-) -> tuple[ClusteringNetwork, dict]:  # the network, and model.json, in which `MODEL_SETTINGS` say how slices are prepared
+) -> tuple[ClusteringNetwork, dict]:  # the network, and model.json with the `MODEL_SETTINGS`
     """Load a trained network.
 
-    `ValueError` unless it was trained on the same slices, split and labels.
+    Raises: ValueError unless it was trained on the same slices, split and labels.
     """
     if not (folder / "model.safetensors").exists():
         raise ValueError(
-            f"{folder} holds no model.safetensors: give the directory of a finished run.")
+            f"{folder} holds no model.safetensors. Give the directory of a finished run.")
     columns = ["sha256", "split", "label"]
-    # its labels were known too
+    # validation slices were labelled in training too
     trained = load_table(folder / "scans.parquet", "run it again", columns).replace(
         {"split": {"validation": "train"}})
     if not trained.equals(scans[columns].reset_index(drop=True)):
         raise ValueError(
-            f"{folder} was trained on other slices, another split or other labels: give the "
+            f"{folder} was trained on other slices, another split or other labels. Give the "
             "same data, label_fraction and seed.")
     network, _, description = load_model(folder)
     return network, description
 
 # %% ../../nbs/analysis/06_representation.ipynb #150054b
-# a sixth of the rate that trained the encoder; its image size, mean and std are the model's
+# a sixth of the encoder's learning rate; image size, mean and std are those of the model
 FINE_TUNING = Recipe(0, 20, 32, 3e-4, .02, "cnn", "cosine")
 
 # %% ../../nbs/analysis/06_representation.ipynb #150069
@@ -174,9 +174,9 @@ def plot_attention(
     weights: np.ndarray,  # (N, h, w), from `AttentionEncoder.look`
     titles: Sequence[str],  # above each slice
 ) -> Figure:
-    """Slices, and below each its places, the redder the more attention.
+    """Plot slices, and below each its attention in red.
 
-    The caption compares the largest weight with an even one.
+    The title below compares the largest weight with an even one.
     """
     figure, axes = new_figure(1.35 * len(images), 3., 2, len(images))
     height, width = images.shape[1:]

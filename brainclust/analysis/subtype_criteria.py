@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['Components', 'CRITERION_NAMES', 'CRITERIA', 'reduce_embeddings', 'fit_components', 'assign', 'bayesian_information',
-           'log_dispersions', 'gap_statistic', 'choose_by_gap', 'draw_groups', 'stability', 'structureless',
-           'separation', 'null_bounds', 'choose_above', 'measure_criteria', 'choose_k', 'candidate',
-           'held_out_agreement', 'held_out_bound', 'as_categories', 'mutual_information', 'in_random_blocks',
-           'permutation_p', 'associate']
+           'gap_statistic', 'choose_by_gap', 'draw_groups', 'stability', 'structureless', 'separation', 'null_bounds',
+           'choose_above', 'measure_criteria', 'choose_k', 'candidate', 'held_out_agreement', 'held_out_bound',
+           'as_categories', 'mutual_information', 'in_random_blocks', 'permutation_p', 'associate']
 
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #x5052205
 from collections.abc import Mapping, Sequence
@@ -26,17 +25,22 @@ from ..core.runtime import derived_seed
 from ..models.mixture import e_step, fit_diagonal_mixture, start_k_means
 
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #220005
-@threadpool_limits.wrap(limits=1)  # the order in which threads add up would change the last digits from run to run
+# the order in which threads add up would change the last digits from run to run
+@threadpool_limits.wrap(limits=1)
 def reduce_embeddings(
     embeddings: np.ndarray,  # (N, D)
     train: np.ndarray,  # bool (N,), the slices that decide the components
     dimensions: int = 16,  # fewer if there are fewer slices or dimensions
-) -> np.ndarray:  # (N, d) float64, centred on the training part
-    "Principal components of the training part, applied to all slices."
+) -> np.ndarray:  # (N, d) float64, centred on the training set
+    """Project all slices to the principal components of the training set.
+
+    Raises: ValueError if no slice is in the training set.
+    """
     x = np.asarray(as_points(embeddings), dtype=np.float64)
     same_slices(embeddings=x, train=train)
     if not train.any():
-        raise ValueError("No slice is in the training part, which decides the components.")
+        raise ValueError(
+            "No slice is in the training set, which decides the components. Mark some in `train`.")
     return (PCA(min(dimensions, int(train.sum()), x.shape[1]), svd_solver="full").fit(x[train])
             .transform(x))
 
@@ -49,8 +53,8 @@ def fit_components(
     x: np.ndarray,  # (N, d)
     k: int,  # number of components
     seed: int = 0,
-    floor: float = 1e-2,  # added to each variance, as a share of the mean variance
-    iterations: int = 30,  # of EM at most: on structureless data it would wander on, and there are hundreds of fits
+    floor: float = 1e-2,  # added to each variance, as a fraction of the mean variance
+    iterations: int = 30,  # of EM at most: on structureless data it converges slowly
 ) -> Components:
     "Fit a mixture of `k` diagonal Gaussians; raises ValueError for fewer slices than components."
     if not 1 <= k <= len(as_points(x)):
@@ -78,12 +82,12 @@ def bayesian_information(
     return -2 * len(x) * e_step(x, *components)[1] + (2 * d * k + k - 1) * np.log(len(x))
 
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #220014
-def log_dispersions(
+def _log_dispersions(
     x: np.ndarray,  # (N, d)
     largest: int,
     seed: int,
 ) -> np.ndarray:  # (largest,), ln of K-Means' sum of squares for 1 to `largest` centres
-    "How close the slices lie to their centre, for every number of centres."
+    "Measure how close the slices lie to their centre, for every number of centres."
     return np.log([KMeans(k, n_init=4, random_state=seed).fit(x).inertia_ + 1e-300
                    for k in range(1, largest + 1)])
 
@@ -94,34 +98,34 @@ def gap_statistic(
     references: int = 20,  # B, evenly filled boxes
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:  # gap (largest,), its error s (largest,)
-    """Gap statistic of Tibshirani, Walther and Hastie (2001), reference drawn in the box of the
-    principal components.
+    """Compute the gap statistic of Tibshirani, Walther and Hastie (2001).
+
+    The reference is drawn evenly in the box of the principal components.
     """
     rng, low, high = np.random.default_rng(seed), x.min(axis=0), x.max(axis=0)
-    boxes = np.stack(
-        [log_dispersions(rng.uniform(low, high, x.shape), largest, seed) for _ in range(references)]
-    )
-    return boxes.mean(axis=0) - log_dispersions(x, largest, seed), boxes.std(axis=0) * np.sqrt(
-        1 + 1 / references)
+    boxes = np.stack([_log_dispersions(rng.uniform(low, high, x.shape), largest, seed)
+                      for _ in range(references)])
+    gap = boxes.mean(axis=0) - _log_dispersions(x, largest, seed)
+    return gap, boxes.std(axis=0) * np.sqrt(1 + 1 / references)
 
 
 def choose_by_gap(
     gap: np.ndarray,  # (largest,)
     error: np.ndarray,  # (largest,)
 ) -> int:
-    "The smallest K whose gap reaches that of K + 1 within one error; the largest K if none does."
+    "Return the smallest K whose gap is within one error of that of K + 1; the largest if none is."
     enough = gap[:-1] >= gap[1:] - error[1:]
     return int(enough.argmax()) + 1 if enough.any() else len(gap)
 
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #220018
 def draw_groups(
     groups: np.ndarray,  # (N,), slices with equal values stay together
-    share: float,  # of the groups, (0, 1]
+    fraction: float,  # of the groups, (0, 1]
     rng: np.random.Generator,
 ) -> np.ndarray:  # bool (N,)
-    "The slices of some groups drawn at random."
+    "Draw a fraction of the groups at random and mark their slices."
     names, ids = np.unique(groups, return_inverse=True)
-    return np.isin(ids, rng.permutation(len(names))[:max(1, round(share * len(names)))])
+    return np.isin(ids, rng.permutation(len(names))[:max(1, round(fraction * len(names)))])
 
 
 def stability(
@@ -129,12 +133,12 @@ def stability(
     groups: np.ndarray,  # (N,)
     k: int,
     resamples: int = 5,  # every two of them are compared
-    share: float = 0.8,  # of the groups in each
+    fraction: float = 0.8,  # of the groups in each
     seed: int = 0,
-) -> float:  # mean adjusted Rand index, at most 1; NaN when a resample has fewer slices than sub-clusters
-    "Agreement between refits on overlapping resamples of the groups."
+) -> float:  # mean adjusted Rand index, at most 1; NaN if a resample is smaller than k
+    "Measure the agreement between refits on overlapping resamples of the groups."
     rng = np.random.default_rng(seed)
-    drawn = [draw_groups(groups, share, rng) for _ in range(resamples)]
+    drawn = [draw_groups(groups, fraction, rng) for _ in range(resamples)]
     if min(mask.sum() for mask in drawn) < k: return float("nan")
     labels = [assign(x, fit_components(x[mask], k, seed)) for mask in drawn]
     pairs = [(i, j) for i in range(resamples) for j in range(i)]
@@ -145,10 +149,10 @@ def stability(
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #220020
 def structureless(
     x: np.ndarray,  # (N, d)
-    n: int,  # slices wanted
+    n: int,  # slices to draw
     rng: np.random.Generator,
 ) -> np.ndarray:  # (n, d)
-    "Draw from the one Gaussian that has the mean and the covariance of `x`."
+    "Draw from one Gaussian with the mean and the covariance of `x`."
     return rng.multivariate_normal(
         x.mean(axis=0), np.cov(x, rowvar=False).reshape(x.shape[1], -1), n, method="eigh")
 
@@ -160,9 +164,9 @@ def separation(
     resamples: int = 5,
     seed: int = 0,
 ) -> np.ndarray:  # (2, largest - 1): silhouette and stability for 2 to `largest` sub-clusters
-    "How well apart the sub-clusters lie, and how surely they are found again."
-    def silhouette(k):
-        "Mean silhouette of a division into k parts; 0 if it leaves one."
+    "Measure how well the sub-clusters are separated, and how stable they are."
+    def silhouette(k: int) -> float:
+        "Return the mean silhouette of a division into k parts; 0 if only one has slices."
         labels = assign(x, fit_components(x, k, seed))
         return silhouette_score(x, labels) if len(set(labels)) > 1 else 0.
     sizes = range(2, largest + 1)
@@ -173,7 +177,7 @@ def separation(
 def null_bounds(
     draws: np.ndarray,  # (draws, K) scores in [-1, 1] of structureless data
 ) -> np.ndarray:  # (K,), what a score must exceed
-    "Bounds that structureless data exceed for any K about once in `draws` + 1 times."
+    "Return bounds that structureless data exceed for any K about once in `draws` + 1 times."
     z = np.arctanh(np.clip(draws, -.999999, .999999))
     mean, spread = z.mean(axis=0), z.std(axis=0) + 1e-9
     return np.tanh(mean + spread * ((z - mean) / spread).max())
@@ -184,7 +188,7 @@ def choose_above(
     bounds: np.ndarray,  # (K,)
     tie: float = .01,  # scores as close as this count as equal, and the larger K is taken
 ) -> int:  # 1 if no score exceeds its bound
-    "The K with the best score among those above their bound."
+    "Return the K with the best score among those above their bound."
     passing = np.flatnonzero(scores > bounds)
     if not len(passing): return 1
     return int(passing[scores[passing] >= scores[passing].max() - tie].max()) + 2
@@ -199,10 +203,10 @@ def measure_criteria(
     resamples: int = 5,
     seed: int = 0,
     name: str = "this class",  # in the error
-) -> pd.DataFrame:  # k, bic, gap, gap_error, silhouette, silhouette_bound, stability, stability_bound
-    """Everything by which a number of sub-clusters can be chosen.
+) -> pd.DataFrame:  # one row per k: bic, gap and gap_error, silhouette and stability with _bound
+    """Measure the four criteria for every number of sub-clusters.
 
-    Raises ValueError for a class too small to ask.
+    Raises: ValueError if the class is too small.
     """
     same_slices(embeddings=as_points(x), groups=groups)
     if len(x) < 5 * largest:
@@ -233,7 +237,7 @@ CRITERIA = tuple(CRITERION_NAMES)
 def choose_k(
     criteria: pd.DataFrame,  # from `measure_criteria`
 ) -> dict[str, int]:  # criterion to K
-    "What each criterion chooses."
+    "Choose the number of sub-clusters by each criterion."
     many = criteria[1:]
     above = {name: choose_above(many[name].to_numpy(), many[f"{name}_bound"].to_numpy())
              for name in ("silhouette", "stability")}
@@ -246,7 +250,7 @@ def candidate(
     chosen: Mapping[str, int],  # criterion to K
     criteria: pd.DataFrame,  # for the stability, which decides between equal votes
 ) -> int:
-    "The K above 1 that most criteria choose; 1 if none chooses any."
+    "Return the K above 1 that most criteria choose; 1 if none does."
     votes = pd.Series([k for k in chosen.values() if k > 1], dtype=int).value_counts()
     if not len(votes): return 1
     return int(criteria.set_index("k")["stability"][votes.index[votes == votes.max()]].idxmax())
@@ -258,9 +262,7 @@ def held_out_agreement(
     k: int,
     seed: int = 0,
 ) -> float:  # adjusted Rand index; NaN with fewer than 5 held-out slices per sub-cluster
-    """Agreement of the division brought from the training part with the one made on the held-out
-    part.
-    """
+    "Compare the division fitted to the training set with one fitted to the held-out slices."
     if len(test) < 5 * k: return float("nan")
     return float(adjusted_rand_score(assign(test, fit_components(train, k, seed)),
                                      assign(test, fit_components(test, k, seed))))
@@ -273,7 +275,7 @@ def held_out_bound(
     draws: int = 20,
     seed: int = 0,
 ) -> float:  # NaN as above
-    "The agreement that structureless data of these sizes exceed once in `draws` + 1 times."
+    "Return the agreement that structureless data exceed once in `draws` + 1 times."
     rng = np.random.default_rng(seed)
     one_gaussian = [(structureless(train, len(train), rng), structureless(train, len(test), rng))
                     for _ in range(draws)]
@@ -281,7 +283,7 @@ def held_out_bound(
 
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #220034
 def as_categories(
-    values: Sequence,  # (N,), names, or numbers that are cut at their quartiles; "" and NaN are unknown
+    values: Sequence,  # (N,), names, or numbers to cut at their quartiles; "", NaN: unknown
 ) -> np.ndarray:  # (N,) ids from 0; -1: unknown
     "Number the different values."
     values = pd.Series(values).reset_index(drop=True)
@@ -315,8 +317,8 @@ def permutation_p(
     permutations: int = 199,
     seed: int = 0,
 ) -> float:  # (0, 1]
-    "Share of permutations of the groups with as much mutual information as is there."
-    # With fixed margins the adjusted mutual information rises with the plain one, which costs a hundredth.
+    "Return the fraction of permutations of the groups with at least the observed information."
+    # With fixed margins the adjusted information rises with the plain one, which is cheaper.
     rng, there = np.random.default_rng(seed), mutual_information(clusters, values)
     drawn = [mutual_information(
                  clusters[in_random_blocks(groups, rng)], values[in_random_blocks(groups, rng)])
@@ -327,11 +329,11 @@ def permutation_p(
 def associate(
     clusters: np.ndarray,  # (N,) sub-cluster ids
     values: Sequence,  # (N,), as for `as_categories`
-    groups: np.ndarray,  # (N,), permuted as a whole; the slices' own numbers when `values` are the groups
+    groups: np.ndarray,  # (N,), permuted as a whole; 0 to N - 1 when `values` are the groups
     permutations: int = 199,
     seed: int = 0,
-) -> dict[str, float]:  # known (share of the slices), ami, cramers_v, p; NaN when clusters or values are all alike
-    "How much a property of the slices tells about their sub-cluster."
+) -> dict[str, float]:  # known, ami, cramers_v, p; NaN when clusters or values are all equal
+    "Measure how well a property of the slices predicts their sub-cluster."
     values = as_categories(values)
     known = values >= 0
     a, b, blocks = (pd.factorize(part[known])[0] for part in (clusters, values, np.asarray(groups)))

@@ -15,12 +15,12 @@ __all__ = ['TwoBlockNetwork', 'ThreeBlockNetwork', 'LogitsOnly']
 
 # %% ../../nbs/models/03_companions.ipynb #150006
 class TwoBlockNetwork(nn.Module):
-    """Companion network (a).
+    "Companion (a): two blocks of convolution and pooling, a dense layer, dropout, logits."
 
-    Two blocks of convolution and pooling, a dense layer, dropout, class logits.
-    """
-
-    def __init__(self, n_classes: int, image_size: int = 128):  # pixels, a multiple of 4
+    def __init__(self,
+        n_classes: int,  # outputs
+        image_size: int = 128,  # pixels, a multiple of 4
+    ):
         super().__init__()
         self.blocks = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(inplace=True),
                                     nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1),
@@ -34,18 +34,18 @@ class TwoBlockNetwork(nn.Module):
     ) -> Tensor:  # logits (B, C)
         "Repeat the grey channel and classify."
         features = self.blocks(x.expand(-1, 3, -1, -1)).flatten(1)
-        # In bfloat16 this product ends the process on some processors with AMX, at 24 slices (oneDNN divides by zero).
+        # in bfloat16 oneDNN divides by zero here, with 24 slices on some processors with AMX
         with torch.autocast(x.device.type, enabled=False):
             return self.head(self.dense(features.float()))
 
 # %% ../../nbs/models/03_companions.ipynb #150010
 class ThreeBlockNetwork(nn.Module):
-    """Companion network (b).
+    "Companion (b): three blocks of two 3x3 convolutions, dropout, a linear head."
 
-    Three blocks of two 3x3 convolutions with batch normalisation, dropout, linear head.
-    """
-
-    def __init__(self, n_classes: int, image_size: int = 224):  # pixels, a multiple of 8
+    def __init__(self,
+        n_classes: int,  # outputs
+        image_size: int = 224,  # pixels, a multiple of 8
+    ):
         super().__init__()
         blocks = [nn.Sequential(ConvolutionBlock(i, o), ConvolutionBlock(o, o), nn.MaxPool2d(2))
                   for i, o in ((3, 16), (16, 32), (32, 64))]
@@ -61,7 +61,7 @@ class ThreeBlockNetwork(nn.Module):
 
 # %% ../../nbs/models/03_companions.ipynb #150054
 class LogitsOnly(nn.Module):
-    "A clustering network as the supervised loop wants it."
+    "A clustering network that returns its logits alone."
 
     def __init__(self, network: ClusteringNetwork):
         super().__init__()

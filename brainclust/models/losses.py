@@ -16,9 +16,9 @@ def classification_loss(
     logits: Tensor,  # (B, C)
     labels: Tensor,  # (B,), ids from 0 to C - 1
 ) -> Tensor:  # scalar, at least 0
-    """Mean cross-entropy.
+    """Compute the mean cross-entropy.
 
-    0 for a batch without labelled slices, so that unsupervised runs need no special case.
+    It is 0 for a batch without labelled slices, so that unsupervised runs need no special case.
     """
     return F.cross_entropy(logits, labels) if len(labels) else logits.sum()
 
@@ -28,29 +28,30 @@ def cluster_distance(
     responsibilities: Tensor,  # (B, K), gamma, rows sum to 1
     means: Tensor,  # (K, D), mu
 ) -> Tensor:  # scalar, at least 0, in squared units of the embedding
-    r"Mean over the batch of $\sum_k \gamma_{ik} \lVert z_i - \mu_k \rVert^2$."
+    r"Compute the mean over the batch of $\sum_k \gamma_{ik} \lVert z_i - \mu_k \rVert^2$."
     if not len(embeddings): return embeddings.sum()
-    # |z|^2 - 2 z.mu + |mu|^2 would be faster and loses all digits when embeddings are far from 0 and close to a mean.
+    # |z|^2 - 2 z.mu + |mu|^2 is faster, but loses all digits far from 0 and close to a mean
     distances = (embeddings[:, None] - means[None]).square().sum(dim=-1)
     return (responsibilities * distances).sum(dim=1).mean()
 
 # %% ../../nbs/models/02_losses.ipynb #100015
 def pseudo_targets(
-    probabilities: Tensor,  # (B, C), of the head, for the unchanged slices
+    probabilities: Tensor,  # (B, C), of the head, for the slices without augmentation
     responsibilities: Tensor,  # (B, C), gamma; component k is class k
-    share: float = .5,  # of the mixture, [0, 1]
+    mixture_weight: float = .5,  # [0, 1]
 ) -> Tensor:  # (B, C), rows sum to 1
-    "Weighted mean of the head's probabilities and the mixture's responsibilities."
-    return (1 - share) * probabilities + share * responsibilities
+    "Average the head's probabilities and the mixture's responsibilities."
+    return (1 - mixture_weight) * probabilities + mixture_weight * responsibilities
 
 
 def pseudo_label_loss(
-    logits: Tensor,  # (B, C), of strongly changed views of the same slices
+    logits: Tensor,  # (B, C), of strongly augmented views of the same slices
     targets: Tensor,  # (B, C), from `pseudo_targets`
     threshold: float,  # [0, 1]; slices whose largest target is below do not count
 ) -> Tensor:  # scalar, at least 0
-    """Cross-entropy against the most probable target, over all slices of the batch, unsure ones
-    counting as zero.
+    """Compute the cross-entropy against the most probable target.
+
+    It is the mean over all slices of the batch; those below the threshold count as zero.
     """
     if not len(logits): return logits.sum()
     confidence, labels = targets.max(dim=1)
@@ -58,41 +59,42 @@ def pseudo_label_loss(
 
 # %% ../../nbs/models/02_losses.ipynb #new676590
 def class_prior_factors(
-    answers: Tensor,  # (N, C), rows sum to 1, for the unlabelled slices
-    prior: Tensor,  # (C,), shares that the classes should have, above 0, sum 1
+    predictions: Tensor,  # (N, C), rows sum to 1, for the unlabelled slices
+    prior: Tensor,  # (C,), class prior, above 0, sum 1
     strength: float = 1.,  # power to which the factors are taken, [0, 1]
     steps: int = 50,
 ) -> Tensor:  # float64 (C,), above 0
-    """One factor per class, such that the answers, multiplied and normalised, have the shares of
-    `prior` on average; ones without answers.
+    """Compute one factor per class that gives the predictions the mean `prior`.
+
+    The predictions are multiplied by the factors and normalised. Without predictions the factors
+    are ones.
     """
     factors = torch.ones_like(prior, dtype=torch.float64)
-    if not len(answers): return factors
+    if not len(predictions): return factors
     for _ in range(steps):
-        means = align_distribution(answers.double(), factors).mean(dim=0)
-        factors *= (prior / means.clamp_min(1e-9)).sqrt()  # half a step: whole ones swing
+        means = align_distribution(predictions.double(), factors).mean(dim=0)
+        factors *= (prior / means.clamp_min(1e-9)).sqrt()  # half a step: whole ones oscillate
         factors = (factors / factors.mean()).clamp_min(1e-6)
     return factors ** strength
 
 
 def align_distribution(
-    answers: Tensor,  # (N, C), rows sum to 1
+    predictions: Tensor,  # (N, C), rows sum to 1
     factors: Tensor,  # (C,), from `class_prior_factors`
 ) -> Tensor:  # (N, C), rows sum to 1
     """Multiply each class by its factor and normalise.
 
     For a softmax, the same as adding the factor's logarithm to the bias.
     """
-    scaled = answers * factors
-    return (scaled / scaled.sum(dim=1, keepdim=True)).to(answers.dtype)
-
+    scaled = predictions * factors
+    return (scaled / scaled.sum(dim=1, keepdim=True)).to(predictions.dtype)
 
 # %% ../../nbs/models/02_losses.ipynb #100019
 def reconstruction_loss(
     reconstructions: Tensor,  # (B, 1, H, W)
     slices: Tensor,  # (B, 1, H, W), standardised
-) -> Tensor:  # scalar, at least 0; 1 is what a constant grey picture costs
-    "Mean squared error per pixel; 0 without slices."
+) -> Tensor:  # scalar, at least 0; 1 for a constant grey image
+    "Compute the mean squared error per pixel; 0 without slices."
     return F.mse_loss(reconstructions, slices) if len(slices) else reconstructions.sum()
 
 # %% ../../nbs/models/02_losses.ipynb #100022
@@ -100,5 +102,5 @@ def ramp(
     epoch: int,  # from 1
     warmup: int,  # epochs until the full weight; 0: at once
 ) -> float:  # (0, 1]
-    "Linear warm-up factor of a loss weight."
+    "Compute the linear warm-up factor of a loss weight."
     return min(1., epoch / (warmup + 1))
