@@ -30,7 +30,7 @@ def settings(preset="best", **changes):
                           unlabelled_batch_size=14, precision="64-true", device="cuda"), **changes})
 
 
-TAUGHT = dict(encoder="autoencoder", supervised_epochs=1, round_epochs=2, clustering_epochs=1,
+PSEUDO_LABEL_SETTINGS = dict(encoder="autoencoder", supervised_epochs=1, round_epochs=2, clustering_epochs=1,
               ema_decay=0.5, pseudo_label_threshold=0.3, cluster_weight=0.01)
 
 
@@ -55,7 +55,7 @@ def assert_same(one, other, tolerance=1e-6):
 
 
 @pytest.mark.parametrize("how", [train_jointly, train_supervised_baseline, pretrain])
-@pytest.mark.parametrize("config", [settings(**TAUGHT), settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
+@pytest.mark.parametrize("config", [settings(**PSEUDO_LABEL_SETTINGS), settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
 def test_recorded_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
     data, recorded = on_gpu(slices[0]), []
     record = GraphCapture.record
@@ -78,7 +78,7 @@ def test_without_labels_the_reconstruction_is_recorded_too(slices, tmp_path, mon
 
 
 def test_a_broken_off_training_goes_on(slices, tmp_path):
-    data, config = on_gpu(slices[0]), settings(**TAUGHT)
+    data, config = on_gpu(slices[0]), settings(**PSEUDO_LABEL_SETTINGS)
     whole = train(data, config, tmp_path / "whole")
     fabric = make_fabric(GPU, config.precision)
     with pytest.raises(ZeroDivisionError):
@@ -90,7 +90,7 @@ def test_a_broken_off_training_goes_on(slices, tmp_path):
 
 
 def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monkeypatch):
-    data, config = on_gpu(slices[0]), settings("best", **TAUGHT | {"precision": "auto"})
+    data, config = on_gpu(slices[0]), settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
     call = GraphCapture.__call__
     def strict(self, function, inputs):
         "Forbid whatever makes Python wait for the GPU from the first recorded step on."
@@ -143,6 +143,6 @@ def test_slices_that_do_not_fit_stay_in_their_file(slices, tmp_path, monkeypatch
     away = replace(data, images=place_images(data.images.numpy(), GPU))
     assert away.images.device.type == "cpu"
     monkeypatch.undo()
-    config = settings(**TAUGHT)
+    config = settings(**PSEUDO_LABEL_SETTINGS)
     assert_same(
         train(away, config, tmp_path / "away"), train(on_gpu(data), config, tmp_path / "there"))

@@ -493,7 +493,7 @@ def test_mixtures_refuse_what_cannot_be():
 
 
 def test_a_sample_stands_for_many(monkeypatch):
-    monkeypatch.setattr(mixture_module, "FITTED", 20)
+    monkeypatch.setattr(mixture_module, "MAX_FITTED", 20)
     # more labels than are fitted
     x, anchors = (np.random.default_rng(0).normal(size=(50, 3)),
                   np.where(np.arange(50) < 30, np.arange(50) % 2, -1))
@@ -518,7 +518,7 @@ def test_likelihood_never_falls(x, k, seed):
         if variances.min() < 1e-4: break  # the floor rules, which is no maximum likelihood
         assert likelihood >= last - 1e-6
         last = likelihood
-    shared = mixture_module.m_step(x, gamma, 1e-9, shared=True)[2]
+    shared = mixture_module.m_step(x, gamma, 1e-9, tied=True)[2]
     assert (shared == shared[0]).all()
     # all in one component, the others empty
     parameters = mixture_module.fit_diagonal_mixture(x, np.eye(k)[np.zeros(len(x), int)], 1e-3)
@@ -893,7 +893,7 @@ def sound_training(
 @pytest.mark.parametrize("preset", ["paper", "taught"])
 def test_trainings_at_the_edge(some, tmp_path, edge, preset):
     data, changes = EDGES[edge](some)
-    taught = {name: value for name, value in config.TAUGHT.items() if name != "skull_strip"} | {
+    taught = {name: value for name, value in config.PSEUDO_LABEL_SETTINGS.items() if name != "skull_strip"} | {
         "epochs": 2, "supervised_epochs": 1, "pseudo_label_threshold": 0.1}
     made = tiny_config(**(taught if preset == "taught" else {}))
     made = replace(
@@ -1167,7 +1167,7 @@ def test_components_of_any_points(x, seed):
 @given(points(least=12, most=30, dimensions=3), seeds())
 def test_numbers_of_components(x, seed):
     x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
-    assert subtype_criteria.log_dispersions(x, 2, seed).shape == (2,)
+    assert subtype_criteria._log_dispersions(x, 2, seed).shape == (2,)
     gap, error = subtype_criteria.gap_statistic(x, 2, 2, seed)
     assert (np.isfinite(gap).all() and (error >= 0).all()
             and subtype_criteria.choose_by_gap(gap, error) in (1, 2))
@@ -1180,9 +1180,9 @@ def test_numbers_of_components(x, seed):
     bounds = subtype_criteria.null_bounds(np.random.default_rng(seed).uniform(-1, 1, (3, 2)))
     assert (bounds.shape == (2,) and (np.abs(bounds) <= 1).all()
             and subtype_criteria.choose_above(np.array([2.0, 2.0]), bounds) == 3)
-    make_up = pd.DataFrame({"viewing plane": "", "source": "a", "contrast": np.arange(len(x)) * 1.})
+    confounders = pd.DataFrame({"viewing plane": "", "source": "a", "contrast": np.arange(len(x)) * 1.})
     one = subtypes.select_slices(
-        "glioma", np.arange(len(x)), x, groups % 2 == 0, groups, make_up, np.zeros(len(x), bool))
+        "glioma", np.arange(len(x)), x, groups % 2 == 0, groups, confounders, np.zeros(len(x), bool))
     assert isinstance(one, subtypes.Slices)
     if one.train.sum() < 10: return
     study, = subtypes.study_classes([one], claimed=2, largest=2, draws=1)
@@ -1192,7 +1192,7 @@ def test_numbers_of_components(x, seed):
     assert subtype_figures.plot_subtypes([study.claimed], np.zeros((len(x), 8, 8))).subfigs is not None
     again = subtypes.divide(one, 2, study.chosen, study.criteria, draws=1, permutations=3)
     assert (
-        len(again.clusters) == len(x) and subtypes.study_class(one, 2, 2, 1, most=20).claimed.k == 2
+        len(again.clusters) == len(x) and subtypes.study_class(one, 2, 2, 1, max_slices=20).claimed.k == 2
     )
 
 
@@ -1247,16 +1247,16 @@ def test_embeddings_changed_on_purpose(x, seed):
 
 
 def test_a_patient_is_on_one_side_only():
-    x, make_up = (np.random.default_rng(0).normal(size=(8, 3)),
+    x, confounders = (np.random.default_rng(0).normal(size=(8, 3)),
                   pd.DataFrame({"viewing plane": [""] * 8}))
     assert "both in training and held out" in refused(
         subtypes.select_slices, "glioma", np.arange(8), x, np.arange(8) % 2 == 0, np.zeros(8),
-        make_up, np.zeros(8, bool))
+        confounders, np.zeros(8, bool))
     assert "training part" in refused(subtypes.select_slices, "glioma", np.arange(8), x,
-                                      np.zeros(8, bool), np.zeros(8), make_up, np.zeros(8, bool))
+                                      np.zeros(8, bool), np.zeros(8), confounders, np.zeros(8, bool))
     x[3] = np.nan
     assert "not finite" in refused(subtypes.select_slices, "glioma", np.arange(8), x,
-                                   np.ones(8, bool), np.zeros(8), make_up, np.zeros(8, bool))
+                                   np.ones(8, bool), np.zeros(8), confounders, np.zeros(8, bool))
 
 
 @given(scan_tables())
@@ -1265,7 +1265,7 @@ def test_make_up_of_any_table(table):
         {"estimated_plane": "axial", "foreground_fraction": 0.5, "signal_to_noise": np.nan,
          "sharpness": np.inf, "contrast": 0}, index=range(len(table)))
     for scans in (table, table.assign(plane="")):
-        found = subtypes.make_up(scans, quality)
+        found = subtypes.confounders(scans, quality)
         assert len(found) == len(table) and (found["viewing plane"] == "axial").all()
 
 
@@ -1294,7 +1294,7 @@ def test_domains_are_aligned_or_refused(x, seed):
 def test_sources_are_left_out_or_not(table, least):
     table = table[table.label >= 0].reset_index(drop=True)
     table["source"] = np.where(np.arange(len(table)) % 2, "one", "two")
-    for division in domain_shift.leave_one_source_out(table, least_groups=least):
+    for division in domain_shift.leave_one_source_out(table, min_groups=least):
         assert (isinstance(division, domain_shift.LeftOut) and "\n" not in division.sentence
                 and not set(division.train) & set(division.test))
         assert (table.source[division.train] != division.source).all() and (
@@ -1339,20 +1339,20 @@ def test_scanners(patients, count, size, seed):
 @FEW
 @given(st.integers(0, 9), st.sampled_from([16, 33]), seeds())
 def test_drawn_heads_and_their_pictures(number, size, seed):
-    signal, region, label = training_phantoms.render_training_phantom(anatomy.load_atlas(), seed, number)
+    signal, region, label = training_phantoms.render_classification_phantom(anatomy.load_atlas(), seed, number)
     assert (signal.shape == region.shape == (192, 192) and signal.dtype == region.dtype == np.uint8
             and label == number % 4 and set(np.unique(region)) <= {0, 1, 2, 3})
     rng = np.random.default_rng(seed)
-    assert randomisation.picture_view(rng, size).shape == (size, size, 2)
-    picture, shown = randomisation.randomise_picture(rng, signal, region, size)
+    assert randomisation.draw_classification_view(rng, size).shape == (size, size, 2)
+    picture, shown = randomisation.randomise_classification_phantom(rng, signal, region, size)
     assert picture.shape == (size, size) and picture.dtype == np.uint8 and shown >= 0
     for strange in (region * 0, region * 0 + 2):  # no head, nothing but tumour
-        assert randomisation.randomise_picture(rng, signal * 0, strange, size)[0].shape == (
+        assert randomisation.randomise_classification_phantom(rng, signal * 0, strange, size)[0].shape == (
             size, size)
-    pictures = answer(randomisation.randomised_pictures_of, seed, number, signal, region, 2, size,
+    pictures = answer(randomisation.randomised_views, seed, number, signal, region, 2, size,
                       refuses=ValueError)
     assert pictures is None or pictures.shape == (2, size, size)
-    contrast = training_phantoms.random_contrast(rng, config.CLASSES[label])
+    contrast = training_phantoms.draw_classification_contrast(rng, config.CLASSES[label])
     assert all(np.isfinite(value) for name, value in contrast.items() if name != "weighting")
     patient, _ = phantoms.draw_patient(seed, "glioma", number, anatomy.load_atlas())
     assert (
@@ -1361,9 +1361,9 @@ def test_drawn_heads_and_their_pictures(number, size, seed):
 
 
 def test_heads_by_the_dozen():
-    signals, regions, labels = training_phantoms.render_training_phantoms(4)
+    signals, regions, labels = training_phantoms.render_classification_phantoms(4)
     assert signals.shape == regions.shape == (4, 192, 192) and list(labels) == [0, 1, 2, 3]
-    pictures = randomisation.randomised_pictures(signals, regions, 1, 32)
+    pictures = randomisation.randomise_classification_phantoms(signals, regions, 1, 32)
     assert pictures.shape == (4, 1, 32, 32)
     data = synthetic_pretraining.phantom_training_data(pictures, labels, .25)
     assert len(data.train) == 3 and len(data.test) == 1

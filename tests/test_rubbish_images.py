@@ -657,7 +657,7 @@ def test_pairs_of_copies(table, seed):
     if counts.size > 1:
         assert len(duplicates.spread_pairs(near, exact)) == counts[0] * counts[counts.size - 1]
     if counts.size > 1:
-        assert len(duplicates.spread_pairs(near, exact, most_pairs=0)) == 1
+        assert len(duplicates.spread_pairs(near, exact, max_pairs=0)) == 1
     own = exact[exact["picture"] == 0]
     assert (len(cleaning.judge_agreed(own)) == len(own) - 1
             and len(cleaning.judge_conflict(own)) >= len(own) - 1)
@@ -839,7 +839,7 @@ def test_numbered_slices(numbers, fraction, seed, classes):
         patients.index) == list(split.index)
     none = pd.DataFrame(
         {"path_a": [], "path_b": [], "kind": [], "score": [], "orientation": []}, dtype=str)
-    parted, left, sentences = cleaning.part_by_number(table, none, fraction, seed)
+    parted, left, sentences = cleaning.split_numbered_scans(table, none, fraction, seed)
     assert (len(parted) + len(left) == n and len(sentences) == 2
             and left["reason"].str.len().gt(0).all())
     assert not set(parted["patient"][parted["split"] == "test"]) & set(
@@ -983,7 +983,7 @@ def test_steps_of_the_mask(image, sigma, radius, seed):
     mask = (np.random.default_rng(seed).random(image.shape) < .6).astype(np.uint8)
     for step in (
         lambda m: masks.close_then_open(m, radius), masks.largest_component,
-        masks.fill_holes, lambda m: brain_mask.certain_components(m, m.astype(bool)),
+        masks.fill_holes, lambda m: brain_mask.confident_components(m, m.astype(bool)),
         masks.full_mask, lambda m: masks.paper_mask(m * 255, 3, -5, radius),
         lambda m: masks.filled_mask(
             m * 255, denoise_sigma=3, otsu_relax=-5, closing_radius=radius)):
@@ -1005,21 +1005,21 @@ def test_steps_of_the_mask(image, sigma, radius, seed):
 @SLOW
 @given(image=pictures(largest=300), seed=seeds())
 def test_the_network_takes_any_picture(image, seed):
-    small = brain_mask.network_picture(image)
+    small = brain_mask.network_input(image)
     assert small.shape == (160, 160) and small.dtype == np.uint8
-    unlike(brain_mask.network_picture, image)
+    unlike(brain_mask.network_input, image)
     likely = brain_mask.brain_probabilities(small[None])
     assert likely.shape == (1, 160, 160) and 0 <= likely.min() and likely.max() <= 1
     unlike(brain_mask.brain_probabilities, small[None])
-    standard = brain_mask.standard_pictures(small[None])
+    standard = brain_mask.standardise_images(small[None])
     assert standard.shape == (1, 1, 160, 160) and torch.isfinite(standard).all()
     region = torch.from_numpy(
         np.random.default_rng(seed).integers(0, 3, (1, 160, 160)).astype(np.uint8))
     assert torch.isfinite(
         brain_mask.mask_loss(torch.from_numpy(likely).logit(eps=1e-6), region))
-    mask = brain_mask.probable_mask(likely[0], image.shape)
+    mask = brain_mask.mask_from_probability(likely[0], image.shape)
     assert mask.shape == image.shape and mask.max() <= 1
-    assert brain_mask.never_empty(mask, image).any()
+    assert brain_mask.replace_empty_mask(mask, image).any()
     np.testing.assert_array_equal(brain_mask.brain_mask_batch([image, image], workers=1)[1],
                                   brain_mask.synth_mask(image).astype(bool))
     assert brain_mask.brain_mask_batch([]).shape[0] == 0
@@ -1037,25 +1037,25 @@ def test_a_refused_pool_leaves_the_threads_alone():
 @SLOW
 def test_training_pictures_of_the_mask(seed, number, size):
     rng, atlas = np.random.default_rng(seed), anatomy_module.load_atlas()
-    signal, region = training_phantoms.draw_training_slice(atlas, seed % 100, number, size)
+    signal, region = training_phantoms.render_segmentation_phantom(atlas, seed % 100, number, size)
     assert (signal.shape == region.shape == (size, size)
             and signal.dtype == region.dtype == np.uint8 and region.max() <= 2)
     points_of = anatomy_module.slice_points(rng, "axial", np.zeros(3), size)[0]
-    assert set(np.unique(training_phantoms.kept_region(atlas, points_of, region == 2))) <= {0, 1, 2}
-    picture, kept = randomisation.randomise_slice(rng, signal, region, size)
+    assert set(np.unique(training_phantoms.target_region(atlas, points_of, region == 2))) <= {0, 1, 2}
+    picture, kept = randomisation.randomise_segmentation_phantom(rng, signal, region, size)
     assert (picture.shape == kept.shape == (size, size) and picture.dtype == np.uint8
             and kept.max() <= 2)
-    assert randomisation.draw_view(rng, size, size).shape == (
+    assert randomisation.draw_segmentation_view(rng, size, size).shape == (
         size, size, 2) and randomisation.smooth_field(rng, size, 3).shape == (size, size)
     unit = signal / np.float32(255)
-    bent = randomisation.bend_greys(rng, unit)
+    bent = randomisation.randomise_grey_levels(rng, unit)
     assert bent.shape == unit.shape and 0 <= bent.min() and bent.max() <= 1
-    for changed in (randomisation.change_outside(rng, unit, region > 0),
-                    randomisation.blur_or_sharpen(rng, unit)):
+    for changed in (randomisation.randomise_surroundings(rng, unit, region > 0),
+                    randomisation.randomise_sharpness(rng, unit)):
         assert np.isfinite(changed).all()
-    assert (randomisation.scan_picture(rng, unit).dtype == np.uint8
-            and randomisation.write_marks(rng, signal).shape == signal.shape)
-    cut, left = randomisation.cut_borders(rng, picture, kept)
+    assert (randomisation.randomise_scanner(rng, unit).dtype == np.uint8
+            and randomisation.burn_in_text(rng, signal).shape == signal.shape)
+    cut, left = randomisation.randomise_borders(rng, picture, kept)
     assert cut.dtype == np.uint8 and (left <= kept).all()
     pictures_of, truths = brain_mask.draw_batch(rng, signal[None], region[None], 2)
     assert pictures_of.shape == (2, 1, 160, 160) and truths.shape == (2, 160, 160)
@@ -1480,39 +1480,39 @@ def test_heads_are_painted_anywhere(seed, kind, size, far):
     # a single pixel is wider than a head is known to be far
     assert len(pixels.points) == head.sum() and not (far and size > 1 and head.any())
     fractions, surface = tumours.brain_and_tumour(patient.tumour, atlas, pixels)
-    soft = rendering.paint_soft_tissue(pixels, patient.anatomy, patient.contrast)
-    skull = rendering.paint_skull(soft, pixels, patient.anatomy, patient.contrast)
-    whole = rendering.paint_healthy(pixels, fractions, patient.anatomy, patient.contrast)
-    painted = [soft, skull, rendering.paint_face(skull, pixels, patient.contrast), whole,
-               rendering.paint_brain(skull, pixels, fractions, patient.anatomy, patient.contrast),
-               rendering.paint_enhancing(skull, pixels, fractions, patient.contrast)]
+    soft = rendering.render_soft_tissue(pixels, patient.anatomy, patient.contrast)
+    skull = rendering.render_skull(soft, pixels, patient.anatomy, patient.contrast)
+    whole = rendering.render_healthy(pixels, fractions, patient.anatomy, patient.contrast)
+    painted = [soft, skull, rendering.render_face(skull, pixels, patient.contrast), whole,
+               rendering.render_brain(skull, pixels, fractions, patient.anatomy, patient.contrast),
+               rendering.render_enhancing(skull, pixels, fractions, patient.contrast)]
     if patient.tumour is not None:
-        painted.append(tumours.paint_tumour(
+        painted.append(tumours.render_tumour(
                            whole, pixels, patient.tumour, surface, fractions[0], patient.contrast))
-        parts = {"glioma": lambda: tumours.paint_glioma(
+        parts = {"glioma": lambda: tumours.render_glioma(
                      whole, pixels, patient.tumour, surface, fractions[0], patient.contrast),
-                 "meningioma": lambda: tumours.paint_meningioma(
+                 "meningioma": lambda: tumours.render_meningioma(
                      whole, pixels, patient.tumour, surface, patient.contrast),
-                 "pituitary": lambda: tumours.paint_pituitary(
+                 "pituitary": lambda: tumours.render_pituitary(
                      whole, pixels, patient.tumour, surface, patient.contrast)}
         painted.append(parts[kind]())
     for image in painted:
         assert image.shape == (head.sum(),) and np.isfinite(image).all()
     for distance, tissue in rendering.neck_and_mouth(pixels) + rendering.eyes_and_nose(pixels):
         assert np.isfinite(distance).all() and tissue in patient.contrast
-    picture = rendering.to_picture(whole, head, -1)
+    picture = rendering.to_image(whole, head, -1)
     assert picture.shape == (size, size) and (picture[~head] == -1).all()
-    signal, mask, brain = phantoms.paint_patient(patient, atlas, x, width)
+    signal, mask, brain = phantoms.render_patient(patient, atlas, x, width)
     assert (signal.shape == mask.shape == brain.shape == (size, size)
             and mask.dtype == brain.dtype == bool and not (kind == "notumor" and mask.any()))
-    image, mask, brain = phantoms.phantom_slice(patient, atlas, rng, "coronal", size)
+    image, mask, brain = phantoms.render_slice(patient, atlas, rng, "coronal", size)
     assert image.dtype == np.uint8 and image.shape == mask.shape == brain.shape == (size, size)
 
 
 @given(signal=hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(0, 2)), noise=st.sampled_from([0., .02]), seed=seeds())
 def test_scanning_any_signal(signal, noise, seed):
     with np.errstate(all="raise", under="ignore"):
-        image = phantoms.scan_signal(
+        image = phantoms.simulate_scanner(
             np.random.default_rng(seed), signal, np.ones_like(signal), noise)
     assert image.dtype == np.uint8 and image.shape == signal.shape
     if not noise and not signal.any():

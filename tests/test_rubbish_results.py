@@ -797,7 +797,7 @@ def test_regions_of_a_slice(pair, seed):
     assert (isinstance(choice, segmentation.Choice)
             and (segmentation.propose_regions(smooth, brain) == choice.candidates).all())
     if brain.any():
-        sheets = segmentation.bright_sheets(smooth, brain, {"kmeans": 3})
+        sheets = segmentation.bright_masks(smooth, brain, {"kmeans": 3})
         assert all(
             sheet.dtype == np.uint8 and sheet.shape == image.shape and not sheet[~brain].any()
             for sheet in sheets) and len({sheet.tobytes() for sheet in sheets}) == len(sheets)

@@ -30,7 +30,7 @@ from ..data.splits import add_groups, group_keys
 from ..models.encoders import ClusteringNetwork
 from ..synthetic.anatomy import PLANES, load_atlas
 from brainclust.synthetic.phantoms import (
-    DRAWING, Patient, Phantoms, draw_patient, holds_phantoms, patient_table, phantom_slice,
+    RENDERING_VERSION, Patient, Phantoms, draw_patient, holds_phantoms, patient_table, render_slice,
     write_files,
 )
 from ..synthetic.rendering import draw_contrast
@@ -84,7 +84,7 @@ def scanner_phantoms(
         patient, rng = draw_patient(seed, p.class_name, p.number, atlas)
         patient = scan_with(scanner, patient, rng, p.number * (np.sqrt(5) - 1) / 2 % 1)
         for s, plane in enumerate(rng.choice(PLANES, slices_per_patient)):
-            drawn.append(phantom_slice(patient, atlas, rng, str(plane), image_size))
+            drawn.append(render_slice(patient, atlas, rng, str(plane), image_size))
             rows.append(
                 dict(name=f"{p.patient}_s{s:02d}.png", label=CLASSES.index(p.class_name),
                      class_name=p.class_name, patient=p.patient, split=p.split, plane=str(plane),
@@ -101,7 +101,7 @@ def write_scanner(
 
     Raises: FileExistsError if the folder holds other files.
     """
-    settings = drawing | dict(scanner=repr(scanner), drawing=DRAWING)
+    settings = drawing | dict(scanner=repr(scanner), drawing=RENDERING_VERSION)
     if holds_phantoms(folder, settings): return folder
     with atomic_folder(folder, lambda built: holds_phantoms(built, settings)) as temporary:
         write_files(scanner_phantoms(scanner, **drawing), temporary, settings)

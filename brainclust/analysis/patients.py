@@ -16,7 +16,7 @@ from ..core.metrics import accuracy_interval
 from brainclust.synthetic.anatomy import (
     PLANES, PLANE_AXES, Atlas, load_atlas, slice_points, to_atlas,
 )
-from ..synthetic.phantoms import bias_field, draw_patient, paint_patient, scan_signal
+from ..synthetic.phantoms import bias_field, draw_patient, render_patient, simulate_scanner
 
 # %% auto #0
 __all__ = ['confidence_weights', 'position_weights', 'plane_reliability', 'mean_probability', 'majority_vote', 'score_patients',
@@ -118,9 +118,9 @@ def phantom_stack(
         view_of_stack = np.random.default_rng([seed, number])
         points, width = slice_points(
             view_of_stack, plane, patient.focus + normal * offset, image_size)
-        signal, _, _ = paint_patient(patient, atlas, to_atlas(patient.anatomy, points), width)
+        signal, _, _ = render_patient(patient, atlas, to_atlas(patient.anatomy, points), width)
         bias = bias_field(patient.coil, points, patient.coil_strength)
-        pictures.append(scan_signal(rng, signal, bias, patient.noise))
+        pictures.append(simulate_scanner(rng, signal, bias, patient.noise))
     return np.stack(pictures), plane
 
 # %% ../../nbs/analysis/07_patients.ipynb #n43a0b13

@@ -20,8 +20,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from brainclust.core.style import (
-    CLASS_COLOURS, _as_picture, _check_table, _epoch_axis, _finite_series, _frame_slice, _note,
-    _outside_legend, _show_slice, _wrapped, class_palette, house_style, new_figure,
+    CLASS_COLOURS, as_picture, check_table, label_epochs, finite_series, frame_slice, add_note,
+    add_legend, show_slice, wrap_names, class_palette, house_style, new_figure,
 )
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120072
@@ -130,7 +130,7 @@ def _legend_of_names(
 ) -> None:
     "A legend of coloured dots beside an axis."
     names = [*names, *(["unknown"] if np.any(np.asarray(ids) < 0) else [])]
-    dots = [Line2D([], [], marker="o", linestyle="", color=colour, label=_wrapped([name], 24)[0])
+    dots = [Line2D([], [], marker="o", linestyle="", color=colour, label=wrap_names([name], 24)[0])
             for name, colour in class_palette(names).items()]
     axis.legend(handles=dots, title=title, loc="center left", bbox_to_anchor=(1.02, 0.5),
                 alignment="left", handletextpad=0.2)
@@ -140,7 +140,7 @@ def _legend_size(
     names: Sequence[str],  # legend entries
 ) -> tuple[float, float]:  # width and height, inches
     "The room that a legend beside an axis needs."
-    lines = [line for name in [*names, "unknown"] for line in _wrapped([name], 24)[0].split("\n")]
+    lines = [line for name in [*names, "unknown"] for line in wrap_names([name], 24)[0].split("\n")]
     return 0.5 + 0.075 * max(map(len, lines)), 0.45 + 0.165 * len(lines)
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120081
@@ -194,7 +194,7 @@ def plot_pseudo_labels(
     """
     columns = sorted((c for c in history.columns if c.startswith(share_prefix)),
                      key=lambda c: int(c.removeprefix(share_prefix)))
-    _check_table(history, ["epoch", *(columns or [f"{share_prefix}0"])])
+    check_table(history, ["epoch", *(columns or [f"{share_prefix}0"])])
     cluster_names = ([f"cluster {k}" for k in range(len(columns))] if cluster_names is None
                      else list(cluster_names))
     measured = history.dropna(subset=columns)
@@ -203,9 +203,9 @@ def plot_pseudo_labels(
     _draw_shares(panels[1], measured, columns, class_palette(cluster_names))
     _draw_smallest_share(panels[2], measured["epoch"].to_numpy(),
                          measured[columns].min(axis=1).to_numpy(float), alarm)
-    _outside_legend(figure, class_palette(cluster_names), "upper")
+    add_legend(figure, class_palette(cluster_names), "upper")
     missing = len(history) - len(measured)
-    _note(figure, notes
+    add_note(figure, notes
           + ([f"Not measured: cluster shares in {missing} of {len(history)} epochs."] if missing
              else []))
     return figure
@@ -219,14 +219,14 @@ def _draw_pseudo_label_curves(
     notes, texts = ([], {"pseudo_label_accuracy": ("accuracy", "-", "#000000"),
                          "cluster_change": ("changed cluster", "--", "#D55E00")})
     for column, (text, style, colour) in texts.items():
-        epochs, values = _finite_series(history, column) if column in history.columns else ([], [])
+        epochs, values = finite_series(history, column) if column in history.columns else ([], [])
         if len(epochs):
             axis.plot(epochs, values, style, color=colour, label=text, marker="o", markersize=3)
         if len(epochs) < len(history):
             notes.append(
                 f"Not measured: {text} in {len(history) - len(epochs)} of {len(history)} epochs.")
     axis.set(title="pseudo-labels", ylabel="share of slices", ylim=(0, 1.02))
-    _epoch_axis(axis)
+    label_epochs(axis)
     if axis.lines:
         axis.legend(loc="best")
     return notes
@@ -247,7 +247,7 @@ def _draw_shares(
             axis.bar([epoch] * len(shares), shares, 0.5, np.cumsum(shares) - shares,
                      color=list(palette.values()))
     axis.set(title="size of the clusters", ylim=(0, 1))
-    _epoch_axis(axis)
+    label_epochs(axis)
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120121
 def _draw_smallest_share(
@@ -265,7 +265,7 @@ def _draw_smallest_share(
                   zorder=4, label=f"alarm in {below.sum()} epochs")
     axis.set(title="smallest cluster", ylim=(0, max(0.3, 1.5 * np.max(smallest, initial=0))))
     axis.legend(loc="upper right")
-    _epoch_axis(axis)
+    label_epochs(axis)
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120127
 def gallery_selection(
@@ -304,7 +304,7 @@ def _label_gallery(
         axis.set_axis_on()
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(not empty)
-        axis.set_ylabel("\n".join(_wrapped([name], 14)) + ("\n(empty)" if empty else ""),
+        axis.set_ylabel("\n".join(wrap_names([name], 14)) + ("\n(empty)" if empty else ""),
                         rotation=0, ha="right", va="center")
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120130
@@ -321,7 +321,7 @@ def plot_gallery(
     """Slices per cluster, most central left and most uncertain right, framed in the colour of the
     class.
     """
-    _check_table(selection, ["cluster", "kind", "index"])
+    check_table(selection, ["cluster", "kind", "index"])
     names = ([f"cluster {k}" for k in range(selection["cluster"].max() + 1)]
              if cluster_names is None else list(cluster_names))
     palette, wide = (class_palette([*class_names, ""]),
@@ -333,10 +333,10 @@ def plot_gallery(
     for (k, kind), group in selection.groupby(["cluster", "kind"]):
         for j, i in enumerate(group["index"]):
             colour = palette[class_names[predicted[i]] if predicted[i] >= 0 else ""]
-            _frame_slice(axes[k, j + (wide + 1) * (kind == "most uncertain")], images[i], colour,
+            frame_slice(axes[k, j + (wide + 1) * (kind == "most uncertain")], images[i], colour,
                          "" if captions is None else str(captions[i]))
     _label_gallery(axes, selection, names)
-    _outside_legend(figure, {name: palette[name] for name in class_names}, "lower", title=legend)
+    add_legend(figure, {name: palette[name] for name in class_names}, "lower", title=legend)
     return figure
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120151
@@ -367,7 +367,7 @@ def plot_responsibilities(
         axis.hist(surest, bins=np.linspace(min(0.5, 1 / n_clusters), 1, 21), color=palette[name])
         share = f"{100 * np.mean(surest > 0.9):.0f} % above 0.9" if len(surest) else "empty"
         axis.set_title(
-            "\n".join(_wrapped([name], 20)) + f"\nn = {len(surest):,}, {share}", fontsize=8)
+            "\n".join(wrap_names([name], 20)) + f"\nn = {len(surest):,}, {share}", fontsize=8)
     figure.supxlabel("largest responsibility γ of a slice", fontsize=9)
     figure.supylabel("slices", fontsize=9)
     return figure
@@ -391,9 +391,9 @@ def plot_reconstructions(
     figure, axes = new_figure(1.6 * len(images) + 1.4, 4.9, 3, len(images))
     low, high, largest = images.min(), images.max(), difference.max() or 1.0
     for i, column in enumerate(axes.T):
-        _show_slice(column[0], _as_picture(images[i]), vmin=low, vmax=high)
-        _show_slice(column[1], _as_picture(reconstructions[i]), vmin=low, vmax=high)
-        _show_slice(column[2], _as_picture(difference[i]), vmin=0, vmax=largest, cmap="magma")
+        show_slice(column[0], as_picture(images[i]), vmin=low, vmax=high)
+        show_slice(column[1], as_picture(reconstructions[i]), vmin=low, vmax=high)
+        show_slice(column[2], as_picture(difference[i]), vmin=0, vmax=largest, cmap="magma")
         column[2].set_xlabel(f"mean square\n{np.mean(difference[i] ** 2):.3g}", fontsize=8)
     for axis, text in zip(axes[:, 0], ("input", "reconstruction", "difference")):
         axis.set_ylabel(text)

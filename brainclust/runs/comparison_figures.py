@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from brainclust.core.style import (
-    _check_table, _draw_interval, _frame_slice, _row_positions, _wrapped, _write_value,
+    check_table, _draw_interval, frame_slice, _row_positions, wrap_names, _write_value,
     class_palette, house_style, new_figure,
 )
 
@@ -27,7 +27,7 @@ def plot_method_comparison(
     chance: float | None = None,  # accuracy of guessing, drawn as a dashed line
 ) -> Figure:
     "Accuracy of each method on each test set with its interval, as horizontal bars (Table 2.1)."
-    _check_table(table, ["method", "test_set", "accuracy"])
+    check_table(table, ["method", "test_set", "accuracy"])
     methods, test_sets = list(table["method"].unique()), list(table["test_set"].unique())
     positions, colours = (_row_positions(len(methods), len(test_sets)),
                           ["#56B4E9", "#E69F00", "#CC79A7", "#999999"])
@@ -42,7 +42,7 @@ def plot_method_comparison(
             y, np.nan_to_num(row["accuracy"]), 0.72 / len(test_sets), color=colours[series % 4])
         _draw_interval(axis, y, row, "black")
         _write_value(axis, y, row["accuracy"], row)
-    axis.set_yticks(range(len(methods)), _wrapped(methods, 26))
+    axis.set_yticks(range(len(methods)), wrap_names(methods, 26))
     keys = [
         Patch(color=colours[i % 4], label=f"{name} test set") for i, name in enumerate(test_sets)]
     if chance is not None:
@@ -64,7 +64,7 @@ def plot_claims(
 
     Raises ValueError for values that are no share or score.
     """
-    _check_table(table, ["quantity", "source", "value"])
+    check_table(table, ["quantity", "source", "value"])
     if (table["value"].abs() > 1).any():
         raise ValueError("plot_claims shows shares and scores in [-1, 1] on one axis: leave other "
                          "quantities to the table.")
@@ -84,7 +84,7 @@ def plot_claims(
                   markerfacecolor="white" if marker == "D" else colour, zorder=3)
         _draw_interval(axis, y, row, colour)
         _write_value(axis, y, row["value"], row)
-    axis.set_yticks(range(len(quantities)), _wrapped(quantities, 26))
+    axis.set_yticks(range(len(quantities)), wrap_names(quantities, 26))
     axis.hlines(
         np.arange(1, len(quantities)) - 0.5, *axis.get_xlim(), color="#DDDDDD", linewidth=0.8)
     keys = [
@@ -102,7 +102,7 @@ def plot_shortcuts(
     """Accuracy of shortcuts and of the real methods as dots with intervals, and what always naming
     the largest class gives.
     """
-    _check_table(table, ["method", "test_set", "accuracy"])
+    check_table(table, ["method", "test_set", "accuracy"])
     methods, test_sets = list(table["method"].unique()), list(table["test_set"].unique())
     positions = _row_positions(len(methods), len(test_sets))
     figure, axes = new_figure(7, 1 + max(0.24 * positions.size, 0.32 * len(methods)))
@@ -119,7 +119,7 @@ def plot_shortcuts(
                   linewidth=2, zorder=2)
         _draw_interval(axis, y, row, colour)
         _write_value(axis, y, row["accuracy"], row)
-    axis.set_yticks(range(len(methods)), _wrapped(methods, 26))
+    axis.set_yticks(range(len(methods)), wrap_names(methods, 26))
     axis.hlines(np.arange(1, len(methods)) - 0.5, *axis.get_xlim(), color="#DDDDDD", linewidth=0.8)
     keys = [Line2D([], [], linestyle="", marker=m, color="#777777",
                    markerfacecolor="white" if n == "given" else "#777777", label=f"{n} test set")
@@ -143,7 +143,7 @@ def plot_label_errors(
 
     Raises ValueError when there is none or the numbers differ.
     """
-    _check_table(suspects, ["given", "suggested", "probability"])
+    check_table(suspects, ["given", "suggested", "probability"])
     if len(images) != len(suspects):
         raise ValueError(
             f"plot_label_errors got {len(images)} slices for {len(suspects)} suspects: give "
@@ -155,6 +155,6 @@ def plot_label_errors(
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, image, row in zip(axes.flat, images, suspects.itertuples()):
-        _frame_slice(axis, image, palette[row.given], f"{row.suggested}?\n{row.probability:.2f}")
+        frame_slice(axis, image, palette[row.given], f"{row.suggested}?\n{row.probability:.2f}")
         axis.set_title(row.given, fontsize=8, color="black")
     return figure

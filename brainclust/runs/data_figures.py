@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from brainclust.core.style import (
-    CLASS_COLOURS, SCREEN_DPI, SERIES_COLOURS, PlotFigure, _as_picture, _check_table, _note,
-    _outside_legend, _show_slice, _wrapped, class_palette, house_style, new_figure, show_outline,
+    CLASS_COLOURS, SCREEN_DPI, SERIES_COLOURS, PlotFigure, as_picture, check_table, add_note,
+    add_legend, show_slice, wrap_names, class_palette, house_style, new_figure, show_outline,
 )
 
 # %% ../../nbs/runs/03_data_figures.ipynb #120035
@@ -28,7 +28,7 @@ def _distribution_parts(
     counts: pd.DataFrame,  # class_name, split, labelled, n
 ) -> pd.DataFrame:  # index (class_name, split), columns "labelled" and "unlabelled", counts
     "Sum the counts of each class and split into a labelled and an unlabelled part."
-    _check_table(counts, ["class_name", "split", "labelled", "n"])
+    check_table(counts, ["class_name", "split", "labelled", "n"])
     part = counts["labelled"].map(
         lambda value: "labelled" if value in (True, "labelled") else "unlabelled")
     tidy = counts.assign(part=part, class_name=counts["class_name"].replace("", "unknown"),
@@ -60,14 +60,14 @@ def plot_class_distribution(
         numbers = f"{labelled:,} + {unlabelled:,}" if unlabelled else f"{labelled:,}"
         axis.annotate(f"{split} {numbers}", (labelled + unlabelled, y), (4, 0),
                       textcoords="offset points", va="center", fontsize=8)
-    axis.set_yticks(range(len(class_names)), _wrapped(class_names))
+    axis.set_yticks(range(len(class_names)), wrap_names(class_names))
     axis.set(xlabel="slices", ylim=(len(class_names) - 0.5, -0.5),
              xlim=(0, 1.35 * max(1, parts.sum(axis=1).max())))
     keys = [Patch(color="#777777", label="labelled"),
             Patch(color="#777777", alpha=0.35, label="unlabelled")]
     figure.legend(handles=keys, loc="outside upper right", ncols=2)
     missing = int(counts["n"].isna().sum())
-    _note(figure, [f"Not counted: {missing} of {len(counts)} rows."] if missing else [])
+    add_note(figure, [f"Not counted: {missing} of {len(counts)} rows."] if missing else [])
     return figure
 
 # %% ../../nbs/runs/03_data_figures.ipynb #120043
@@ -81,9 +81,9 @@ def plot_skull_stripping_detail(
     "One slice before and after skull stripping, with its grey-value histograms (Figure 3.2)."
     figure, axes = new_figure(8.5, 2.9, 1, 3, width_ratios=[1, 1, 1.2])
     before, after, histogram = axes[0]
-    _show_slice(before, image, f"{title}\nbefore".strip(), vmin=0, vmax=255)
+    show_slice(before, image, f"{title}\nbefore".strip(), vmin=0, vmax=255)
     show_outline(before, mask)
-    _show_slice(after, stripped, f"after\n{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
+    show_slice(after, stripped, f"after\n{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     for values, label, colour in ((image, "before", "#777777"), (stripped, "after", "#E69F00")):
         histogram.hist(np.ravel(values), bins=64, range=(0, 255), histtype="step", color=colour,
                        label=label, linewidth=1.5)
@@ -110,9 +110,9 @@ def plot_skull_stripping(
     for i, (image, after, mask, title) in enumerate(
         zip(images, stripped, masks, titles, strict=True)):
         row, column = 2 * (i // columns), i % columns
-        _show_slice(axes[row, column], image, title, vmin=0, vmax=255)
+        show_slice(axes[row, column], image, title, vmin=0, vmax=255)
         show_outline(axes[row, column], mask)
-        _show_slice(
+        show_slice(
             axes[row + 1, column], after, f"{100 * np.mean(mask):.0f} % kept", vmin=0, vmax=255)
     return figure
 
@@ -128,7 +128,7 @@ def plot_tensor_preparation(
     figure, axes = new_figure(max(3, 2.1 * len(stages)), 4, 2, len(stages), height_ratios=[1.5, 1])
     for (name, array), (picture, histogram) in zip(stages.items(), axes.T):
         values = np.asarray(array)
-        _show_slice(picture, _as_picture(values),
+        show_slice(picture, as_picture(values),
                     f"{name}\n{' × '.join(map(str, values.shape))} {values.dtype}")
         values = values + 0  # a mask's False and True become 0 and 1
         histogram.hist(values.ravel(), bins=50, color="#56B4E9")
@@ -148,7 +148,7 @@ def plot_image_sizes(
     table: pd.DataFrame,  # columns width, height (pixels) and class_name, one row per slice
 ) -> Figure:
     "Width and height of the slices, one panel per class. Raises ValueError for missing columns."
-    _check_table(table, ["width", "height", "class_name"])
+    check_table(table, ["width", "height", "class_name"])
     names = list(
         dict.fromkeys([name for name in CLASS_COLOURS if (table["class_name"] == name).any()]
                       + sorted(table["class_name"].unique())))
@@ -167,7 +167,7 @@ def plot_image_sizes(
                      linewidths=0)
         counts = f"{sizes.sum():,} slices, {len(sizes):,} size{'s' if len(sizes) > 1 else ''}"
         axis.set(xlim=(0, limit), ylim=(0, limit), aspect="equal",
-                 title=f"{_wrapped([name or 'unknown'], 20)[0]}\n{counts}")
+                 title=f"{wrap_names([name or 'unknown'], 20)[0]}\n{counts}")
         axis.title.set_size(8)
     figure.supxlabel("width, pixels", fontsize=9)
     figure.supylabel("height, pixels", fontsize=9)
@@ -182,7 +182,7 @@ def plot_intensity_histograms(
 
     Raises ValueError for missing columns.
     """
-    _check_table(histograms, ["stage", "class_name", "value", "share"])
+    check_table(histograms, ["stage", "class_name", "value", "share"])
     stages, names = list(histograms["stage"].unique()), list(histograms["class_name"].unique())
     names = [n for n in CLASS_COLOURS if n in names] + [n for n in names if n not in CLASS_COLOURS]
     palette = class_palette(names)
@@ -199,9 +199,9 @@ def plot_intensity_histograms(
             axis.step(mean.index, mean, where="post", color="#555555", linewidth=1)
             axis.set(yscale="log", ylim=(lowest / 2, 1.5))
             axis.minorticks_off()
-        row[0].set_ylabel(_wrapped([stage], 18)[0])
+        row[0].set_ylabel(wrap_names([stage], 18)[0])
     for axis, name in zip(axes[0], names):
-        axis.set_title(_wrapped([name or "unknown"], 18)[0])
+        axis.set_title(wrap_names([name or "unknown"], 18)[0])
     figure.supxlabel("grey value", fontsize=9)
     figure.supylabel("share of the pixels", fontsize=9)
     return figure
@@ -217,7 +217,7 @@ def plot_windowing(
                               height_ratios=[1.6, 1], sharey="row")
     columns = {"as read": (image, *(np.nan,) * 2), **windowed}
     for (picture, histogram), (name, (pixels, low, high)) in zip(axes.T, columns.items()):
-        _show_slice(picture, pixels, name, vmin=0, vmax=255)
+        show_slice(picture, pixels, name, vmin=0, vmax=255)
         histogram.hist(np.ravel(pixels), bins=64, range=(0, 256), color="#56B4E9")
         histogram.set(yscale="log", xlim=(0, 256), xticks=[0, 128, 255],
                       xlabel=f"{low:.0f} to {high:.0f} becomes 0 to 255" if np.isfinite(low)
@@ -294,7 +294,7 @@ def plot_quality(
 
     Raises ValueError for missing columns.
     """
-    _check_table(quality, ["class_name", "signal_to_noise", "sharpness"])
+    check_table(quality, ["class_name", "signal_to_noise", "sharpness"])
     shown = odd.head(min(8, len(thumbnails)))
     figure = PlotFigure(figsize=(9.5, 4.3), dpi=SCREEN_DPI, layout="constrained")
     grid = figure.add_gridspec(2, 5, width_ratios=[3.6, 1, 1, 1, 1])
@@ -307,12 +307,12 @@ def plot_quality(
     _number_points(axis, *np.where(points > 0, points, np.nan).T)
     for i, (image, why, row) in enumerate(zip(thumbnails, shown["why"], shown["row"])):
         panel = figure.add_subplot(grid[i // 4, 1 + i % 4])
-        _show_slice(panel, image, vmin=0, vmax=255)
+        show_slice(panel, image, vmin=0, vmax=255)
         name = quality["class_name"].iloc[row] or "unknown"
         panel.set_title(
             "\n".join([*textwrap.wrap(f"{i + 1}: {name}", 16), *textwrap.wrap(why, 16)]), fontsize=8
         )
-    _outside_legend(
+    add_legend(
         figure, {name or "unknown": colour for name, colour in palette.items()}, "upper")
-    _note(figure, [f"{len(odd):,} of {len(quality):,} slices are odd; {len(shown)} are shown."])
+    add_note(figure, [f"{len(odd):,} of {len(quality):,} slices are odd; {len(shown)} are shown."])
     return figure

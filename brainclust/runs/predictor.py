@@ -244,7 +244,7 @@ def brain_and_tumour(
 ) -> tuple[np.ndarray, np.ndarray]:  # bool (S, S): brain, tumour, which may be empty
     "The brain mask and the region that gathers the evidence."
     from brainclust.analysis.segmentation import choose_region
-    from brainclust.imaging.brain_mask import brain_probabilities, network_picture, probable_mask
-    brain = probable_mask(brain_probabilities(network_picture(image)[None])[0], image.shape) > 0
+    from brainclust.imaging.brain_mask import brain_probabilities, network_input, mask_from_probability
+    brain = mask_from_probability(brain_probabilities(network_input(image)[None])[0], image.shape) > 0
     return brain, choose_region(
         image, brain, cam).mask if wanted and brain.any() else np.zeros_like(brain)

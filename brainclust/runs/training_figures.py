@@ -20,8 +20,8 @@ import pandas as pd
 import seaborn as sns
 
 from brainclust.core.style import (
-    SCREEN_DPI, SERIES_COLOURS, PlotFigure, _check_table, _epoch_axis, _finite_series, _note,
-    _wrapped, house_style, new_figure,
+    SCREEN_DPI, SERIES_COLOURS, PlotFigure, check_table, label_epochs, finite_series, add_note,
+    wrap_names, house_style, new_figure,
 )
 
 # %% ../../nbs/runs/04_training_figures.ipynb #120060
@@ -157,7 +157,7 @@ def plot_losses(
     Raises ValueError when the history holds none of the terms.
     """
     shown = [column for column in terms if column in history.columns]
-    _check_table(history, ["epoch", *(shown or terms)])
+    check_table(history, ["epoch", *(shown or terms)])
     values = history[shown].to_numpy(float)
     positive = values[np.isfinite(values) & (values > 0)]
     logarithmic = positive.size > 0 and positive.max() > 100 * positive.min()
@@ -166,16 +166,16 @@ def plot_losses(
     axis = axes[0, 0]
     for i, (column, colour, style) in enumerate(
         zip(shown, SERIES_COLOURS, ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))))):
-        epochs, curve = _finite_series(
+        epochs, curve = finite_series(
             history.assign(**{column: np.where(hidden[:, i], np.nan, values[:, i])}), column)
         axis.plot(epochs, curve, linestyle=style, color=colour, label=terms[column], marker="o",
                   markersize=3)
     axis.set(ylabel="loss", yscale="log" if logarithmic else "linear")
-    _epoch_axis(axis)
+    label_epochs(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     absent = (~np.isfinite(values)).sum()
     notes = [f"Values not measured or not finite: {absent}."] if absent else []
-    _note(figure, notes
+    add_note(figure, notes
           + ([f"Values of 0 or less, which a logarithmic axis cannot show: {hidden.sum()}."]
              if hidden.any() else []))
     return figure
@@ -214,7 +214,7 @@ def plot_accuracy(
     """
     series = [
         (history, column, text) for column, text in columns.items() if column in history.columns]
-    _check_table(history, ["epoch", *(() if series else columns)])
+    check_table(history, ["epoch", *(() if series else columns)])
     if supervised_baseline_history is not None:
         series.append((supervised_baseline_history, next(iter(columns)), "supervised baseline"))
     figure, axes = new_figure(7, 3.1)
@@ -222,8 +222,8 @@ def plot_accuracy(
     notes = []
     for (table, column, text), colour, style in zip(
         series, ("#000000", "#E69F00", "#56B4E9"), ("-", "--", "-.")):
-        _check_table(table, ["epoch", column])
-        epochs, accuracy = _finite_series(table, column)
+        check_table(table, ["epoch", column])
+        epochs, accuracy = finite_series(table, column)
         notes += ([f"Not measured: {text} in {len(table) - len(epochs)} of {len(table)} epochs."]
                   if len(epochs) < len(table) else [])
         if len(epochs):
@@ -231,7 +231,7 @@ def plot_accuracy(
     if claimed is not None:
         axis.axhline(claimed, color="#CC79A7", linestyle=":", label=f"claimed: {claimed:.3f}")
     _finish_accuracy(axis)
-    _note(figure, notes)
+    add_note(figure, notes)
     return figure
 
 # %% ../../nbs/runs/04_training_figures.ipynb #120095
@@ -240,7 +240,7 @@ def _finish_accuracy(
 ) -> None:
     "Label the axes and explain both kinds of dot in the legend."
     axis.set_ylabel("accuracy on the test set")
-    _epoch_axis(axis)
+    label_epochs(axis)
     dots = [Line2D([], [], marker="o", linestyle="", color="#777777", markersize=5,
                    label="last epoch: reported"),
             Line2D([], [], marker="o", linestyle="", color="#777777", markerfacecolor="white",
@@ -278,8 +278,8 @@ def _draw_confusion(
                 cbar=False, square=True, linewidths=0.5, ax=axis, annot_kws={"fontsize": 8})
     ticks, crowded = np.arange(len(class_names)) + 0.5, len(class_names) > 6
     axis.set_xticks(
-        ticks, _wrapped(class_names, 16 if crowded else 10), rotation=90 if crowded else 0)
-    axis.set_yticks(ticks, _wrapped(class_names), rotation=0)
+        ticks, wrap_names(class_names, 16 if crowded else 10), rotation=90 if crowded else 0)
+    axis.set_yticks(ticks, wrap_names(class_names), rotation=0)
     axis.tick_params(length=0)
     score = (f"accuracy {np.trace(counts) / counts.sum():.3f}, n = {counts.sum():,}" if counts.sum()
              else "no slices")
@@ -383,9 +383,9 @@ def plot_seconds(
         share = "" if alternatives else f", {100 * value / max(total, 1e-12):.0f} %"
         axis.annotate(f"{_readable_seconds(value)}{share}", (value, y), (4, 0),
                       textcoords="offset points", va="center", fontsize=8)
-    axis.set_yticks(range(len(measured)), _wrapped([name for name, _ in measured], 26))
+    axis.set_yticks(range(len(measured)), wrap_names([name for name, _ in measured], 26))
     axis.set(xlabel="seconds", title="" if alternatives else f"total {_readable_seconds(total)}",
              ylim=(max(1, len(measured)) - 0.5, -0.5), xlim=(0, 1.3 * longest))
     absent = [name for name, value in seconds.items() if not np.isfinite(value)]
-    _note(figure, [f"Not measured: {', '.join(absent)}."] if absent else [])
+    add_note(figure, [f"Not measured: {', '.join(absent)}."] if absent else [])
     return figure

@@ -33,7 +33,7 @@ PHANTOM_RECIPE = Recipe(128, 8, 128, 3e-3, .02, "cnn", "cosine")
 
 
 def phantom_training_data(
-    images: np.ndarray,  # uint8 (N * pictures, 1, H, W), from `randomised_pictures`
+    images: np.ndarray,  # uint8 (N * pictures, 1, H, W), from `randomise_classification_phantoms`
     labels: np.ndarray,  # (N,), class of each head
     held_out: float = .03,  # share of the heads whose pictures measure and do not teach
     device: torch.device | str = "cpu",  # where the pictures lie during training
