@@ -12,7 +12,6 @@ __all__ = ['COLLECTIONS', 'FIGSHARE', 'RECORD', 'Collection', 'find_collection',
 import argparse
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -20,7 +19,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +28,7 @@ from tqdm import tqdm
 
 from ..core.files import file_digest, folder_digest, atomic_write, atomic_folder
 from ..core.untrusted import read_json
-from .archives import unpack_archive
+from .archives import arrange_archives, arrange_tree
 
 # %% ../../nbs/data/01_download.ipynb #210005
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import torch
 from ..core.config import CLASSES
 from ..core.files import read_tensors, atomic_write
 from ..models.companions import LogitsOnly
-from ..models.encoders import ClusteringNetwork, load_imagenet_weights
+from ..models.encoders import ClusteringNetwork
+from ..models.imagenet import load_imagenet_weights
 from .batches import TrainingData
 from .checkpoints import TrainingState
 from .supervised import Recipe, train_supervised
