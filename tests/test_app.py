@@ -51,7 +51,7 @@ def run(tmp_path_factory) -> Path:
     """A small run with calibration and sets, a third of whose training slices are labelled."""
     folder = tmp_path_factory.mktemp("page")
     scans = prepare_scans(
-        write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25, progress=False),
+        write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25),
         label_fraction=0.34, cache_folder=folder)[0]
     config, out = (make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"),
                    folder / "run")
@@ -584,7 +584,7 @@ def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
     from brainclust.app.server import map_content
     from brainclust.app.views import label_slice, next_row
     from brainclust.app.workbench import Workbench
-    pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7, progress=False),
+    pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7),
                   tmp_path / "run")
     (pile / "labels.csv").unlink()
     (pile / "broken.png").write_bytes(b"nothing")

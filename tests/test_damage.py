@@ -167,7 +167,7 @@ def test_damaged_caches_are_built_again(tmp_path, phantom_tree):
 
 
 def test_damaged_phantoms_are_drawn_again(tmp_path):
-    draw = lambda: write_phantoms(tmp_path / "drawn", 2, 1, 64, 0, .5, progress=False)
+    draw = lambda: write_phantoms(tmp_path / "drawn", 2, 1, 64, 0, .5)
     content = lambda: {
         file.name: file.read_bytes() for file in sorted(draw().rglob("*")) if file.is_file()}
     whole = content()
@@ -214,7 +214,7 @@ WRITERS = {
     "record": lambda folder: save_json(folder / "a.json", {"a": "x" * 2_000_000}),
     "figure": lambda folder: save_figure(noise_figure(), folder / "a.png"),
     "phantoms": lambda folder: write_phantoms(
-        folder / "drawn", 2, 1, 64, test_fraction=0.5, progress=False)}
+        folder / "drawn", 2, 1, 64, test_fraction=0.5)}
 
 
 def noise_figure():

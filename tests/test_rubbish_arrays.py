@@ -1181,8 +1181,9 @@ def test_numbers_of_components(x, seed):
     assert (bounds.shape == (2,) and (np.abs(bounds) <= 1).all()
             and subtype_criteria.choose_above(np.array([2.0, 2.0]), bounds) == 3)
     confounders = pd.DataFrame({"viewing plane": "", "source": "a", "contrast": np.arange(len(x)) * 1.})
-    one = subtypes.select_slices(
-        "glioma", np.arange(len(x)), x, groups % 2 == 0, groups, confounders, np.zeros(len(x), bool))
+    whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,
+                            np.zeros(len(x), bool))
+    one = subtypes.select_slices(whole, "glioma", np.arange(len(x)))
     assert isinstance(one, subtypes.Slices)
     if one.train.sum() < 10: return
     study, = subtypes.study_classes([one], claimed=2, largest=2, draws=1)
@@ -1223,7 +1224,7 @@ def test_properties_of_subclusters(data):
     assert isinstance(subtypes.most_common(pd.Series(values)), str)
     described = subtypes.describe_subclusters(
         clusters, b, pd.DataFrame({"v": values}), np.zeros(n, bool))
-    assert described.slices.sum() == n and np.isclose(described.share.sum(), 1)
+    assert described.slices.sum() == n and np.isclose(described.fraction.sum(), 1)
     said = subtypes.objections(
         3, (), {"stability": (np.nan, 0.1)}, described, pd.DataFrame([{"property": "v", **told}]))
     assert said and all("\n" not in sentence_ for sentence_ in said)
@@ -1249,14 +1250,15 @@ def test_embeddings_changed_on_purpose(x, seed):
 def test_a_patient_is_on_one_side_only():
     x, confounders = (np.random.default_rng(0).normal(size=(8, 3)),
                   pd.DataFrame({"viewing plane": [""] * 8}))
+    slices_of = lambda train: subtypes.Slices("all", np.arange(8), x, train, np.zeros(8),
+                                              confounders, np.zeros(8, bool))
     assert "both in training and held out" in refused(
-        subtypes.select_slices, "glioma", np.arange(8), x, np.arange(8) % 2 == 0, np.zeros(8),
-        confounders, np.zeros(8, bool))
-    assert "training part" in refused(subtypes.select_slices, "glioma", np.arange(8), x,
-                                      np.zeros(8, bool), np.zeros(8), confounders, np.zeros(8, bool))
+        subtypes.select_slices, slices_of(np.arange(8) % 2 == 0), "glioma", np.arange(8))
+    assert "training set" in refused(
+        subtypes.select_slices, slices_of(np.zeros(8, bool)), "glioma", np.arange(8))
     x[3] = np.nan
-    assert "not finite" in refused(subtypes.select_slices, "glioma", np.arange(8), x,
-                                   np.ones(8, bool), np.zeros(8), confounders, np.zeros(8, bool))
+    assert "not finite" in refused(
+        subtypes.select_slices, slices_of(np.ones(8, bool)), "glioma", np.arange(8))
 
 
 @given(scan_tables())
@@ -1317,7 +1319,7 @@ def test_statistics_of_a_target(some):
     assert "slice" in refused(domain_shift.adapt_batch_norm, network, some, some.train[:0], CPU)
     everything = only(some, IN_TRAIN)
     table = domain_shift.transfer_scores(FABRIC, encoders.make_network("autoencoder", 4, 32), everything,
-                                    everything.train, everything.test, np.arange(30), draws=10)
+                                    everything.train, np.arange(30), draws=10)
     assert len(table) == 6 and table.accuracy.between(0, 1).all() and (table.distance >= 0).all()
 
 

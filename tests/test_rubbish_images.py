@@ -937,7 +937,7 @@ def test_a_folder_of_rubbish_is_prepared(tmp_path):
     scans, classes = cleaning.prepare_masked_scans(
         masked, label_fraction=1, test_fraction=0.5, cache_folder=tmp_path / "cache")
     assert (classes == ("glioma", "pituitary") and (scans.table["mask"] != "").all()
-            and len(cleaning.read_masked(masked, None, classes, 1, None)[0]) == 8)
+            and len(cleaning.read_masked(masked, None, classes, workers=1, cache_folder=None)[0]) == 8)
 
 
 # Skull stripping ------------------------------------------------------------------------------------------------------

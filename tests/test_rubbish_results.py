@@ -558,7 +558,7 @@ def test_maps_of_a_network(n, seed, method, views, kind):
         assert (function(*who, x.transpose(2, 3).contiguous().transpose(2, 3), list(targets),
                          method=method, views=views) == maps).all()
     assert explanation.batched_cams(
-        explanation.HeadScores(made), 3, x, [0] * n, None, method, views, 1).shape == (n, 32, 32)
+        explanation.HeadScores(made), x, [0] * n, None, method, views, 1).shape == (n, 32, 32)
     scores = explanation.ClusterScores(made, mixture).eval()
     with torch.no_grad():
         assert np.allclose(

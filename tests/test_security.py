@@ -370,7 +370,7 @@ def run(tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("security")
     scans = prepare_scans(
-        write_phantoms(folder / "slices", 6, 2, 64, seed=0, test_fraction=0.34, progress=False),
+        write_phantoms(folder / "slices", 6, 2, 64, seed=0, test_fraction=0.34),
         label_fraction=0.5, cache_folder=folder)[0]
     config, out = (make_config("demo", image_size=32, epochs=2, labelled_batch_size=8,
                                unlabelled_batch_size=16, precision="32-true", device="cpu"),
@@ -499,7 +499,7 @@ def test_nothing_that_is_handed_over_is_unpickled(handed, kind, tmp_path, monkey
 
 def test_caches_with_pickles_in_them_are_made_anew(tmp_path, slices):
     trap = tmp_path / "trap"
-    scans = prepare_scans(write_phantoms(tmp_path / "slices", 3, 1, 64, seed=0, progress=False),
+    scans = prepare_scans(write_phantoms(tmp_path / "slices", 3, 1, 64, seed=0),
                           label_fraction=1.0, cache_folder=tmp_path)[0]
     images = np.array(build_slice_cache(scans, tmp_path / "cache", 32, "none"))
     stored, = (tmp_path / "cache").glob("*/images.npy")

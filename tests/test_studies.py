@@ -25,7 +25,7 @@ def collection(folder: Path, seed: int, first: int) -> Path:
 
     Numbered images, masks, and labels.csv without patients.
     """
-    source = write_phantoms(folder / "source", 6, 4, 64, seed, 0., progress=False)
+    source = write_phantoms(folder / "source", 6, 4, 64, seed, 0.)
     rows = pd.read_csv(source / "labels.csv").query("label != 'notumor'").reset_index(drop=True)
     rows["id"] = rows.index + first
     for name in ("images", "masks"):
