@@ -68,8 +68,8 @@ def cluster_epoch(
     anchors = data.labels[data.train] if config.anchored and len(data.labelled) else None
     mixture = fit_mixture(
         embeddings[data.train], config.n_clusters, config.cluster_dimensions, config.variance_floor,
-        anchors, derived_seed(config.seed, "k-means", epoch), config.l2_normalise,
-        config.tied_covariance, state.watch.part, next(state.network.parameters()).device)
+        anchors, derived_seed(config.seed, "k-means", epoch), l2_normalise=config.l2_normalise,
+        tied_covariance=config.tied_covariance, timed=state.watch.part, device=next(state.network.parameters()).device)
     responsibilities = mixture.responsibilities(embeddings)
     previous = state.tensors.get("responsibilities")
     if previous is not None:
