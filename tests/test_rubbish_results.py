@@ -1,54 +1,90 @@
 """Whatever a run, a folder or a visitor brings: figures are drawn, tables add up, names stay text, and what cannot be answered is refused in one sentence."""
+
 import base64
+
 import html
+
 import io
+
 import json
+
 import os
+
 import re
+
 import tempfile
+
 import threading
+
 import warnings
+
 from concurrent.futures import ThreadPoolExecutor
+
 from functools import cache
+
 from html.parser import HTMLParser
+
 from pathlib import Path
+
 from types import SimpleNamespace
 
 import numpy as np
+
 import pandas as pd
+
 import pytest
+
 import torch
+
 import yaml
+
 from hypothesis import assume, given, settings, strategies as st
+
 from matplotlib import pyplot
+
 from matplotlib.figure import Figure
+
 from PIL import Image
+
 from rubbish import (LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points,
                      scan_tables, seeds, sentence, shares, survives, untidy)
 
-from brainclust.analysis import (
-    explanation, explanation_figures, explanation_scores, segmentation, tumour_unet)
-from brainclust.app import annotation, reading, server, views as views_module, workbench
-from brainclust.core import style
-from brainclust.imaging import masks as masks_module
-from brainclust.runs import (
-    cluster_figures, comparison_figures, data_figures, evaluation, execute, export, model_card, ood,
-    prediction_files, predictor as predictor_module, run as run_module, training_figures)
+from brainclust import (annotation, app, card, explanation, export, plots, prediction, reading,
+                        report, segmentation)
+
 from brainclust.models.mixture import e_step, fit_mixture
+
 from brainclust.app.collection import Collection, plain
+
+from brainclust.analysis import tumour_unet
+from brainclust.core import intervals as intervals_module
+from brainclust.analysis import segmentation
+from brainclust.app import reading
+from brainclust.runs import export
+from brainclust.runs import ood
+from brainclust.app import annotation
+from brainclust.imaging import masks as masks_module
+from brainclust.analysis import explanation
 from brainclust.core.config import make_config
+
 from brainclust.core.files import load_json, save_json, save_table, write_csv
+
 from brainclust.models.encoders import make_network
+
 from brainclust.training.batches import TrainingData, embed_slices
+
 from brainclust.training.distributed import make_fabric
+
 from brainclust.training.saved_model import save_model
 
 # of what draws or asks a network
 FEW = settings(max_examples=max(3, settings.default.max_examples // 5))
+
 NAMES = ["glioma", "meningioma", "notumor", "pituitary", r"$\frac{$", "costs $5 or $7",
          "<img src=x onerror=alert(1)>", 'said "no"', "=1+1", "глиома", "_hidden", "a_b",
          "a very long name of a class of tumours that goes on", "R&D", "{name}", "100 %", "\\alpha",
          "'", "unknown", "back`tick", "a|b", "[x](javascript:1)"]
+
 SIZES = (1, 2, 4, 40)  # classes
 
 
@@ -257,16 +293,15 @@ def accuracy_table(methods: list[str], seed: int, columns: bool = True) -> pd.Da
 
 @FEW
 @given(st.sampled_from([1, 3, 22]), seeds(), st.booleans())
-def test_accuracies_as_bars_and_dots(n, seed, intervals):
+def test_accuracies_as_dots(n, seed, intervals):
     table = accuracy_table(class_names(n), seed, intervals)
-    for figure in (drawn(comparison_figures.plot_method_comparison, table, 0.25),
-                   drawn(comparison_figures.plot_shortcuts, table, class_names(n)[:1])):
+    for figure in (drawn(intervals_module.plot_intervals, table, chance=0.25),
+                   drawn(intervals_module.plot_intervals, table, bold=class_names(n)[:1], whole=False)):
         shown = texts(figure)
         for value in table["accuracy"]:
             assert ("not measured" if np.isnan(value) else f"{value:.3f}") in shown
-    for function in (comparison_figures.plot_method_comparison, comparison_figures.plot_shortcuts):
-        refused(function, table[:0])
-        refused(function, table.drop(columns="test_set"))
+    refused(intervals_module.plot_intervals, table[:0])
+    refused(intervals_module.plot_intervals, table.drop(columns="test_set"))
 
 
 @FEW
@@ -278,12 +313,13 @@ def test_claims_as_dots(n, sources, seed, limits):
           "value": rng.choice([np.nan, -1, 0, 1, rng.random()])} for name in class_names(n)
          for k in range(sources)])
     table = table.assign(low=table.value - .1, high=table.value + .1) if limits else table
-    shown = texts(drawn(comparison_figures.plot_claims, table))
+    columns = "quantity", "source", "value"
+    shown = texts(drawn(intervals_module.plot_intervals, table, *columns))
     for value in table["value"]:
         assert ("not measured" if np.isnan(value) else f"{value:.3f}") in shown
     for value in (1.5, -2, np.inf):
-        refused(comparison_figures.plot_claims, table.assign(value=value))
-    refused(comparison_figures.plot_claims, table[:0])
+        refused(intervals_module.plot_intervals, table.assign(value=value), *columns)
+    refused(intervals_module.plot_intervals, table[:0], *columns)
 
 
 @given(shares(), st.integers(0, 5), st.booleans(), seeds())
@@ -624,20 +660,43 @@ def test_likeness_of_maps(n, side, seed):
     survives(explanation_scores.structural_similarities, a[:, :2], b[:, :2])
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), seeds())
+class WeightedSum(torch.nn.Module):
+    """Reads every pixel, each with a weight of its own, and so knows what covering a square costs.
+    """
+    def __init__(self, weights: torch.Tensor):
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.weights).sum(dim=(1, 2, 3))[:, None]
+
+
+@given(st.integers(1, 16), st.integers(1, 16), st.integers(1, 16), seeds())
 def test_squares_cover_a_slice(side, patch, stride, seed):
-    if patch > side: return
-    positions = explanation.square_positions(side, patch, stride)
-    assert len(set(positions)) == len(positions) and all(
-        0 <= place <= side - patch for corner in positions for place in corner)
-    falls = generator(seed).normal(size=len(positions))
-    spread = explanation.spread_falls(falls, positions, patch, side)
-    assert (spread.shape == (side, side) and (spread >= 0).all()
-            and spread.max() <= max(falls.max(), 0) + 1e-9)
-    image = torch.zeros(1, side, side)
-    covered = explanation.occlude(image, image + 1, positions[:50], patch)
-    assert (covered.sum(dim=(1, 2, 3)) == patch ** 2).all() and image.sum() == 0
-    assert torch.allclose(explanation.blurred(image[None] + 3, 2.), image[None] + 3)
+    rng = torch.Generator().manual_seed(seed)
+    x, model = (torch.randn(2, 1, side, side, generator=rng),
+                WeightedSum(torch.randn(side, side, generator=rng)))
+    if not stride <= patch <= side:
+        refused(explanation.occlusion_maps, model, x, [0, 0], patch, stride)
+        return
+    before = x.clone()
+    found = explanation.occlusion_maps(model, x, [0, 0], patch, stride, batch_size=5)
+    assert (torch.equal(x, before) and found.shape == (2, side, side) and (found >= 0).all()
+            and (found <= 1).all())
+    starts = range(0, side - patch + stride, stride)
+    for image, cover, cam in zip(x[:, 0], explanation.blurred(x, patch / 2)[:, 0], found):
+        cost, total, count = (((image - cover) * model.weights).numpy(), np.zeros((side, side)),
+                              np.zeros((side, side)))
+        for top in starts:
+            for left in starts:
+                square = slice(top, top + patch), slice(left, left + patch)
+                total[square] += cost[square].sum()
+                count[square] += 1
+        falls = np.maximum(total / count, 0)
+        if falls.max() > 1e-3:
+            assert np.allclose(cam, falls / falls.max(), atol=1e-3 / falls.max())
+    assert torch.allclose(
+        explanation.blurred(torch.full((1, 1, side, side), 3.0), 2.0), torch.tensor(3.0))
 
 
 @given(pictures(), st.sampled_from(["zeros", "ones", "noise"]), seeds())
@@ -710,11 +769,10 @@ def test_scores_of_masks(pair):
     same = masks_module.score_masks(masks, masks)
     assert (same[["dice", "iou"]] == 1).all(axis=None) and (same.hd95 == 0).all()
     for mask, truth in zip(masks, truths):
-        assert masks_module.iou(mask, truth) == masks_module.iou(untidy(mask, "strided"), truth)
+        assert masks_module.hausdorff_95(mask, truth) == masks_module.hausdorff_95(
+            untidy(mask, "strided"), truth)
         assert masks_module.hausdorff_95(mask, truth, 2.0) == pytest.approx(
             2 * masks_module.hausdorff_95(mask, truth))
-        edge = masks_module.mask_edge(mask)
-        assert edge.dtype == bool and not (edge & ~mask).any() and edge.any() == mask.any()
     for wrong in (truths.astype(np.uint8) * 255, truths.astype(float), truths[None],
                   np.zeros((9, 33, 33), bool)):
         refused(masks_module.score_masks, masks, wrong)
@@ -737,7 +795,8 @@ def test_intervals_of_scores(n, classes, seed, holes):
         assert rows.slices["all"] == rows.slices.drop("all").sum() == table[metric].notna().sum()
         assert rows["mean"]["all"] == pytest.approx(table[metric].mean(), nan_ok=True)
     both = pd.concat([found.assign(method=name) for name in (r"$\frac{$", "U-Net")])
-    drawn(segmentation.plot_scores, both.dropna())
+    drawn(intervals_module.plot_intervals, both[both.metric == "dice"].dropna(), series="class_name",
+          value="mean")
 
 
 @st.composite
@@ -910,8 +969,8 @@ def test_a_network_that_outlines(n, side, seed, kind):
         assert (found.shape == (len(rows), side, side) and found.dtype == np.float32
                 and (found >= 0).all() and (found <= 1 + 1e-6).all())
     x, masks = data.batch(np.arange(n), torch.device("cpu"))
-    assert [feature.shape[2] for feature in tumour_unet.skip_features(unet().encoder, x)] == [
-        side // 2**k for k in range(1, 6)]
+    assert [feature.shape[2] for feature in unet().encoder(x)] == [
+        side // 2**k for k in (1, 1, 2, 3, 4, 5)]
     moved, moved_masks = tumour_unet.augment_pair(
         tumour_unet.TUMOUR_VIEWS, x, masks, 32, torch.Generator().manual_seed(seed))
     assert (moved.shape == moved_masks.shape == (n, 1, 32, 32) and moved.min() >= 0
@@ -921,8 +980,9 @@ def test_a_network_that_outlines(n, side, seed, kind):
             < tumour_unet.segmentation_loss(-logits, masks))
     assert (
         tumour_unet.resized(x, 16).shape == (n, 1, 16, 16) and tumour_unet.resized(x, side) is x)
-    assert (isinstance(unet(), tumour_unet.TumourUNet)
+    assert (isinstance(unet().encoder, tumour_unet.SkipEncoder)
             and tumour_unet.mean_of_views(unet(), x).shape == x.shape)
+    refused(tumour_unet.make_unet, "absent")
 
 
 def test_curves_over_masks():
@@ -1062,13 +1122,11 @@ def test_how_strange_slices_are(x, other, seed):
         limit = ood.ood_threshold(x, groups)
         assert (limit is None) == (len(np.unique(groups)) < 5) and (limit is None or limit >= 0)
     for k in (1, 5):
-        found = ood.neighbour_distance(x, x[::2], k, block=7)
+        found = ood.neighbour_distance(x, x[::2], k)
         direct = np.sort(np.linalg.norm(x[:, None].astype(float) - x[None, ::2], axis=2), axis=1)[
             :, min(k, len(x[::2])) - 1]
         assert np.allclose(found, direct, rtol=1e-5,
                            atol=1e-5 * max(1e-6, np.abs(x).max()) + 1e-6 * np.abs(x).max())
-    unit = ood.l2_normalise(x)
-    assert np.allclose(np.linalg.norm(unit, axis=1)[np.linalg.norm(x, axis=1) > 1e-9], 1, atol=1e-4)
 
 
 @FEW

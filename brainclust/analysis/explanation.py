@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['METHODS', 'LAYERS', 'CANDIDATE_LAYERS', 'VIEWS', 'log_odds', 'HeadScores', 'ClusterScores', 'default_layers',
            'candidate_layers', 'turn', 'turn_back', 'raw_cams', 'scale_to_maximum', 'refined_cams', 'check_cam_request',
-           'batched_cams', 'grad_cam', 'cluster_cam', 'square_positions', 'blurred', 'occlude', 'spread_falls',
-           'occlusion_maps']
+           'batched_cams', 'grad_cam', 'cluster_cam', 'blurred', 'occlusion_maps']
 
 # %% ../../nbs/analysis/01_explanation.ipynb #x8291f5e
 import math
 from collections.abc import Sequence
 
+from captum.attr import Occlusion
 import cv2
 import numpy as np
 import torch
@@ -238,51 +238,14 @@ def cluster_cam(
     return batched_cams(ClusterScores(network, mixture), x, clusters, **options)
 
 # %% ../../nbs/analysis/01_explanation.ipynb #130058
-def square_positions(
-    side: int,
-    patch: int,
-    stride: int,  # pixels
-) -> list[tuple[int, int]]:  # upper left corners
-    "Corners of the squares, the last ones flush with the border."
-    starts = sorted({*range(0, side - patch + 1, stride), side - patch})
-    return [(top, left) for top in starts for left in starts]
-
-
 def blurred(
     x: Tensor,  # (B, 1, H, H)
     sigma: float,  # pixels
 ) -> Tensor:  # (B, 1, H, H)
-    "Gaussian blur on the CPU by OpenCV, the border repeated."
+    "Blur slices by a Gaussian, on the CPU by OpenCV, the border repeated."
     smooth = [cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
               for image in x[:, 0].cpu().float().numpy()]
     return torch.from_numpy(np.array(smooth, dtype=np.float32).reshape(x.shape)).to(x.device)
-
-
-def occlude(
-    image: Tensor,  # (1, H, H)
-    cover: Tensor,  # (1, H, H), what is put in its place
-    positions: Sequence[tuple[int, int]],
-    patch: int,
-) -> Tensor:  # (P, 1, H, H)
-    "One copy of the slice per square, covered there."
-    covered = image.repeat(len(positions), 1, 1, 1)
-    for copy_, (top, left) in zip(covered, positions):
-        copy_[:, top:top + patch, left:left + patch] = cover[:, top:top + patch, left:left + patch]
-    return covered
-
-# %% ../../nbs/analysis/01_explanation.ipynb #130059
-def spread_falls(
-    falls: np.ndarray,  # (P,), of the log-odds
-    positions: Sequence[tuple[int, int]],
-    patch: int,
-    side: int,
-) -> np.ndarray:  # (side, side), at least 0
-    "Mean fall over the squares that cover each pixel, 0 where the evidence rises."
-    total, count = np.zeros((2, side, side))
-    for fall, (top, left) in zip(falls, positions):
-        total[top:top + patch, left:left + patch] += fall
-        count[top:top + patch, left:left + patch] += 1
-    return np.maximum(total / np.maximum(count, 1), 0)
 
 # %% ../../nbs/analysis/01_explanation.ipynb #130060
 def occlusion_maps(
@@ -290,28 +253,27 @@ def occlusion_maps(
     x: Tensor,  # (B, 1, H, H), standardised
     targets: Sequence[int],  # (B,), class or cluster
     patch: int | None = None,  # side of the square in pixels; None: an eighth of the slice
-    stride: int | None = None,  # pixels from square to square; None: half a square
-    batch_size: int = 256,  # covered copies; only speed and memory depend on it
+    stride: int | None = None,  # pixels from square to square, at most `patch`; None: half of it
+    batch_size: int = 32,  # covered copies; only speed and memory depend on it
 ) -> np.ndarray:  # float32 (B, H, H), [0, 1]; all 0 where covering never hurts
-    """How much the evidence for the target falls when a place is covered.
+    """Measure how much the evidence for the target falls when a place is covered.
 
-    Raises `ValueError` for a square that does not fit.
+    Raises: ValueError if a square is larger than the slice or than the way to the next one.
     """
     side = x.shape[-1]
     patch = patch or max(1, side // 8)
     stride = stride or max(1, patch // 2)
-    if patch > side: raise ValueError(f"A square of {patch} pixels does not fit a slice of {side}.")
-    positions, covers, maps, was_training = (square_positions(side, patch, stride),
-                                             blurred(x, patch / 2), [], model.training)
-    model.eval()
-    for image, cover, target in tqdm(
-        zip(x, covers, targets), "covering", len(x), unit="slice", delay=2):
-        with torch.inference_mode():
-            before = model(image[None])[0, int(target)]
-            after = torch.cat(
-                [model(occlude(image, cover, positions[start : start + batch_size], patch))[
-                     :, int(target)] for start in range(0, len(positions), batch_size)])
-        maps.append(spread_falls((before - after).float().cpu().numpy(), positions, patch, side))
+    if not stride <= patch <= side:
+        raise ValueError(
+            f"A square of {patch} pixels every {stride} does not fit a slice of {side}.")
+    was_training, maps = model.training, []
+    occlusion = Occlusion(model.eval())
+    for image, cover, target in tqdm(zip(x, blurred(x, patch / 2), targets), "covering", len(x),
+                                     unit="slice", delay=2):
+        falls = occlusion.attribute(image[None], sliding_window_shapes=(1, patch, patch),
+                                    strides=(1, stride, stride), baselines=cover[None],
+                                    target=int(target), perturbations_per_eval=batch_size)
+        maps.append(falls[0, 0].clamp(min=0).float().cpu().numpy())
     model.train(was_training)
     return scale_to_maximum(
-        torch.from_numpy(np.array(maps, dtype=np.float32).reshape(-1, side, side))).numpy()
+        torch.from_numpy(np.array(maps, np.float32).reshape(-1, side, side))).numpy()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .explanation_scores import CAM_SCORES
+from ..core.intervals import plot_intervals
 from ..core.style import class_palette, house_style, new_figure, show_outline
 
 # %% ../../nbs/analysis/03_explanation_figures.ipynb #130064
@@ -125,30 +126,16 @@ def plot_maps(
     return figure
 
 # %% ../../nbs/analysis/03_explanation_figures.ipynb #130077
-@house_style
 def plot_map_scores(
     table: pd.DataFrame,  # from `compare_maps`
 ) -> Figure:
-    "Every score of every map with its interval."
-    figure, axes = new_figure(7.2, .9 + .3 * len(table), 1, len(CAM_SCORES), sharey=True)
-    places, names = np.arange(len(table)), table["map"].str.replace("_", " ")
-    for axis, score, title in zip(
-        axes[0], CAM_SCORES, ("pointing game", "energy in the mask", "best IoU")):
-        mean, low, high = (
-            table[column].to_numpy(float) for column in (score, f"{score}_low", f"{score}_high"))
-        axis.errorbar(
-            mean,
-            places,
-            xerr=np.maximum([mean - low, high - mean], 0),  # which rounding may bring below 0
-            fmt="o",
-            color="black",
-            ecolor="#777777",
-            markersize=4,
-        )
-        axis.set(xlim=(-0.03, 1.03), title=title, yticks=places, yticklabels=names,
-                 ylim=(len(table) - 0.5, -0.5))
-        axis.grid(axis="x", color="#DDDDDD", linewidth=.6)
-    return figure
+    "Draw every score of every map with its interval."
+    titles = dict(zip(CAM_SCORES, ("pointing game", "energy in the mask", "best IoU")))
+    names = table["map"].str.replace("_", " ")
+    parts = [pd.DataFrame({"map": names, "score": title, "value": table[score],
+                           "low": table[f"{score}_low"], "high": table[f"{score}_high"]})
+             for score, title in titles.items()]
+    return plot_intervals(pd.concat(parts), "map", "score", "value")
 
 # %% ../../nbs/analysis/03_explanation_figures.ipynb #130080
 @house_style

@@ -10,12 +10,13 @@ __all__ = ['CAM_SCORES', 'best_iou', 'score_cam', 'cam_scores', 'centre_prior', 
 # %% ../../nbs/analysis/02_explanation_scores.ipynb #x1adea48
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import ConstantInputWarning, spearmanr
 from skimage.metrics import structural_similarity
 import torch
 from torch import Tensor, nn
@@ -193,21 +194,19 @@ def randomise(
 
 # %% ../../nbs/analysis/02_explanation_scores.ipynb #130053
 def rank_correlation(
-    a: np.ndarray,
+    a: np.ndarray,  # (N, H, W)
     b: np.ndarray,  # (N, H, W)
 ) -> np.ndarray:  # (N,), [-1, 1]; NaN for a constant map
-    "Spearman's correlation of the pixels of each pair of maps."
-    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (a, b)]
-    left, right = (r - r.mean(axis=1, keepdims=True) for r in ranks)
-    with np.errstate(invalid="ignore"):
-        return (left * right).sum(axis=1) / np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
+    "Correlate the ranks of the pixels of each pair of maps (Spearman), by SciPy."
+    with warnings.catch_warnings(action="ignore", category=ConstantInputWarning):
+        return np.array([spearmanr(one, other, axis=None).statistic for one, other in zip(a, b)])
 
 
 def structural_similarities(
-    a: np.ndarray,
+    a: np.ndarray,  # (N, H, W), [0, 1]
     b: np.ndarray,  # (N, H, W), [0, 1]
 ) -> np.ndarray:  # (N,), at most 1
-    "Structural similarity (Wang 2004) of each pair of maps."
+    "Measure the structural similarity (Wang 2004) of each pair of maps."
     return np.array([structural_similarity(one, other, data_range=1.) for one, other in zip(a, b)])
 
 # %% ../../nbs/analysis/02_explanation_scores.ipynb #130055

@@ -29,7 +29,7 @@ from ..training.supervised import Recipe, group_folds
 
 # %% auto #0
 __all__ = ['PROBES', 'MODEL_SETTINGS', 'FINE_TUNING', 'fit_probe', 'probe_log_probabilities', 'held_out_log_probabilities',
-           'load_trained', 'plot_scores', 'tidy_scores', 'plot_attention']
+           'load_trained', 'tidy_scores', 'plot_attention']
 
 # %% ../../nbs/analysis/06_representation.ipynb #150045
 PROBES = {  # name: (classifier, what is chosen by cross-validation)
@@ -129,34 +129,6 @@ def load_trained(
 FINE_TUNING = Recipe(0, 20, 32, 3e-4, .02, "cnn", "cosine")
 
 # %% ../../nbs/analysis/06_representation.ipynb #150069
-@house_style
-def plot_scores(
-    table: pd.DataFrame,  # tidy: method, part, accuracy, low, high; NaN where not measured
-    chance: float | None = None,  # accuracy of guessing, drawn as a dashed line
-    colours: Sequence[str] = ("#0072B2", "#E69F00", "#009E73", "#CC79A7"),  # of the parts
-) -> Figure:
-    "Accuracies as dots with intervals, one row per method and one colour per part."
-    methods, parts = list(table.method.unique()), list(table.part.unique())
-    figure, ((axis,),) = new_figure(7, .9 + .17 * len(methods) * (len(parts) + .6))
-    for number, part in enumerate(parts):
-        rows = table[table.part == part]
-        y = np.array([methods.index(m) for m in rows.method]) + (
-            number - (len(parts) - 1) / 2) * 0.7 / len(parts)
-        axis.hlines(y, rows.low, rows.high, color=colours[number], linewidth=1.5)
-        axis.plot(rows.accuracy, y, "o", color=colours[number], markersize=4.5, label=part)
-        for value, high, place in zip(rows.accuracy, rows.high.fillna(rows.accuracy), y):
-            axis.annotate("not measured" if np.isnan(value) else f"{value:.3f}",
-                          (0 if np.isnan(value) else high, place), (5, 0),
-                          textcoords="offset points", va="center", fontsize=7.5)
-    if chance is not None:
-        axis.axvline(
-            chance, color="#777777", linestyle="--", linewidth=1, label=f"chance {chance:.2f}")
-    axis.set(xlim=(0, 1.1), ylim=(len(methods) - .5, -.5), xlabel="accuracy")
-    axis.set_yticks(range(len(methods)), methods)
-    figure.legend(loc="outside upper center", ncols=len(parts) + 1)
-    return figure
-
-
 def tidy_scores(
     table: pd.DataFrame,  # rows of `score_method`
 ) -> pd.DataFrame:  # method, part, accuracy, low, high

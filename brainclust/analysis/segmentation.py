@@ -17,9 +17,7 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import Ridge
 from sklearn.mixture import GaussianMixture
 
-from brainclust.core.style import (
-    SERIES_COLOURS, class_palette, house_style, new_figure, show_outline,
-)
+from ..core.style import SERIES_COLOURS, house_style, new_figure, show_outline
 from ..imaging.masks import box_around, bridge_gaps, check_slice, disc, regions
 from ..imaging.preprocessing import window_percentile
 
@@ -27,7 +25,7 @@ from ..imaging.preprocessing import window_percentile
 __all__ = ['CANDIDATE_WEIGHTS', 'level_counts', 'rank_levels', 'kmeans_steps', 'bright_masks', 'smooth_slice', 'propose_regions',
            'roundness', 'SliceMaps', 'slice_maps', 'describe_region', 'with_squares', 'fit_candidate_weights',
            'candidate_scores', 'Choice', 'choose_region', 'draw_outlines', 'plot_outlines', 'plot_kmeans_steps',
-           'plot_choice', 'plot_scores', 'plot_mask_counts']
+           'plot_choice', 'plot_mask_counts']
 
 # %% ../../nbs/analysis/04_segmentation.ipynb #140021
 def level_counts(
@@ -343,28 +341,6 @@ def plot_choice(
     axes[0, 2].imshow(cam, cmap="inferno", alpha=.7)
     if chosen >= 0:
         show_outline(axes[0, 3], candidates[chosen], _FOUND, 1)
-    return figure
-
-# %% ../../nbs/analysis/04_segmentation.ipynb #140095
-@house_style
-def plot_scores(
-    intervals: pd.DataFrame,  # from `score_intervals`, with a column `method`
-    metric: str = "dice",
-) -> Figure:
-    "The mean of a metric for each method, per class and over all, with its interval."
-    part = intervals[intervals["metric"] == metric]
-    methods, classes = part["method"].unique(), [*dict.fromkeys(part["class_name"])]
-    colours = class_palette([name for name in classes if name != "all"]) | {"all": "#000000"}
-    figure, axes = new_figure(1.3 + 1.3 * len(methods), 2.8)
-    for shift, name in zip(np.linspace(-.25, .25, len(classes)), classes):
-        row = part[part["class_name"] == name].set_index("method").loc[methods]
-        axes[0, 0].errorbar(np.arange(len(methods)) + shift, row["mean"],
-                            [row["mean"] - row["low"], row["high"] - row["mean"]],
-                            fmt="o" if name == "all" else "s", markersize=5, color=colours[name],
-                            label=name, capsize=2, linestyle="none")
-    axes[0, 0].set(xticks=range(len(methods)), xticklabels=methods,
-                   ylabel=f"{metric}, mean and 95 % interval", ylim=(0, None))
-    axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 # %% ../../nbs/analysis/04_segmentation.ipynb #140096

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
+import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from ..core.runtime import derived_seed
 from ..imaging.augmentation import Augmentation, Draws, change_intensity, sampling_grid
-from ..models.encoders import ClusteringNetwork, ResNetEncoder, make_network
+from ..models.encoders import ENCODERS, ClusteringNetwork, ResNetEncoder, make_network
 from ..training.batches import cycle_batches, learning_rate
 from ..training.checkpoints import TrainingState
 from ..training.loop import run_epochs, set_rate, take_step
@@ -28,77 +29,77 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['TUMOUR_VIEWS', 'VIEW_SCALES', 'skip_features', 'TumourUNet', 'make_unet', 'segmentation_loss', 'augment_pair',
-           'MaskedSlices', 'UNetSettings', 'train_unet', 'resized', 'mean_of_views', 'tumour_probabilities',
-           'choose_masks', 'likely_mask']
+__all__ = ['TUMOUR_VIEWS', 'VIEW_SCALES', 'SkipEncoder', 'make_unet', 'segmentation_loss', 'augment_pair', 'MaskedSlices',
+           'UNetSettings', 'train_unet', 'resized', 'mean_of_views', 'tumour_probabilities', 'choose_masks',
+           'likely_mask']
 
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140060
-def skip_features(
-    encoder: nn.Module,  # a key of `ENCODERS`, built
-    x: Tensor,  # (B, 1, H, W), standardised; sides are multiples of 32
-) -> list[Tensor]:  # five maps (B, C, H / 2, W / 2) to (B, C, H / 32, W / 32)
-    "What an encoder sees at each resolution, in its own layers."
-    if isinstance(encoder, ResNetEncoder):
-        layers = encoder.resnet
-        features = [layers.relu(layers.bn1(layers.conv1(x)))]
-        x = layers.maxpool(features[0])
-        for layer in (layers.layer1, layers.layer2, layers.layer3, layers.layer4):
-            x = layer(x)
-            features.append(x)
-        return features
-    stem, *blocks = [part for part in encoder.convolutions if isinstance(part, nn.Sequential)]
-    x, features = stem(x), []
-    for convolution, pooling in blocks:
-        features.append(convolution(x))
-        x = pooling(features[-1])
-    return [*features, x]
+class SkipEncoder(nn.Module):
+    "An encoder of the clustering whose output is its feature maps, as `smp.Unet` takes it."
+    output_stride = 32
 
-# %% ../../nbs/analysis/05_tumour_unet.ipynb #140061
-class TumourUNet(nn.Module):
-    "A U-Net around an encoder, with one logit per pixel: tumour or not."
-
-    def __init__(
-        self,
-        encoder: nn.Module,  # becomes part of the network
-        decoder_channels: tuple[int, ...] = (64, 48, 32, 24),  # at 1/16, 1/8, 1/4 and 1/2 of the size
+    def __init__(self,
+        kind: str,  # a key of `ENCODERS`
+        **fixed,  # depth and output stride, which smp passes and which do not change here
     ):
         super().__init__()
+        self.body = make_network(kind, 2, 64).encoder
         with torch.no_grad():  # in evaluation mode, lest the zeros enter the batch statistics
-            channels = [feature.shape[1]
-                        for feature in skip_features(encoder.eval(), torch.zeros(1, 1, 64, 64))]
-        inputs = [channels[-1], *decoder_channels]
-        self.encoder = encoder
-        self.blocks = nn.ModuleList(
-            UnetDecoderBlock(*sizes) for sizes in zip(inputs, channels[-2::-1], decoder_channels))
-        self.head = nn.Conv2d(decoder_channels[-1], 1, 3, padding=1)
-        nn.init.constant_(self.head.bias, -4.)  # of 100 pixels 2 are tumour: begin there
+            self.out_channels = [
+                feature.shape[1] for feature in self.eval()(torch.zeros(1, 1, 64, 64))]
+        self.train()
+
+    def set_in_channels(self, in_channels: int, pretrained: bool) -> None:
+        "Do nothing: slices have one channel."
 
     def forward(self,
         x: Tensor,  # (B, 1, H, W), standardised; sides are multiples of 32
-    ) -> Tensor:  # (B, 1, H, W) logits
-        "Return the log odds that a pixel is tumour."
-        features = skip_features(self.encoder, x)
-        y = features[-1]
-        for block, skip in zip(self.blocks, features[-2::-1]):
-            y = block(y, *skip.shape[2:], skip)
-        return F.interpolate(self.head(y), size=x.shape[2:], mode="bilinear", align_corners=False)
+    ) -> list[Tensor]:  # (B, C, H / 2, W / 2) twice, then four maps to (B, C, H / 32, W / 32)
+        "Return the features at each resolution; the first gives the decoder's output its size."
+        if isinstance(self.body, ResNetEncoder):
+            layers = self.body.resnet
+            features = [layers.relu(layers.bn1(layers.conv1(x)))]
+            x = layers.maxpool(features[0])
+            for layer in (layers.layer1, layers.layer2, layers.layer3, layers.layer4):
+                x = layer(x)
+                features.append(x)
+            return [features[0], *features]
+        stem, *blocks = [part for part in self.body.convolutions if isinstance(part, nn.Sequential)]
+        x, features = stem(x), []
+        for convolution, pooling in blocks:
+            features.append(convolution(x))
+            x = pooling(features[-1])
+        return [features[0], *features, x]
+
+
+smp.encoders.encoders.update(
+    {f"brainclust-{kind}": {"encoder": SkipEncoder, "params": {"kind": kind},
+                            "pretrained_settings": {}} for kind in ENCODERS})
 
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140062
 def make_unet(
     encoder: str = "autoencoder",  # a key of `ENCODERS`
     source: ClusteringNetwork | None = None,  # whose encoder's weights to begin with, of the same kind; None: random
     seed: int = 0,  # of all that is random
-) -> TumourUNet:
+) -> smp.Unet:  # from standardised slices (B, 1, H, W) to one logit per pixel; sides are multiples of 32
     """Build a U-Net, its encoder random or copied.
 
-    A source of another kind raises torch's list of differences.
+    Raises: ValueError if there is no such encoder; RuntimeError with torch's list of differences if
+    `source` is of another kind.
     """
-    body = make_network(encoder, 2, 64, seed=seed).encoder
+    beginning = make_network(encoder, 2, 64, seed=seed) if source is None else source
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = TumourUNet(body)
-    if source is not None:
-        network.encoder.load_state_dict(source.encoder.state_dict())
+        network = smp.Unet(
+            f"brainclust-{encoder}",
+            encoder_weights=None,
+            in_channels=1,
+            decoder_channels=(64, 48, 32, 24, 16),  # from 1/16 of the size to 1/2, and again
+            activation=partial(nn.Upsample, scale_factor=2, mode="bilinear"),
+        )
+    network.encoder.body.load_state_dict(beginning.encoder.state_dict())
+    # of 100 pixels 2 are tumour: begin there
+    nn.init.constant_(network.segmentation_head[0].bias, -4.)
     return network.to(memory_format=torch.channels_last)
 
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140066
@@ -203,7 +204,7 @@ class _UNetTraining:
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140077
 def train_unet(
     fabric: Fabric,
-    network: TumourUNet,  # trained in place
+    network: nn.Module,  # trained in place
     data: MaskedSlices,
     rows: np.ndarray,  # slices whose masks may be used; at least 2
     settings: UNetSettings,
@@ -242,7 +243,7 @@ def resized(
 
 
 def mean_of_views(
-    network: TumourUNet,
+    network: nn.Module,
     x: Tensor,  # (B, 1, S, S), standardised
 ) -> Tensor:  # (B, 1, S, S) in [0, 1]
     "Predict the probability of tumour, averaged over three sizes and their mirror images."
@@ -257,7 +258,7 @@ def mean_of_views(
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #n31fc331
 def tumour_probabilities(
     fabric: Fabric,
-    network: TumourUNet,  # on the fabric's device
+    network: nn.Module,  # on the fabric's device
     data: MaskedSlices,
     rows: np.ndarray,  # slices to segment
     batch_size: int = 32,  # slices; only memory and speed depend on it

@@ -5,9 +5,12 @@
 # %% ../../nbs/core/07_metrics.ipynb #x64bdfd8
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import DegenerateDataWarning, bootstrap
 from sklearn.metrics import (
     adjusted_rand_score, normalized_mutual_info_score, precision_recall_fscore_support,
     silhouette_score,
@@ -18,8 +21,8 @@ from .checks import as_ids, as_points, as_probabilities, same_slices
 
 # %% auto #0
 __all__ = ['contingency', 'map_clusters', 'hungarian_accuracy', 'class_probabilities', 'partition_scores', 'accuracy',
-           'class_table', 'confusion', 'accuracy_interval', 'difference_interval', 'calibration_error',
-           'calibration_error_by_chance', 'f1_interval']
+           'class_table', 'confusion', 'ratio_interval', 'accuracy_interval', 'difference_interval',
+           'calibration_error', 'calibration_error_by_chance', 'f1_interval']
 
 # %% ../../nbs/core/07_metrics.ipynb #080005
 def contingency(
@@ -138,27 +141,50 @@ def confusion(
                        as_ids(predictions, "predictions", 0, n_classes), n_classes, n_classes)
 
 # %% ../../nbs/core/07_metrics.ipynb #080023
-def accuracy_interval(
-    correct: np.ndarray,  # (N,), whether each prediction is right, or a score of it; NaN in makes NaN
-    groups: np.ndarray | None = None,  # (N,), slices with equal values are drawn together; None: each its own
+def _ratio(
+    numerators: np.ndarray,  # (..., G)
+    denominators: np.ndarray,  # (..., G), at least 0
+    axis: int = -1,
+) -> np.ndarray:  # (...), NaN where the denominators are all 0
+    "Divide two sums."
+    top, bottom = np.sum(numerators, axis=axis), np.sum(denominators, axis=axis)
+    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+
+
+def ratio_interval(
+    numerators: np.ndarray,  # (N,), such as whether each prediction is right; NaN in makes NaN
+    denominators: np.ndarray,  # (N,), at least 0, such as 1 for each slice
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together; None: each its own
     draws: int = 1000,
     seed: int = 0,
-) -> tuple[float, float, float]:  # accuracy, lower and upper end of the 95 % interval; NaN for no slices
-    "Accuracy with its 95 % bootstrap interval over groups."
+) -> tuple[float, float, float]:  # ratio, lower and upper end of the 95 % interval; NaN for 0 / 0
+    "Divide two sums over slices, with a 95 % bootstrap interval over groups by SciPy."
+    groups = np.arange(len(numerators)) if groups is None else np.asarray(groups)
+    same_slices(numerators=numerators, denominators=denominators, groups=groups)
+    value = float(_ratio(numerators, denominators))
+    if draws == 0 or np.isnan(value): return value, float("nan"), float("nan")
+    ids = np.unique(groups, return_inverse=True)[1]
+    sums = [np.bincount(ids, weights=part) for part in (numerators, denominators)]
+    if len(sums[0]) == 1: return (value,) * 3  # one group can only be drawn whole
+    with warnings.catch_warnings(action="ignore", category=DegenerateDataWarning):  # of 0 / 0
+        drawn = bootstrap(sums, _ratio, n_resamples=draws, batch=100, paired=True, vectorized=True,
+                          method="percentile", rng=np.random.default_rng(seed))
+    ends = np.nanquantile(drawn.bootstrap_distribution, [.025, .975])  # draws of 0 / 0 left out
+    return value, *map(float, ends)
+
+# %% ../../nbs/core/07_metrics.ipynb #lib3eed1c
+def accuracy_interval(
+    correct: np.ndarray,  # (N,), whether each prediction is right, or a score; NaN in makes NaN
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together; None: each its own
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:  # accuracy and the ends of the 95 % interval; NaN for no slices
+    "Average over slices, with a 95 % bootstrap interval over groups."
     correct = np.asarray(correct, dtype=float)
     if correct.ndim != 1:
         raise ValueError(
             f"correct: expected one number per slice, got an array of shape {correct.shape}.")
-    if groups is not None:
-        same_slices(correct=correct, groups=groups)
-    if not len(correct): return (float("nan"),) * 3
-    if draws == 0: return float(correct.mean()), float("nan"), float("nan")
-    ids = np.unique(
-        np.arange(len(correct)) if groups is None else np.asarray(groups), return_inverse=True)[1]
-    sizes, hits = np.bincount(ids), np.bincount(ids, weights=correct)
-    drawn = np.random.default_rng(seed).integers(0, len(sizes), (draws, len(sizes)))
-    accuracies = hits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    return float(correct.mean()), *map(float, np.quantile(accuracies, [.025, .975]))
+    return ratio_interval(correct, np.ones(len(correct)), groups, draws, seed)
 
 # %% ../../nbs/core/07_metrics.ipynb #080027
 def difference_interval(
@@ -171,8 +197,8 @@ def difference_interval(
     "Difference of two accuracies with its 95 % paired bootstrap interval over groups."
     same_slices(correct=correct, reference=reference)
     # A mean of paired differences is a mean like any other, so the same bootstrap serves.
-    return accuracy_interval(
-        np.asarray(correct, dtype=float) - np.asarray(reference, dtype=float), groups, draws, seed)
+    differences = np.asarray(correct, dtype=float) - np.asarray(reference, dtype=float)
+    return accuracy_interval(differences, groups, draws, seed)
 
 # %% ../../nbs/core/07_metrics.ipynb #080030
 def calibration_error(
@@ -207,25 +233,15 @@ def calibration_error_by_chance(
 
 # %% ../../nbs/core/07_metrics.ipynb #150036
 def f1_interval(
-    truth: np.ndarray,
+    truth: np.ndarray,  # (N,), ids
     predictions: np.ndarray,  # (N,), ids
     label: int,  # of which class
     groups: np.ndarray,  # (N,), slices with equal values are drawn together
     draws: int = 1000,
     seed: int = 0,
-) -> tuple[float, float, float]:  # F1, lower and upper end of the 95 % interval; NaN where the class does not occur
-    "F1 of one class with its 95 % bootstrap interval over groups."
+) -> tuple[float, float, float]:  # F1 and the ends of the 95 % interval; NaN for an absent class
+    "Score one class by F1, with a 95 % bootstrap interval over groups."
     same_slices(truth=truth, predictions=predictions, groups=groups)
-    if not len(truth): return (float("nan"),) * 3
-    ids = np.unique(np.asarray(groups), return_inverse=True)[1]
     true, predicted = np.asarray(truth) == label, np.asarray(predictions) == label
-    hits, occurrences = (
-        np.bincount(ids, weights=w) for w in (true & predicted, true.astype(float) + predicted))
-    score = lambda hits, occurrences: np.divide(
-        2 * hits, occurrences, out=np.full(np.shape(hits), np.nan), where=occurrences > 0)
-    value = float(score(hits.sum(), occurrences.sum()))
-    if draws == 0 or np.isnan(value): return value, float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).integers(0, len(hits), (draws, len(hits)))
-    return value, *map(
-        float, np.nanquantile(
-                   score(hits[drawn].sum(axis=1), occurrences[drawn].sum(axis=1)), [0.025, 0.975]))
+    return ratio_interval(
+        2.0 * (true & predicted), true.astype(float) + predicted, groups, draws, seed)

@@ -17,6 +17,7 @@ from itertools import combinations
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -187,13 +188,32 @@ def wrap_names(
 
 def add_note(
     figure: Figure,  # gets a small grey line below its axes
-    texts: Sequence[str],  # sentences; nothing is written if there are none
+    texts: Sequence[str],  # sentences; nothing is drawn when empty
 ) -> None:
-    "Write below the figure what it leaves out."
+    "Say below the figure what it leaves out."
     if texts:
         width = int(figure.get_figwidth() * 14)  # about 14 characters of 8 points per inch
         figure.supxlabel(
             textwrap.fill(" ".join(texts), width), x=0.01, ha="left", fontsize=8, color="#555555")
+
+
+def _place_legend(
+    figure: Figure,  # gets the legend
+    keys: Sequence[Artist],  # its entries, which have labels
+    side: str,  # "upper" or "lower"
+    title: str | None = None,  # above the entries
+) -> None:
+    "Put a legend above or below all axes, with as many columns as the figure is wide."
+    widest = max(len(line) for key in keys for line in key.get_label().split("\n"))
+    # inches for patch, gap and each letter
+    columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.45 + 0.065 * widest))))
+    rows = -(-len(keys) // columns)
+    lines = max(sum(key.get_label().count("\n") + 1 for key in keys[start : start + rows])
+                for start in range(0, len(keys), rows))
+    # a tall legend takes no room from the axes
+    figure.set_figheight(figure.get_figheight() + max(0, .18 * lines - .6))
+    figure.legend(
+        handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
 
 
 def add_legend(
@@ -202,18 +222,9 @@ def add_legend(
     side: str,  # "upper" or "lower"
     title: str | None = None,  # above the entries
 ) -> None:
-    "Add a legend above or below all axes, with as many columns as fit."
+    "Explain colours above or below all axes."
     keys = [Patch(color=colour, label=wrap_names([name])[0]) for name, colour in palette.items()]
-    widest = max(len(line) for key in keys for line in key.get_label().split("\n"))
-    # inches for patch, gap and each letter
-    columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.45 + 0.065 * widest))))
-    rows = -(-len(keys) // columns)
-    lines = max(sum(key.get_label().count("\n") + 1 for key in keys[start : start + rows])
-                for start in range(0, len(keys), rows))
-    # a tall legend makes the figure taller, not the axes smaller
-    figure.set_figheight(figure.get_figheight() + max(0, .18 * lines - .6))
-    figure.legend(
-        handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
+    _place_legend(figure, keys, side, title)
 
 # %% ../../nbs/core/08_style.ipynb #120029
 def finite_series(
@@ -336,38 +347,3 @@ def text_faults(
             "clipped": [t.get_text() for t, whole in zip(texts, inside) if not whole],
             "on_other": [(a.get_text(), b.get_text()) for (a, p), (b, q) in pairs
                          if p.padded(-1).overlaps(q.padded(-1))]}
-
-# %% ../../nbs/core/08_style.ipynb #120109
-def _row_positions(
-    n_rows: int,  # groups
-    n_series: int,  # rows within a group
-) -> np.ndarray:  # (n_rows, n_series) y positions, group i around i
-    "The y positions of grouped rows."
-    return np.arange(n_rows)[:, None] + (np.arange(n_series) - (n_series - 1) / 2) * 0.8 / n_series
-
-
-def _draw_interval(
-    axis: Axes,  # values along x
-    y: float,  # position of the row
-    row: Mapping[str, float],  # low and high, NaN or absent when there is no interval
-    colour: str,  # of the line
-) -> None:
-    "Draw the interval of one value as a horizontal line."
-    low, high = row.get("low", np.nan), row.get("high", np.nan)
-    if np.isfinite(low) and np.isfinite(high):
-        axis.plot([low, high], [y, y], color=colour, linewidth=1.5, solid_capstyle="butt",
-                  marker="|", markersize=5)
-
-
-def _write_value(
-    axis: Axes,  # values along x
-    y: float,  # position of the row
-    value: float,  # NaN writes "not measured"
-    row: Mapping[str, float],  # high, so that the text stands right of the interval
-) -> None:
-    "Write a value to the right of its mark."
-    x = (np.nanmax([value, row.get("high", np.nan)]) if np.isfinite(value)
-         else max(0.0, axis.get_xlim()[0]))
-    text, colour = (f"{value:.3f}", "black") if np.isfinite(value) else ("not measured", "#777777")
-    axis.annotate(
-        text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour)

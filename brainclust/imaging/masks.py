@@ -16,8 +16,8 @@ from ..core.metrics import accuracy_interval
 
 # %% auto #0
 __all__ = ['METRICS', 'blur', 'otsu_threshold', 'close_then_open', 'largest_component', 'fill_holes', 'paper_mask', 'full_mask',
-           'filled_mask', 'dice', 'iou', 'mask_edge', 'hausdorff_95', 'score_masks', 'score_intervals', 'disc',
-           'check_slice', 'regions', 'box_around', 'bridge_gaps']
+           'filled_mask', 'dice', 'hausdorff_95', 'score_masks', 'score_intervals', 'disc', 'check_slice', 'regions',
+           'box_around', 'bridge_gaps']
 
 # %% ../../nbs/imaging/00_masks.ipynb #040006
 def blur(
@@ -101,38 +101,19 @@ def dice(
     total = mask.sum() + truth.sum()
     return float(2 * (mask & truth).sum() / total) if total else 1.
 
-# %% ../../nbs/imaging/00_masks.ipynb #140008
-def iou(
-    mask: np.ndarray,  # bool (H, W)
-    truth: np.ndarray,  # bool (H, W)
-) -> float:  # 0 disjoint to 1 equal; 1 when both are empty
-    "Intersection over union of two masks."
-    union = (mask | truth).sum()
-    return float((mask & truth).sum() / union) if union else 1.
-
 # %% ../../nbs/imaging/00_masks.ipynb #140012
-def mask_edge(
-    mask: np.ndarray,  # bool (H, W)
-) -> np.ndarray:  # bool (H, W)
-    "The pixels of a mask that touch its outside, or the border of the picture."
-    return mask & ~binary_erosion(mask)
-
-
 def hausdorff_95(
     mask: np.ndarray,  # bool (H, W)
     truth: np.ndarray,  # bool (H, W)
     spacing: float = 1.,  # length of a pixel's side; 1 gives pixels
 ) -> float:  # in the unit of `spacing`; the picture's diagonal when one mask alone is empty
-    """95 % Hausdorff distance between the edges of two masks (Huttenlocher 1993.
-
-    Percentile and edges as in MONAI).
-    """
+    "Measure the 95 % Hausdorff distance between the edges of two masks (Huttenlocher 1993)."
     if not mask.any() and not truth.any(): return 0.
     if not mask.any() or not truth.any(): return float(np.hypot(*mask.shape) * spacing)
     rows, columns = np.nonzero(mask | truth)
     # nothing outside matters
     box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-    edges = mask_edge(mask[box]), mask_edge(truth[box])
+    edges = [part & ~binary_erosion(part) for part in (mask[box], truth[box])]
     distances = [distance_transform_edt(~other)[edge] for edge, other in (edges, edges[::-1])]
     return float(max(np.percentile(d, 95) for d in distances) * spacing)
 
@@ -146,7 +127,7 @@ def score_masks(
 ) -> pd.DataFrame:  # dice, iou, hd95 and whether each of the two masks is empty; one row per slice
     """Score every slice.
 
-    Raises `ValueError` when there are not as many predictions as truths of one size.
+    Raises: ValueError if there are not as many predictions as truths of one size.
     """
     if masks.dtype != bool or truths.dtype != bool:
         raise ValueError(
@@ -155,8 +136,9 @@ def score_masks(
         raise ValueError(
             f"predictions are {masks.shape} and truths {truths.shape}: score masks of the "
             "same slices at one size")
-    rows = [(dice(m, t), iou(m, t), hausdorff_95(m, t, spacing), not m.any(), not t.any())
-            for m, t in zip(masks, truths)]
+    rows = [
+        (overlap := dice(m, t), overlap / (2 - overlap), hausdorff_95(m, t, spacing), not m.any(),
+         not t.any()) for m, t in zip(masks, truths)]
     return pd.DataFrame(rows, columns=[*METRICS, "empty_prediction", "empty_truth"])
 
 # %% ../../nbs/imaging/00_masks.ipynb #140018

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'METHODS', 'RunConfig', 'RunData', 'RunRecord', 'read_run', 'run_names', 'compare_runs', 'differing_settings',
-           'tidy_runs', 'plot_runs', 'compare_command']
+           'tidy_runs', 'compare_command']
 
 # %% ../../nbs/runs/10_comparison.ipynb #x7daf944
 import argparse
@@ -15,15 +15,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from ..core.files import load_json, load_table, atomic_write
+from ..core.files import atomic_write, load_json, load_table
+from ..core.intervals import plot_intervals
 from ..core.style import save_figure
 from ..core.untrusted import Record, check_record, read_csv
-from .comparison_figures import plot_method_comparison
 from .run import UNIMPORTANT, run_table
 
 # %% ../../nbs/runs/10_comparison.ipynb #cm280005
@@ -78,10 +77,11 @@ def read_run(
         ["method",
          *(prefix + column for prefix in PARTS for column in ("accuracy", "low", "high"))],
     ).set_index("method")
-    if (len(methods) and any(kind.kind not in "iuf" for kind in methods.dtypes)
-        or methods.index.has_duplicates):
+    numbers = all(kind.kind in "iuf" for kind in methods.dtypes) or not len(methods)
+    if not numbers or methods.index.has_duplicates or (methods.abs() > 1).any(axis=None):
         raise ValueError(
-            f"{folder / 'tables' / 'methods.csv'} is damaged: it holds other than numbers.")
+            f"{folder / 'tables' / 'methods.csv'} is damaged: it must hold one fraction per "
+            "method.")
     tested = sha256(
         "".join(sorted(scans.sha256[scans.split == "test"].astype(str))).encode()).hexdigest()
     return record, methods, tested
@@ -146,20 +146,12 @@ def tidy_runs(
     table: pd.DataFrame,  # from `compare_runs`
     method: str = "head",  # one of `METHODS`
 ) -> pd.DataFrame:  # method (the run's name and letter), test_set, accuracy, low, high
-    "One row per run and test part, for the figure."
+    "Make one row per run and test part, as `plot_intervals` takes it."
     called = METHODS[method]
     return pd.DataFrame([{"method": f"{row['run']} ({row['test']})", "test_set": part,
                           "accuracy": row[f"{called} {part}"], "low": row[f"{called} {part} low"],
                           "high": row[f"{called} {part} high"]} for row in table.to_dict("records")
                          for part in PARTS.values()])
-
-
-def plot_runs(
-    table: pd.DataFrame,  # from `compare_runs`
-    method: str = "head",  # one of `METHODS`
-) -> Figure:
-    "Accuracy of every run on both test parts, with its interval."
-    return plot_method_comparison(tidy_runs(table, method))
 
 # %% ../../nbs/runs/10_comparison.ipynb #cm280012
 def compare_command(
@@ -197,5 +189,5 @@ def compare_command(
         for name, content in (("runs.csv", table), ("settings.csv", settings)):
             with atomic_write(out / name) as temporary:
                 content.to_csv(temporary, index=False)
-        save_figure(plot_runs(table, options.method), out / "runs.png")
+        save_figure(plot_intervals(tidy_runs(table, options.method)), out / "runs.png")
     return 0

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'described_blocks', 'activation_statistics',
            'look_at_slices', 'describe_statistics', 'divide_statistics', 'neighbour_distance', 'ood_score',
-           'ood_threshold', 'l2_normalise', 'save_reference']
+           'ood_threshold', 'save_reference']
 
 # %% ../../nbs/runs/07_ood.ipynb #pr160005
 def described_blocks(
@@ -123,16 +125,14 @@ def neighbour_distance(
     points: np.ndarray,  # (N, d)
     references: np.ndarray,  # (n, d), at least one
     neighbours: int = NEIGHBOURS,
-    block: int = 256,  # points at once
-) -> np.ndarray:  # (N,), to the neighbour of that rank, or the farthest where there are fewer
-    "Euclidean distance to the k-th nearest reference."
-    squares, rank, found = ((references.astype(np.float64) ** 2).sum(axis=1),
-                            min(neighbours, len(references)) - 1, [np.zeros(0)])
-    for start in range(0, len(points), block):
-        x = points[start:start + block].astype(np.float64)
-        squared = np.maximum((x ** 2).sum(axis=1)[:, None] - 2 * x @ references.T + squares, 0)
-        found.append(np.sqrt(np.partition(squared, rank, axis=1)[:, rank]))
-    return np.concatenate(found)
+) -> np.ndarray:  # (N,), of that rank, or the farthest where there are fewer; NaN stays NaN
+    "Measure the Euclidean distance to the k-th nearest reference, by scikit-learn."
+    search = NearestNeighbors(n_neighbors=min(neighbours, len(references)), algorithm="brute")
+    search.fit(references.astype(np.float64))
+    found, known = np.full(len(points), np.nan), np.isfinite(points).all(axis=1)
+    if known.any():
+        found[known] = search.kneighbors(points[known].astype(np.float64))[0][:, -1]
+    return found
 
 
 def ood_score(
@@ -165,13 +165,6 @@ def ood_threshold(
 PREDICTION_FORMAT = 1  # raised when files of before can no longer be read
 
 
-def l2_normalise(
-    x: np.ndarray,  # (N, D)
-) -> np.ndarray:  # (N, D), zeros stay zeros
-    "Divide vectors by their length."
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
 def save_reference(
     folder: Path,  # of a run whose model is saved; gets prediction.safetensors and prediction.json
     fabric: Fabric,
@@ -194,10 +187,10 @@ def save_reference(
               "coverage": coverage,
               "limit": ood_threshold(seen["statistics"], np.asarray(groups)[rows], seed=seed),
               "slices": len(rows)}
-    # their direction counts
-    kept = {"points": divide_statistics(seen["statistics"], described)[0].astype(np.float32),
-            "rows": rows.astype(np.int64),
-            "embeddings": l2_normalise(seen["embeddings"]).astype(np.float16)}
+    kept = {
+        "points": divide_statistics(seen["statistics"], described)[0].astype(np.float32),
+        "rows": rows.astype(np.int64),
+        "embeddings": normalize(seen["embeddings"]).astype(np.float16)}  # their direction counts
     save_tensors(folder / "prediction.safetensors", described | kept)
     save_json(folder / "prediction.json", record)
     return record

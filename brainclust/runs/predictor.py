@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
+from sklearn.preprocessing import normalize
 import torch
 from torch import nn
 
@@ -20,9 +21,7 @@ from ..core.files import load_arrays, load_json
 from ..core.runtime import choose_device, choose_precision
 from ..core.untrusted import Record, check_record
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
-from brainclust.runs.ood import (
-    PREDICTION_FORMAT, activation_statistics, look_at_slices, ood_score, l2_normalise,
-)
+from .ood import PREDICTION_FORMAT, activation_statistics, look_at_slices, ood_score
 from ..training.distributed import make_fabric
 from ..training.saved_model import load_model
 
@@ -229,8 +228,9 @@ class Predictor:
                 f"The run compares finite embeddings (N, {known.shape[1]}), from `transform`, "
                 f"with 1 or more others; got {embeddings.dtype} {embeddings.shape} and "
                 f"{count}.")
-        nearest = np.argsort(-l2_normalise(embeddings.astype(np.float32)) @ l2_normalise(known).T,
-                             axis=1, kind="stable")[:, :count]
+        # a query's length changes no order
+        closeness = embeddings.astype(np.float32) @ normalize(known).T
+        nearest = np.argsort(-closeness, axis=1, kind="stable")[:, :count]
         return self.reference["rows"][nearest]
 
 # %% ../../nbs/runs/08_predictor.ipynb #newb69f14
