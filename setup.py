@@ -2,7 +2,7 @@
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 parser = ConfigParser(delimiters=["="], interpolation=None)
@@ -15,16 +15,29 @@ setup(
     description=settings["description"],
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    keywords=settings["keywords"],
     author=settings["author"],
-    license="Apache-2.0",
+    license=settings["license"],
     url=settings["git_url"],
     python_requires=f">={settings['min_python']}",
-    # The notebooks travel with the package, so that `brainclust-report` finds them after any kind of install.
-    packages=["brainclust", "brainclust.notebooks"],
-    package_dir={"brainclust": "brainclust", "brainclust.notebooks": "nbs"},
-    package_data={"brainclust": ["*.py", "weights/*.safetensors"], "brainclust.notebooks": ["*.ipynb", "results/*.csv"]},
+    # The notebooks travel as one more package, so that `brainclust-report` finds them after any
+    # kind of install. Patterns hold in every package; in a folder of notebooks too.
+    packages=[*find_packages(include=["brainclust", "brainclust.*"]), "brainclust.notebooks"],
+    package_dir={"brainclust.notebooks": "nbs"},
+    package_data={
+        "": ["static/*", "templates/*", "weights/*.safetensors"],
+        "brainclust.notebooks": ["**/*.ipynb", "**/results/*.csv"],
+    },
+    # Runs that were started here, and what nbdev and JupyterLab pass over. A * stands for any
+    # number of folders; the room `nbs/runs` has notebooks, and a run has a folder in it.
+    exclude_package_data={
+        "brainclust.notebooks": ["runs/*/*", "*/runs/*", "_*/*", "*/_*/*", ".*", "*/.*"],
+    },
     install_requires=settings["requirements"].split(),
-    extras_require={name.removesuffix("_requirements"): settings[name].split() for name in settings if name.endswith("_requirements")},
+    extras_require={
+        name.removesuffix("_requirements"): settings[name].split()
+        for name in settings if name.endswith("_requirements")
+    },
     entry_points={
         "console_scripts": settings["console_scripts"].split(),
         "nbdev": ["brainclust=brainclust._modidx:d"],

@@ -1,4 +1,4 @@
-"""Runs notebooks as nbdev_test does, each exported cell under the name and the line numbers of its module, so that coverage counts it there.
+"""Runs notebooks as nbdev-test does, each exported cell under the name and the line numbers of its module, so that coverage counts it there.
 
 python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
 python tests/notebooks.py --coverage FOLDER                      for the night: all notebooks and all tests under coverage, and the table
@@ -6,16 +6,18 @@ python tests/notebooks.py --coverage FOLDER models/02_losses test_audit only the
 """
 import argparse
 import ast
+import asyncio
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-SKIPPED = ("slow", "cuda")  # as in settings.ini
+SKIPPED = ("slow", "cuda")  # as in pyproject.toml
 
 
 class Place(NamedTuple):
@@ -40,22 +42,28 @@ def exported_cells(notebook: str, package: Path = ROOT / "brainclust") -> dict[s
     return places
 
 
+def directives(source: str) -> int:
+    """The number of lines such as `#| export` that a cell begins with, which its module lacks."""
+    lines = source.splitlines()
+    return next((number for number, line in enumerate(lines) if line[:2] != "#|"), len(lines))
+
+
 def same_code(place: Place, source: str) -> bool:
-    """Whether a module's lines are those of a cell.
+    """Whether a module's lines are those of a cell without its directives.
 
     Nbdev shortens imports from the package itself.
     """
     shorten = lambda line: re.sub(r"\bfrom (?:brainclust)?[.\w]+ import", "from . import",
                                   line).rstrip()
     lines = lambda text: list(map(shorten, text.rstrip().splitlines()))
-    return lines(source) == lines("\n".join(place.lines))
+    return lines(source)[directives(source):] == lines("\n".join(place.lines))
 
 
 def run_notebook(
     path: Path,
     before_cell: Callable[[object], None] | None = None,  # called with each cell that is about to run, and may change its source
 ) -> bool:
-    """Run a notebook's cells as nbdev_test does; False when one raised."""
+    """Run a notebook's cells as nbdev-test does; False when one raised."""
     import nbdev.test
     from execnb.shell import CaptureShell
     from IPython.core.compilerop import CachingCompiler
@@ -63,26 +71,32 @@ def run_notebook(
 
     class ModuleCompiler(CachingCompiler):
         """Compiles the cell at hand under the name of its module."""
-        place = None
+        place, directives = None, 0
         def cache(self, transformed_code, number=0, raw_code=None):
             return (
                 self.place.file if self.place else super().cache(transformed_code, number, raw_code)
             )
         def ast_parse(self, source, filename="<unknown>", symbol="exec"):
             tree = super().ast_parse(source, filename, symbol)
-            return (ast.increment_lineno(tree, self.place.line)
-                    if self.place and filename == self.place.file else tree)
+            if not self.place or filename != self.place.file: return tree
+            return ast.increment_lineno(tree, self.place.line - self.directives)
 
     class ModuleShell(CaptureShell):
         """Knows which of its cells are exported."""
         compiler_class = ModuleCompiler
+        # tasks that outlived their cells; set at the end of a notebook that was run to its end
+        leaks = ()
+        process = os.getpid()  # that runs the cells, in a thread of its own
         def cell(self, cell, **named):
             place = places.get(cell.get("id")) if cell.cell_type == "code" else None
             assert not place or same_code(place, cell.source), (
-                f"cell {cell.id} of {path.name} is not what its module holds: nbdev_export")
+                f"cell {cell.id} of {path.name} is not what its module holds: nbdev-export")
             if before_cell and cell.cell_type == "code":
                 before_cell(cell)
-            self.compile.place = place
+            if os.getpid() != self.process:  # split off: threads do not survive that
+                self.process, self.loop = os.getpid(), asyncio.new_event_loop()
+                threading.Thread(target=self.loop.run_forever, daemon=True).start()
+            self.compile.place, self.compile.directives = place, directives(cell.source)
             super().cell(cell, **named)
 
     nbdev.test.CaptureShell = ModuleShell

@@ -10,7 +10,8 @@ import pytest
 from conftest import ROOT
 from readme import render_readme
 
-TRACKED = ("nbs", "brainclust", "settings.ini", "setup.py", "README.md", "tests")
+TRACKED = ("nbs", "brainclust", "settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in",
+           "README.md", "tests")
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -46,8 +47,8 @@ def test_modules_and_outputs_are_in_step_with_the_notebooks(copy):
     for module in (copy / "brainclust").rglob("*.py"):
         if module.name != "__init__.py":
             module.unlink()
-    run("nbdev_clean", cwd=copy)
-    run("nbdev_export", cwd=copy)
+    run("nbdev-clean", cwd=copy)
+    run("nbdev-export", cwd=copy)
     assert changes(copy) == ""
 
 
@@ -61,7 +62,7 @@ def test_the_sync_check_notices_an_orphan_and_an_edit(copy):
     for module in (copy / "brainclust").rglob("*.py"):
         if module.name != "__init__.py":
             module.unlink()
-    run("nbdev_export", cwd=copy)
+    run("nbdev-export", cwd=copy)
     assert {line.split()[-1] for line in changes(copy).splitlines()} == {
         "brainclust/models/orphan.py", "brainclust/models/losses.py"}
 
@@ -90,8 +91,8 @@ def test_edits_to_different_cells_merge(copy):
         cells[number].source += text
         cells[number].execution_count = number + 40  # what a rerun leaves
         nbformat.write(notebook, path)
-        run("nbdev_clean", "--fname", str(path), cwd=copy)
-    run("nbdev_install_hooks", cwd=copy)
+        run("nbdev-clean", "--fname", str(path), cwd=copy)
+    run("nbdev-install-hooks", cwd=copy)
     run("git", "checkout", "-qb", "theirs", cwd=copy)
     append(3, "\n# theirs")
     run(*commit, cwd=copy)

@@ -1,26 +1,16 @@
 """Numbers, tables and slices as nobody should hand them over: the documented result, or one sentence that says what is wrong."""
 import math
-
 from dataclasses import asdict, replace
-
 from pathlib import Path
 from typing import get_args
-
 import numpy as np
-
 import pandas as pd
-
 import pytest
-
 import torch
-
 from hypothesis import assume, given, settings, strategies as st
-
 from rubbish import (DEFINED, LAYOUTS, answer, at_most, broken_points, ids, no_pictures, points,
                      scan_tables, seeds, sentence, shares, stacks, survives, untidy)
-
 from torch import nn
-
 from brainclust.analysis import (
     active_learning, calibration, companion_scores, domain_shift, patients as patients_module,
     representation, subtype_criteria, subtype_figures, subtypes)

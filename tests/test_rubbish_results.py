@@ -1,61 +1,34 @@
 """Whatever a run, a folder or a visitor brings: figures are drawn, tables add up, names stay text, and what cannot be answered is refused in one sentence."""
 
 import base64
-
 import html
-
 import io
-
 import json
-
 import os
-
 import re
-
 import tempfile
-
 import threading
-
 import warnings
-
 from concurrent.futures import ThreadPoolExecutor
-
 from functools import cache
-
 from html.parser import HTMLParser
-
 from pathlib import Path
-
 from types import SimpleNamespace
-
 import numpy as np
-
 import pandas as pd
-
 import pytest
-
 import torch
-
 import yaml
-
 from hypothesis import assume, given, settings, strategies as st
-
 from matplotlib import pyplot
-
 from matplotlib.figure import Figure
-
 from PIL import Image
-
 from rubbish import (LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points,
                      scan_tables, seeds, sentence, shares, survives, untidy)
-
 from brainclust import (annotation, app, card, explanation, export, plots, prediction, reading,
                         report, segmentation)
-
 from brainclust.models.mixture import e_step, fit_mixture
-
 from brainclust.app.collection import Collection, plain
-
 from brainclust.analysis import tumour_unet
 from brainclust.core import intervals as intervals_module
 from brainclust.analysis import segmentation
@@ -66,7 +39,6 @@ from brainclust.app import annotation
 from brainclust.imaging import masks as masks_module
 from brainclust.analysis import explanation
 from brainclust.core.config import make_config
-
 from brainclust.core.files import load_json, save_json, save_table, write_csv
 
 from brainclust.models.encoders import make_network

@@ -21,7 +21,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..core.runtime import distribution_versions
 from brainclust.data.audit import (
     ALL, HELD_OUT, KINDS, LEAK_COLUMNS, NO_CLASS, add_pictures, choose_kept, contested_images,
     describe_pairs, find_pairs, leak_table, near_pictures, number_of, read_images, set_blank_aside,
@@ -350,7 +350,7 @@ def audit_folder(
     summary = {
         "made_by": _MADE_BY, "folder": folder.resolve().name, "date": date.today().isoformat(),
         "threshold": threshold, "command": command, **numbers, "keep": int(kept.sum()),
-        "remarks": remarks, "versions": {name: metadata.version(name) for name in PACKAGES},
+        "remarks": remarks, "versions": distribution_versions(PACKAGES),
         "seconds": round(time.perf_counter() - start, 1)}
     listed = unreadable[~unreadable["reason"].str.startswith("suffix not read")]
     write_outputs(out, {"summary.json": json.dumps(summary, indent=1),
