@@ -195,7 +195,7 @@ def add_note(
         figure.supxlabel(
             textwrap.fill(" ".join(texts), width), x=0.01, ha="left", fontsize=8, color="#555555")
 
-
+# %% ../../nbs/core/08_style.ipynb #n1d4a6d7
 def add_legend(
     figure: Figure,  # gets a legend of coloured patches
     palette: Mapping[str, str],  # name to colour
