@@ -1302,8 +1302,8 @@ def test_quality_of_any_picture(image, seed, size):
         assert not outline.any()
     head = np.ones(image.shape, bool)
     assert (quality.noise_sd(image, head) >= quality.ROUNDING_NOISE
-            and quality.sharpness_of(image, head) >= 0
-            and 0 <= quality.contrast_of(image, head) <= 1)
+            and quality.measure_sharpness(image, head) >= 0
+            and 0 <= quality.measure_contrast(image, head) <= 1)
     if outline.any():
         assert quality.crop_head(small, outline).shape == (48, 48)
         assert quality.plane_features(small, outline).shape == (72,)

@@ -76,7 +76,7 @@ def _is_full(
     except OSError:
         return False
 
-
+# %% ../../nbs/core/01_files.ipynb #n1089810
 def explained(
     error: Exception,  # raised while a file was written
     path: Path,  # that file
@@ -100,7 +100,7 @@ def explained(
     explanation.errno = number
     return explanation
 
-
+# %% ../../nbs/core/01_files.ipynb #n94614c7
 @cache  # read once: while the mask is 0, files of other threads would be open to everybody
 def _umask() -> int:
     "Return the process's file mode mask, which can only be read by setting it."
@@ -157,7 +157,7 @@ def remove_stale_builds(
         if stale:
             shutil.rmtree(folder, ignore_errors=True)
 
-
+# %% ../../nbs/core/01_files.ipynb #n3cf6bcd
 @contextmanager
 def atomic_folder(
     final: Path,  # the folder to build; its parent is made
@@ -202,7 +202,7 @@ def embedded_digest(
         digest.update(view[start + 64:])
     return start, digest.hexdigest()
 
-
+# %% ../../nbs/core/01_files.ipynb #nb8a4eee
 @contextmanager
 def checksummed_file(
     path: str | Path,  # the file to write
@@ -320,7 +320,7 @@ def save_tensors(
         save_file(contiguous, temporary,
                   metadata={**remarks, "embedded_checksum": EMPTY_CHECKSUM})
 
-
+# %% ../../nbs/core/01_files.ipynb #n089a918
 def load_tensors(
     path: str | Path,
     remedy: str = "bring back a copy, or make it again",  # as in `require_intact`
