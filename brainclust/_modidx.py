@@ -661,6 +661,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'brainclust.core.style': { 'brainclust.core.style.PlotFigure': ('core/style.html#plotfigure', 'brainclust/core/style.py'),
                                        'brainclust.core.style.PlotFigure._repr_png_': ( 'core/style.html#plotfigure._repr_png_',
                                                                                         'brainclust/core/style.py'),
+                                       'brainclust.core.style._place_legend': ('core/style.html#_place_legend', 'brainclust/core/style.py'),
                                        'brainclust.core.style._shade': ('core/style.html#_shade', 'brainclust/core/style.py'),
                                        'brainclust.core.style._undrawn_labels': ( 'core/style.html#_undrawn_labels',
                                                                                   'brainclust/core/style.py'),

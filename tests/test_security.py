@@ -56,7 +56,8 @@ from brainclust.data.scan_table import read_scan_table
 from brainclust.data.slices import decode_slice, read_mask, read_slice
 from brainclust.data.volumes import load_nifti
 from brainclust.data.archives import unpack_archive
-from brainclust.data.download import COLLECTIONS, arrange_archives, arrange_tree
+from brainclust.data.download import COLLECTIONS
+from brainclust.data.archives import arrange_archives, arrange_tree
 from brainclust.models.encoders import ResNetEncoder, make_network
 from brainclust.models.imagenet import load_imagenet_weights
 from brainclust.runs.export import load_exported

@@ -22,7 +22,7 @@ from ..core.checks import as_points
 from ..core.config import CLASSES
 from ..core.runtime import map_threads
 from ..data.slices import read_slice
-from ..imaging.quality import edge_histograms
+from ..imaging.plane import edge_histograms
 
 # cleanlab asks for a notebook's progress bar, which warns where ipywidgets is not installed
 with catch_warnings():

@@ -19,7 +19,8 @@ from ..core.metrics import accuracy_interval
 from ..core.runtime import map_threads
 from ..data.slices import read_slice
 from ..data.splits import group_keys
-from ..imaging.quality import QUALITY_MEASURES, outline_head, shrink_slice
+from ..imaging.quality import QUALITY_MEASURES
+from ..imaging.plane import outline_head, shrink_slice
 
 # %% ../../nbs/analysis/13_shortcuts.ipynb #190054
 METADATA_NUMBERS = ("width", "height", "bit_depth", "voxel_height", "voxel_width")

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from ..core.runtime import derived_seed
-from ..imaging.augmentation import Augmentation, Draws, change_intensity, sampling_grid
+from ..imaging.augmentation import Augmentation, change_intensity
+from ..imaging.transforms import Draws, sampling_grid
 from ..models.encoders import ENCODERS, ClusteringNetwork, ResNetEncoder, make_network
 from ..training.batches import cycle_batches, learning_rate
 from ..training.checkpoints import TrainingState
