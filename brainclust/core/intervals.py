@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from brainclust.core.style import (
-    CLASS_COLOURS, check_table, _place_legend, wrap_names, house_style, new_figure,
+    CLASS_COLOURS, check_table, place_legend, wrap_names, house_style, new_figure,
 )
 
 # %% ../../nbs/core/09_intervals.ipynb #120109
@@ -146,4 +146,4 @@ def _explain_intervals(
     if ticks:
         keys.append(Line2D([], [], linestyle="", marker="|", markersize=8, markeredgewidth=2,
                            color="#777777", label="chance"))
-    _place_legend(figure, keys, "upper", title.replace("_", " "))
+    place_legend(figure, keys, "upper", title.replace("_", " "))

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
            'FIGURE_METADATA', 'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table',
-           'wrap_names', 'add_note', 'add_legend', 'finite_series', 'label_epochs', 'show_slice', 'as_picture',
-           'show_outline', 'show_row', 'frame_slice', 'text_faults']
+           'wrap_names', 'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice',
+           'as_picture', 'show_outline', 'show_row', 'frame_slice', 'text_faults']
 
 # %% ../../nbs/core/08_style.ipynb #xe71eb5a
 import textwrap
@@ -17,6 +17,7 @@ from itertools import combinations
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -187,53 +188,22 @@ def wrap_names(
 
 def add_note(
     figure: Figure,  # gets a small grey line below its axes
-    texts: Sequence[str],  # sentences; nothing is drawn when empty
+    texts: Sequence[str],  # sentences; nothing is written if there are none
 ) -> None:
-    "Say below the figure what it leaves out."
+    "Write below the figure what it leaves out."
     if texts:
         width = int(figure.get_figwidth() * 14)  # about 14 characters of 8 points per inch
         figure.supxlabel(
             textwrap.fill(" ".join(texts), width), x=0.01, ha="left", fontsize=8, color="#555555")
 
-
-def _place_legend(
+# %% ../../nbs/core/08_style.ipynb #n1d4a6d7
+def place_legend(
     figure: Figure,  # gets the legend
     keys: Sequence[Artist],  # its entries, which have labels
     side: str,  # "upper" or "lower"
     title: str | None = None,  # above the entries
 ) -> None:
-    "Put a legend above or below all axes, with as many columns as the figure is wide."
-    widest = max(len(line) for key in keys for line in key.get_label().split("\n"))
-    # inches for patch, gap and each letter
-    columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.45 + 0.065 * widest))))
-    rows = -(-len(keys) // columns)
-    lines = max(sum(key.get_label().count("\n") + 1 for key in keys[start : start + rows])
-                for start in range(0, len(keys), rows))
-    # a tall legend takes no room from the axes
-    figure.set_figheight(figure.get_figheight() + max(0, .18 * lines - .6))
-    figure.legend(
-        handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
-
-
-def add_legend(
-    figure: Figure,  # gets a legend of coloured patches
-    palette: Mapping[str, str],  # name to colour
-    side: str,  # "upper" or "lower"
-    title: str | None = None,  # above the entries
-) -> None:
-    "Explain colours above or below all axes."
-    keys = [Patch(color=colour, label=wrap_names([name])[0]) for name, colour in palette.items()]
-    _place_legend(figure, keys, side, title)
-
-# %% ../../nbs/core/08_style.ipynb #n1d4a6d7
-def add_legend(
-    figure: Figure,  # gets a legend of coloured patches
-    palette: Mapping[str, str],  # name to colour
-    side: str,  # "upper" or "lower"
-    title: str | None = None,  # above the entries
-) -> None:
-    "Add a legend above or below all axes, with as many columns as fit."
-    keys = [Patch(color=colour, label=wrap_names([name])[0]) for name, colour in palette.items()]
+    "Place a legend above or below all axes, with as many columns as fit."
     widest = max(len(line) for key in keys for line in key.get_label().split("\n"))
     # inches for patch, gap and each letter
     columns = max(1, min(len(keys), int(figure.get_figwidth() / (0.45 + 0.065 * widest))))
@@ -244,6 +214,17 @@ def add_legend(
     figure.set_figheight(figure.get_figheight() + max(0, .18 * lines - .6))
     figure.legend(
         handles=keys, loc=f"outside {side} center", ncols=columns, title=title, columnspacing=1.0)
+
+
+def add_legend(
+    figure: Figure,  # gets a legend of coloured patches
+    palette: Mapping[str, str],  # name to colour
+    side: str,  # "upper" or "lower"
+    title: str | None = None,  # above the entries
+) -> None:
+    "Add a legend of colours above or below all axes."
+    keys = [Patch(color=colour, label=wrap_names([name])[0]) for name, colour in palette.items()]
+    place_legend(figure, keys, side, title)
 
 # %% ../../nbs/core/08_style.ipynb #120029
 def finite_series(
