@@ -24,7 +24,8 @@ from brainclust.data import (
     audit, audit_report, cheng, cleaning, dicom, duplicates, images as images_module, labels as
     labels_module, scan_table, slices as slices_module, splits as splits_module, volumes)
 from brainclust.imaging import (
-    augmentation, brain_mask, masks, preprocessing, quality, skull_stripping, slice_cache)
+    augmentation, brain_mask, masks, plane as plane_module, preprocessing, quality,
+    skull_stripping, slice_cache, transforms)
 from brainclust.synthetic import (
     anatomy as anatomy_module, phantoms, randomisation, rendering, training_phantoms, tumours)
 from brainclust.core.config import CLASSES
@@ -286,6 +287,15 @@ def test_stretching_any_numbers(draw):
     assert with_limits.shape == values.shape and with_limits.dtype == np.uint8
     frames = dicom.show_frames(list(np.atleast_3d(values)), inverted=draw.draw(st.booleans()))
     assert all(frame.dtype == np.uint8 for frame in frames)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.float16])
+def test_limits_of_a_range_wider_than_half_of_its_type(dtype):
+    limits = np.finfo(dtype) if dtype is np.float16 else np.iinfo(dtype)
+    values = np.array([limits.min, limits.max], dtype)
+    low, high = dicom.volume_limits(values)
+    assert low == float(limits.min) < 0 < high <= float(limits.max)
+    assert high == pytest.approx(np.percentile(values.astype(np.float64), 99.9))
 
 
 @given(mode=st.sampled_from(["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F",
@@ -1304,34 +1314,34 @@ def test_batches_that_cannot_be_augmented(kind):
 def test_pieces_of_augmentation(x, seed, angle, sigma, amount):
     n, height, width = len(x), *x.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
-    draws = augmentation.Draws(generator, "cpu", n)
-    same = augmentation.affine_matrix(
+    draws = transforms.Draws(generator, "cpu", n)
+    same = transforms.affine_matrix(
         torch.zeros(n), torch.ones(n, 2), torch.zeros(n, 2), torch.ones(n, 2), height, width)
-    torch.testing.assert_close(augmentation.affine_transform(x, same), augmentation.like(x, x),
+    torch.testing.assert_close(transforms.affine_transform(x, same), transforms.like(x, x),
                                rtol=0, atol=1e-5 if x.dtype != torch.bfloat16 else 1e-2)
-    matrix = augmentation.affine_matrix(torch.full((n,), angle), torch.ones(n, 2),
+    matrix = transforms.affine_matrix(torch.full((n,), angle), torch.ones(n, 2),
                                         torch.zeros(n, 2), -torch.ones(n, 2), height, width)
-    grid = augmentation.sampling_grid(matrix, height, width)
+    grid = transforms.sampling_grid(matrix, height, width)
     torch.testing.assert_close(
         grid, torch.nn.functional.affine_grid(matrix, [n, 1, height, width], align_corners=False),
         rtol=1e-4, atol=1e-4)
     values = torch.full((n,), amount)
-    assert augmentation.per_slice(values).shape == (n, 1, 1, 1)
-    kernels = augmentation.gaussian_kernels(torch.full((n,), sigma), 3)
+    assert transforms.per_slice(values).shape == (n, 1, 1, 1)
+    kernels = transforms.gaussian_kernels(torch.full((n,), sigma), 3)
     torch.testing.assert_close(kernels.sum(1), torch.ones(n))
-    for changed in (augmentation.affine_transform(x, matrix),
-                    augmentation.affine_transform(x, matrix, "nearest"),
-                    augmentation.intensity_shift(x, values), augmentation.scale_contrast(x, values),
-                    augmentation.apply_gamma(x, values.abs() + 0.1),
-                    augmentation.add_noise(x, values, draws.normal(*x.shape[1:])),
-                    augmentation.gaussian_blur(x, torch.full((n,), sigma), 9),
-                    augmentation.cutout(x, torch.rand(n, 2), values),
+    for changed in (transforms.affine_transform(x, matrix),
+                    transforms.affine_transform(x, matrix, "nearest"),
+                    transforms.intensity_shift(x, values), transforms.scale_contrast(x, values),
+                    transforms.apply_gamma(x, values.abs() + 0.1),
+                    transforms.add_noise(x, values, draws.normal(*x.shape[1:])),
+                    transforms.gaussian_blur(x, torch.full((n,), sigma), 9),
+                    transforms.cutout(x, torch.rand(n, 2), values),
                     augmentation.change_intensity(augmentation.AUGMENTATIONS["strong"], x, draws)):
         assert (changed.shape == x.shape and changed.dtype == x.dtype
                 and torch.isfinite(changed).all() and -0.01 <= changed.min()
                 and changed.max() <= 1.01)
     assert (set(augmentation._draw_signs(0.5, draws).tolist()) <= {-1.0, 1.0}
-            and augmentation.draw_uniform(n, 2, 3, generator).min() >= 2)
+            and transforms.draw_uniform(n, 2, 3, generator).min() >= 2)
     assert torch.isfinite(
         augmentation.draw_affine(augmentation.AUGMENTATIONS["cut"], height, width, draws)).all()
 
@@ -1347,9 +1357,9 @@ def test_quality_of_any_picture(image, seed, size):
     assert 0 <= measured["foreground_fraction"] <= 1 and all(
         np.isnan(measured[m]) or 0 <= measured[m] < np.inf for m in quality.QUALITY_MEASURES)
     unlike(quality.slice_quality, image)
-    small = quality.shrink_slice(image)
-    outline = quality.outline_head(small)
-    assert (max(small.shape) == quality.OUTLINE_SIZE and outline.shape == small.shape
+    small = plane_module.shrink_slice(image)
+    outline = plane_module.outline_head(small)
+    assert (max(small.shape) == plane_module.OUTLINE_SIZE and outline.shape == small.shape
             and outline.max() <= 1)
     if image.min() == image.max():
         assert not outline.any()
@@ -1358,15 +1368,15 @@ def test_quality_of_any_picture(image, seed, size):
             and quality.measure_sharpness(image, head) >= 0
             and 0 <= quality.measure_contrast(image, head) <= 1)
     if outline.any():
-        assert quality.crop_head(small, outline).shape == (48, 48)
-        assert quality.plane_features(small, outline).shape == (72,)
-        assert abs(quality.plane_probabilities(small, outline).sum() - 1) < 1e-9
-        assert quality.estimate_plane(small, outline, 0) in anatomy_module.PLANES and isinstance(
+        assert plane_module.crop_head(small, outline).shape == (48, 48)
+        assert plane_module.plane_features(small, outline).shape == (72,)
+        assert abs(plane_module.plane_probabilities(small, outline).sum() - 1) < 1e-9
+        assert plane_module.estimate_plane(small, outline, 0) in anatomy_module.PLANES and isinstance(
             quality.brain_touches_border(outline, "axial"), bool)
-    edges = quality.edge_histograms(np.random.default_rng(seed).random((8, 8)).astype(np.float32))
+    edges = plane_module.edge_histograms(np.random.default_rng(seed).random((8, 8)).astype(np.float32))
     assert edges.shape == (4, 4, 8) and abs((edges ** 2).sum() - 1) < 1e-4
-    assert quality.mirror_half(image).shape == image.shape
-    assert quality.vary_slice(image, "axial", np.random.default_rng(seed)).dtype == np.uint8
+    assert plane_module.mirror_half(image).shape == image.shape
+    assert plane_module.vary_slice(image, "axial", np.random.default_rng(seed)).dtype == np.uint8
     ring, inside = shortcuts.border_and_outline(image, size)
     assert (ring.shape == (4 * size - 4,) and inside.shape == (size * size,) and 0 <= inside.min()
             and inside.max() <= 1)
@@ -1452,7 +1462,7 @@ def test_label_suspects(labels, kind):
 
 def test_planes_are_learnt_from_small_pictures():
     rng = np.random.default_rng(0)
-    weights = quality.learn_planes(
+    weights = plane_module.learn_planes(
         [rng.integers(0, 256, (20, 16)).astype(np.uint8) for _ in range(6)],
         list(anatomy_module.PLANES) * 2, variants=1)
     assert weights.shape == (73, 2) and np.isfinite(weights).all()
