@@ -68,10 +68,10 @@ def test_the_command_as_a_process(pets, tmp_path):
     shutil.copy(pets / "train/cats/00.png", pets / "test/cats/leak.png")
     failed = run("pets", "--fail-on", "leak")
     assert (failed.returncode, last_line(failed)) == (
-        1, "brainclust-audit: failed on leak (1 test image with a copy in train).")
+        1, "brainclust-audit: failed on leak (1 test image with a duplicate in train).")
     wrong = run("cats")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (
-        2, 1) and "There is no folder" in wrong.stderr
+        2, 1) and "does not exist" in wrong.stderr
 
 
 def test_pictures_without_flaws(pets, tmp_path):
@@ -81,7 +81,7 @@ def test_pictures_without_flaws(pets, tmp_path):
     assert (len(rows(out / "pairs.csv")) == len(rows(out / "conflicts.csv"))
             == len(rows(out / "unreadable.csv")) == 1)
     assert len(rows(out / "keep.csv")) == 21
-    assert "No image of test has a copy in train." in done.stdout
+    assert "No image of test has a duplicate in train." in done.stdout
     summary = json.loads((out / "summary.json").read_text())
     assert summary["classes"] == ["cats", "dogs"] and summary["splits"] == {
         "train": 12, "val": 4, "test": 4}
@@ -100,8 +100,8 @@ def test_every_planted_flaw_is_in_its_table(pets, tmp_path):
     )
     assert done.returncode == 1
     assert last_line(done) == (
-        "brainclust-audit: failed on leak (2 test images with a copy in train, 1 val image "
-        "with a copy in train) " "and conflict (2 images whose copies carry another class).")
+        "brainclust-audit: failed on leak (2 test images with a duplicate in train, 1 val image "
+        "with a duplicate in train) and conflict (2 images whose duplicates have another class).")
     out = tmp_path / "results/first"
     header, *pairs = rows(out / "pairs.csv")
     assert header[:4] == ["path_a", "path_b", "kind", "score"]
@@ -221,7 +221,7 @@ def test_other_layouts(pets, tmp_path):
     (flat / "labels.csv").write_text("path,label,split\n" + "\n".join(labels))
     # copy.png is a dog in train
     done = audit("flat", "--fail-on", "leak", "--fail-on", "conflict", cwd=tmp_path)
-    assert (done.returncode == 1 and "1 holdout image with a copy in train" in last_line(done)
+    assert (done.returncode == 1 and "1 holdout image with a duplicate in train" in last_line(done)
             and "conflict (2 images" in last_line(done))
     shutil.rmtree(pets / "val")
     for split in ("train", "test"):  # classes outside, splits inside
@@ -256,21 +256,22 @@ def test_wrong_use_ends_with_status_2_and_one_sentence(pets, tmp_path):
     (tmp_path / "broken" / "a.png").write_text("no image")
     before = {p for p in tmp_path.rglob("*")}
     for arguments, words in (
-        (["absent"], "There is no folder"), (["pets/train/cats/00.png"], "is a file"),
-        (["empty"], "holds no image"), (["broken"], "None of the 1 files"),
-        (["pets", "--out", "pets/audit"], "lies inside"),
-        (["pets", "--out", "theirs"], "holds no earlier audit"),
-        (["pets", "--out", "."], "holds no earlier audit"),
-        (["pets", "--threshold", "1.5"], "'1.5' is no number between 0 and 1"),
-        (["pets", "--threshold", "x"], "'x' is no number between 0 and 1"),
-        (["pets", "--fail-on", "leak,blur"], "'blur' is none of leak, duplicate, conflict"),
+        (["absent"], "does not exist"), (["pets/train/cats/00.png"], "got a file"),
+        (["empty"], "must hold images that end in"),
+        (["broken"], "must hold a readable image; none of its 1 files is"),
+        (["pets", "--out", "pets/audit"], "must lie outside of"),
+        (["pets", "--out", "theirs"], "must be empty or hold an earlier audit"),
+        (["pets", "--out", "."], "must be empty or hold an earlier audit"),
+        (["pets", "--threshold", "1.5"], "'1.5' must be a number between 0 and 1"),
+        (["pets", "--threshold", "x"], "'x' must be a number between 0 and 1"),
+        (["pets", "--fail-on", "leak,blur"], "'blur' must be one of leak, duplicate, conflict"),
         (["pets", "--workers", "0"], "whole number"), ([], "DIR")):
         done = audit(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stderr)
         assert words in last_line(done), (arguments, done.stderr)
     assert {p for p in tmp_path.rglob("*")} == before
     done = audit(".", cwd=pets)  # the default output would lie inside
-    assert done.returncode == 2 and "give --out another folder" in last_line(done)
+    assert done.returncode == 2 and "Give --out another folder" in last_line(done)
 
 
 def test_a_second_audit_replaces_the_first_and_leaves_notes_alone(pets, tmp_path):

@@ -129,8 +129,8 @@ def unpack_archive(
                 _unpack_member(opened, member, folder, target)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(
-            f"The files of {archive} must have different targets; two files that both become "
-            f"{Path(error.filename).name[:80]}. Nothing was kept.") from error
+            f"The files of {archive} must have different targets; got two files that both "
+            f"become {Path(error.filename).name[:80]}. Nothing was kept.") from error
     except DAMAGED as error:
         raise ValueError(f"{archive} must be an undamaged zip archive ({error}). Download it "
                          "again.") from error
@@ -191,8 +191,8 @@ def arrange_tree(
             left_out.append(name)
             continue
         if (folder / target).exists():
-            raise ValueError(f"The files of {source} must have different targets; two files that "
-                             f"both become {target}. Nothing was kept.")
+            raise ValueError(f"The files of {source} must have different targets; got two files "
+                             f"that both become {target}. Nothing was kept.")
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / target)
     return left_out
