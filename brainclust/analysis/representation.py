@@ -132,12 +132,12 @@ FINE_TUNING = Recipe(0, 20, 32, 3e-4, .02, "cnn", "cosine")
 def tidy_scores(
     table: pd.DataFrame,  # rows of `score_method`
 ) -> pd.DataFrame:  # method, part, accuracy, low, high
-    "One row per method and test part."
+    "Make one row per method and test set."
     columns = ["accuracy", "low", "high"]
     clean = table[["method", *(f"clean_{c}" for c in columns)]].set_axis(
         ["method", *columns], axis=1)
-    return pd.concat([table[["method", *columns]].assign(part="given test part"),
-                      clean.assign(part="clean test part")], ignore_index=True)
+    return pd.concat([table[["method", *columns]].assign(part="given test set"),
+                      clean.assign(part="clean test set")], ignore_index=True)
 
 # %% ../../nbs/analysis/06_representation.ipynb #150071
 @house_style
