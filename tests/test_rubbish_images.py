@@ -1371,9 +1371,10 @@ def test_quality_of_any_picture(image, seed, size):
         assert plane_module.crop_head(small, outline).shape == (48, 48)
         assert plane_module.plane_features(small, outline).shape == (72,)
         assert abs(plane_module.plane_probabilities(small, outline).sum() - 1) < 1e-9
-        assert plane_module.estimate_plane(small, outline, 0) in anatomy_module.PLANES and isinstance(
-            quality.brain_touches_border(outline, "axial"), bool)
-    edges = plane_module.edge_histograms(np.random.default_rng(seed).random((8, 8)).astype(np.float32))
+        assert plane_module.estimate_plane(small, outline, 0) in anatomy_module.PLANES
+        assert isinstance(quality.brain_touches_border(outline, "axial"), bool)
+    noise = np.random.default_rng(seed).random((8, 8)).astype(np.float32)
+    edges = plane_module.edge_histograms(noise)
     assert edges.shape == (4, 4, 8) and abs((edges ** 2).sum() - 1) < 1e-4
     assert plane_module.mirror_half(image).shape == image.shape
     assert plane_module.vary_slice(image, "axial", np.random.default_rng(seed)).dtype == np.uint8

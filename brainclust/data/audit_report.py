@@ -317,7 +317,8 @@ def audit_tables(
             for name, content in tables.items()}
 
 # %% ../../nbs/data/13_audit_report.ipynb #200060
-PACKAGES = ("brainclust", "numpy", "pandas", "pillow", "opencv-python", "scipy", "scikit-learn")
+PACKAGES = {"brainclust": "brainclust", "numpy": "numpy", "pandas": "pandas", "PIL": "pillow",
+            "cv2": "opencv-python-headless", "scipy": "scipy", "sklearn": "scikit-learn"}
 
 def audit_folder(
     folder: str | Path,  # images in any layout
