@@ -67,9 +67,11 @@ def cluster_epoch(
     "Fit this epoch's mixture, with cluster numbers that follow those of the epoch before."
     anchors = data.labels[data.train] if config.anchored and len(data.labelled) else None
     mixture = fit_mixture(
-        embeddings[data.train], config.n_clusters, config.cluster_dimensions, config.variance_floor,
-        anchors, derived_seed(config.seed, "k-means", epoch), l2_normalise=config.l2_normalise,
-        tied_covariance=config.tied_covariance, timed=state.watch.part, device=next(state.network.parameters()).device)
+        embeddings[data.train], config.n_clusters, anchors,
+        derived_seed(config.seed, "k-means", epoch), state.watch.part,
+        next(state.network.parameters()).device, dimensions=config.cluster_dimensions,
+        variance_floor=config.variance_floor, l2_normalise=config.l2_normalise,
+        tied_covariance=config.tied_covariance)
     responsibilities = mixture.responsibilities(embeddings)
     previous = state.tensors.get("responsibilities")
     if previous is not None:
