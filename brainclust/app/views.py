@@ -91,8 +91,9 @@ def label_errors_html(bench: Workbench) -> str:
     if bench.data or not file.exists():
         return "<p>No list of suspicious labels was made for these slices.</p>"
     suspects = read_csv(
-        run_table(bench.run, "label_errors"), ["path", "suspect", "given", "suggested"])
-    suspects, rows = (suspects[suspects["suspect"].astype(bool)],
+        run_table(bench.run, "label_errors"),
+        ["path", "label_error", "given", "suggested"])
+    suspects, rows = (suspects[suspects["label_error"].astype(bool)],
                       {path: row for row, path in enumerate(bench.collection.table["path"])})
     # hidden labels stay hidden
     open_ones = [row for row in suspects.itertuples()
