@@ -1,4 +1,4 @@
-"""Whatever a run, a folder or a visitor brings: figures are drawn, tables add up, names stay text, and what cannot be answered is refused in one sentence."""
+"""Any run, folder or visitor: figures are drawn, tables add up, names stay text, or it says why."""
 
 import base64
 import html
@@ -25,28 +25,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rubbish import (LAYOUTS, answer, at_most, broken_points, ids, no_pictures, pictures, points,
                      scan_tables, seeds, sentence, shares, survives, untidy)
-from brainclust import (annotation, app, card, explanation, export, plots, prediction, reading,
-                        report, segmentation)
-from brainclust.models.mixture import e_step, fit_mixture
+from brainclust.analysis import (
+    explanation, explanation_figures, explanation_scores, segmentation, tumour_unet)
+from brainclust.app import annotation, reading, server, views as views_module, workbench
 from brainclust.app.collection import Collection, plain
-from brainclust.analysis import tumour_unet
-from brainclust.core import intervals as intervals_module
-from brainclust.analysis import segmentation
-from brainclust.app import reading
-from brainclust.runs import export
-from brainclust.runs import ood
-from brainclust.app import annotation
-from brainclust.imaging import masks as masks_module
-from brainclust.analysis import explanation
+from brainclust.core import intervals as intervals_module, style
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json, save_table, write_csv
-
+from brainclust.imaging import masks as masks_module
 from brainclust.models.encoders import make_network
-
+from brainclust.models.mixture import e_step, fit_mixture
+from brainclust.runs import (
+    cluster_figures, comparison_figures, data_figures, evaluation, execute, export, model_card, ood,
+    prediction_files, predictor as predictor_module, run as run_module, training_figures)
 from brainclust.training.batches import TrainingData, embed_slices
-
 from brainclust.training.distributed import make_fabric
-
 from brainclust.training.saved_model import save_model
 
 # of what draws or asks a network
