@@ -1,4 +1,7 @@
-"""A file that is missing, cut short or changed in one bit is noticed, and rebuilt or refused; a full or read-only disk is told in one sentence."""
+"""A file that is missing, cut short or changed in one bit is noticed, and rebuilt or refused.
+
+A full or read-only disk is told in one sentence.
+"""
 import os
 import random
 import shutil
@@ -249,6 +252,6 @@ def test_without_a_place_for_the_cache_it_works_and_says_so(disk, phantom_tree):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         scans = prepare_scans(phantom_tree, cache_folder=disk).table
-    assert len(scans) and any("could not be kept" in str(warning.message) for warning in told)
+    assert len(scans) and any("could not be stored" in str(warning.message) for warning in told)
     with pytest.raises(OSError, match="cannot be written"):
         build_slice_cache(scans, disk / "slices", 32, "none")

@@ -113,8 +113,11 @@ def test_a_resnet_without_mirror_labels_temperature_and_thresholds(slices, tmp_p
     assert not (run / "model.onnx").exists()
 
 
-@pytest.mark.parametrize("name, tensor, changes", [("probabilities", "network.head.bias", {}), ("embeddings", "network.encoder.linear.bias", {}),
-                                                   ("responsibilities", "mixture.reduced_means", {}), ("in_set", None, {"thresholds": [.2, .25, .3, .2]})])
+@pytest.mark.parametrize("name, tensor, changes", [
+    ("probabilities", "network.head.bias", {}),
+    ("embeddings", "network.encoder.linear.bias", {}),
+    ("responsibilities", "mixture.reduced_means", {}),
+    ("in_set", None, {"thresholds": [.2, .25, .3, .2]})])
 def test_a_file_that_says_something_else_is_not_kept(
     small,
     tmp_path,

@@ -32,7 +32,8 @@ def start(out: Path, cache: Path, **more) -> subprocess.Popen:
         stderr=log,
         cwd=out.parent,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which is ignored where the tests run in the background
+        # which is ignored where the tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env={**os.environ, "BRAINCLUST_CACHE": str(cache)},
     )
 
@@ -148,7 +149,7 @@ def exporting(seconds: float):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("part", range(5))  # ten moments each, so that several processes can share them
+@pytest.mark.parametrize("part", range(5))  # ten moments each, for several processes
 def test_at_fifty_random_moments(tmp_path, whole, part):
     numbers, rows = random.Random(part), []
     for number in range(10):
@@ -180,7 +181,9 @@ def interrupted(out: Path, cache: Path, kind: str, place: str) -> None:
                     out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
 
 
-@pytest.mark.parametrize("kind, place", [("kernel death", "joint training"), pytest.param("Ctrl-C", "measuring and plotting", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kind, place", [
+    ("kernel death", "joint training"),
+    pytest.param("Ctrl-C", "measuring and plotting", marks=pytest.mark.nightly)])
 def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, whole, kind, place):
     """The disk of run and cache is too small at first.
 

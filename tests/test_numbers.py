@@ -1,4 +1,7 @@
-"""Numbers that can be trusted: gradients, seeds, precision, chance, and no clean score where nothing is clean."""
+"""Numbers that can be trusted: gradients, seeds, precision and chance.
+
+And no clean score where nothing is clean.
+"""
 import hashlib
 import os
 import shutil
@@ -53,7 +56,7 @@ LOSSES = {  # name: function, inputs that have a gradient
                        [double(2, 1, 4, 4), double(2, 1, 4, 4, seed=1)]),
     "targets": (lambda a, b: pseudo_targets(a.softmax(1), b.softmax(1), 0.3),
                 [double(3, 4), double(3, 4, seed=1)]),
-    "aligned answers": (lambda a, f: align_distribution(a.softmax(1), f.exp()),
+    "aligned predictions": (lambda a, f: align_distribution(a.softmax(1), f.exp()),
                         [double(3, 4), double(4, seed=1)]),
     "segmentation": (lambda z: segmentation_loss(z, (double(2, 1, 5, 5, seed=3) > 0).double()),
                      [double(2, 1, 5, 5)]),

@@ -23,14 +23,19 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what is not copied: caches and run directories, but not the rooms called runs."""
+    caches = {"__pycache__", ".ipynb_checkpoints"} & set(names)
+    return caches | {name for name in names if Path(folder, name, "config.json").exists()}
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A committed copy of the project."""
     for name in TRACKED:
         source = ROOT / name
-        ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
-        shutil.copytree(source, tmp_path / name, ignore=ignore) if source.is_dir() else shutil.copy(
-            source, tmp_path / name)
+        shutil.copytree(source, tmp_path / name, ignore=left_out) if source.is_dir() else (
+            shutil.copy(source, tmp_path / name))
     run("git", "init", "-q", cwd=tmp_path)
     run("git", "add", "-A", cwd=tmp_path)
     run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "copy",

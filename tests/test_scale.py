@@ -66,7 +66,8 @@ def test_two_processes_augment_as_one(slices, tmp_path):
     changes = dict(epochs=2, supervised_epochs=1, round_epochs=1, augmentation="cnn",
                    unlabelled_augmentation="strong")
     one, two = train_one_and_two(slices, tmp_path, settings(**changes))
-    # Augmented pixels are single precision: a slice is augmented alike, but for a last digit that the optimiser makes larger.
+    # Augmented pixels are single precision: a slice is augmented alike, but for a last digit that
+    # the optimiser makes larger.
     assert one.history[0]["cross_entropy"] == pytest.approx(
         two.history[0]["cross_entropy"], rel=1e-4)
 
@@ -129,7 +130,8 @@ def test_slices_larger_than_memory_stay_in_their_file(tmp_path):
 RAY = """
 import sys, numpy as np, pandas as pd
 from brainclust.training.parts import prepare_in_parts
-images = prepare_in_parts(pd.read_csv(sys.argv[1]), sys.argv[2], {"image_size": 64, "skull_strip": "paper"}, engine="ray", size=10)
+settings = {"image_size": 64, "skull_strip": "paper"}
+images = prepare_in_parts(pd.read_csv(sys.argv[1]), sys.argv[2], settings, engine="ray", size=10)
 np.save(sys.argv[3], images)
 """
 

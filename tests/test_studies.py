@@ -10,7 +10,8 @@ import pytest
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.runs.execute import report_command
 
-QUICK = "{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, encoder: autoencoder}"
+QUICK = ("{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, "
+         "encoder: autoencoder}")
 
 
 def report(notebook: str, out: Path, **parameters) -> int:
@@ -96,7 +97,8 @@ def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
 
 def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
     assert report("segmentation", tmp_path / "run", data=phantom_tree, device="cpu") == 1
-    assert "No slice of" in capfd.readouterr().err.strip().splitlines()[-1]
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "must hold slices with masks; got none" in last
 
 
 def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
@@ -109,7 +111,8 @@ def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
 
 @pytest.mark.nightly
 def test_subtypes_and_companions_on_a_few_phantoms(tmp_path):
-    few = "{phantom_patients: 8, phantom_slices: 3, phantom_size: 64, image_size: 32, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}"
+    few = ("{phantom_patients: 8, phantom_slices: 3, phantom_size: 64, image_size: 32, "
+           "bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}")
     assert (report("subtypes", tmp_path / "subtypes", epochs=1, largest=3, claimed=2, draws=4,
                    label_fraction=0.5, device="cpu", overrides=few) == 0)
     check_run(tmp_path / "subtypes", ())

@@ -23,8 +23,8 @@ def planted(before: str, after: str) -> Mutant:
 
 def test_a_notebook_counts_for_its_module(tmp_path):
     done = subprocess.run(
-        [sys.executable, "tests/notebooks.py", "--coverage", tmp_path, "models/02_losses"], cwd=ROOT,
-        capture_output=True, text=True)
+        [sys.executable, "tests/notebooks.py", "--coverage", tmp_path, "models/02_losses"],
+        cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     shares = dict(re.findall(r"brainclust/([\w/]+)\.py .* ([\d.]+)%", done.stdout))
     assert float(shares["models/losses"]) > 90 and float(shares["data/cleaning"]) == 0
@@ -32,7 +32,8 @@ def test_a_notebook_counts_for_its_module(tmp_path):
 
 def test_a_planted_fault_is_noticed_and_an_equal_program_is_not():
     fault, same, endless = (planted("epoch / (warmup + 1)", "epoch / (warmup + 2)"),
-                            planted("(1 - share) * probabilities", "probabilities * (1 - share)"),
+                            planted("(1 - mixture_weight) * probabilities",
+                                    "probabilities * (1 - mixture_weight)"),
                             planted("    return F.mse_loss(reconstructions, slices)",
                                     "    import os; os.kill(os.getpid(), 9)"))
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
