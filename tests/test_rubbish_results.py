@@ -88,7 +88,7 @@ def generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-# --- plots ------------------------------------------------------------------------------------------------------------
+# --- plots ----------------------------------------------------------------------------------------
 
 @given(st.sampled_from(SIZES), st.booleans())
 def test_every_class_has_a_colour(n, unknown):
@@ -99,6 +99,64 @@ def test_every_class_has_a_colour(n, unknown):
     assert len(
         {colour for name, colour in palette.items() if name not in style.UNKNOWN_NAMES}
     ) == len(set(names) - set(style.UNKNOWN_NAMES))
+
+
+@given(pictures())
+def test_slices_of_any_shape_are_shown_or_refused(image):
+    assert (style.as_picture(image) == image).all()
+    assert (style.as_picture(untidy(image[None], "reversed")) == image).all()
+    coloured = style.as_picture(np.stack([image] * 3))
+    assert coloured.shape == (*image.shape, 3)
+    assert coloured.min() >= 0 and coloured.max() <= 1
+    if len(image) not in (1, 3):
+        assert (style.as_picture(np.stack([image] * 3, -1)) == coloured).all()
+    for wrong in (image[0], image[None, None], np.stack([image] * 2), np.float32(1)):
+        assert "slice" in refused(style.as_picture, wrong)
+
+
+@given(st.lists(st.one_of(st.sampled_from(NAMES), st.text(max_size=60))), st.integers(1, 30))
+def test_wrapped_names_keep_every_letter(names, width):
+    wrapped = style.wrap_names(names, width)
+    assert ["".join(name.split()) for name in wrapped] == ["".join(name.split()) for name in names]
+    assert all(len(line) <= width for name in wrapped for line in name.split("\n"))
+
+
+@given(st.lists(st.sampled_from([0., .5, 1e300, np.nan, np.inf, -np.inf]), max_size=9))
+def test_the_measured_part_of_a_column(values):
+    table = pd.DataFrame({"epoch": np.arange(len(values)), "loss": np.array(values, float)})
+    epochs, measured = style.finite_series(table, "loss")
+    assert epochs.tolist() == [k for k, value in enumerate(values) if np.isfinite(value)]
+    assert measured.tolist() == [value for value in values if np.isfinite(value)]
+    if values:
+        style.check_table(table, ["epoch", "loss"])
+    else:
+        assert "no rows" in refused(style.check_table, table, ["epoch"])
+    assert NAMES[4] in refused(style.check_table, table, [NAMES[4]])
+
+
+@FEW
+@given(pictures(), st.sampled_from(SIZES), st.sampled_from(NAMES),
+       st.sampled_from(["upper", "lower"]), st.booleans())
+def test_pieces_of_figures(image, n, name, side, outlined):
+    palette = style.class_palette(class_names(n))
+
+    def pieces() -> Figure:
+        figure = style.show_row([image] * 3, [name] * 3, [image > 0] * 3 if outlined else None)
+        first, second, third = figure.axes
+        style.show_slice(first, image, name)
+        style.frame_slice(second, image[None], "#ff0000", "framed")
+        style.label_epochs(third)
+        style.add_legend(figure, palette, side, "classes")
+        style.add_note(figure, ["Left out."])
+        return figure
+
+    figure = drawn(style.house_style(pieces))
+    words = "".join((texts(figure) + "".join(
+        text.get_text() for legend in figure.legends for text in legend.get_texts())).split())
+    for shown in (*palette, name, "framed", "epoch", "classes", "Left out."):
+        assert "".join(shown.split()) in words
+    faults = style.text_faults(figure)
+    assert list(faults) == ["small", "clipped", "on_other"] and not faults["small"]
 
 
 def counts_table(names: list[str], seed: int, missing: bool) -> pd.DataFrame:
@@ -128,7 +186,8 @@ def test_class_distribution(n, seed, missing):
 def test_skull_stripping(images, title, columns):
     masks = [image > 100 for image in images]
     after = [image * mask for image, mask in zip(images, masks)]
-    figure = drawn(data_figures.plot_skull_stripping, images, after, masks, [title] * len(images), columns)
+    figure = drawn(data_figures.plot_skull_stripping, images, after, masks, [title] * len(images),
+                   columns)
     assert sum(len(axis.images) for axis in figure.axes) == 2 * len(images)
     for image, mask in zip(images[:1], masks):
         figure = drawn(data_figures.plot_skull_stripping_detail, image, image * mask, mask, title)
@@ -138,7 +197,8 @@ def test_skull_stripping(images, title, columns):
 
 
 @FEW
-@given(pictures(), st.sampled_from(["grey", "one channel", "three channels", "three last", "float", "int64", "bool"]), st.sampled_from(NAMES))
+@given(pictures(), st.sampled_from(["grey", "one channel", "three channels", "three last", "float",
+                                    "int64", "bool"]), st.sampled_from(NAMES))
 def test_tensor_preparation(image, kind, name):
     assume(kind != "three last" or len(image) not in (1, 3))  # those are as well channels
     array = {"grey": image, "one channel": image[None], "three channels": np.stack([image] * 3),
@@ -153,7 +213,9 @@ def test_tensor_preparation(image, kind, name):
 
 
 @FEW
-@given(st.dictionaries(st.sampled_from(training_figures.WORKFLOW_NUMBERS), st.sampled_from([0, 1, 10 ** 12, None, np.nan, np.int64(3), .25])), st.sampled_from(NAMES))
+@given(st.dictionaries(st.sampled_from(training_figures.WORKFLOW_NUMBERS),
+                       st.sampled_from([0, 1, 10 ** 12, None, np.nan, np.int64(3), .25])),
+       st.sampled_from(NAMES))
 def test_workflow(numbers, encoder):
     numbers = {name: value for name, value in numbers.items() if name != "encoder"} | {
         "encoder": encoder}
@@ -164,7 +226,8 @@ def test_workflow(numbers, encoder):
 
 
 @FEW
-@given(points(least=4, most=24, dimensions=5), st.integers(1, 3), st.sampled_from(SIZES), seeds(), st.booleans())
+@given(points(least=4, most=24, dimensions=5), st.integers(1, 3), st.sampled_from(SIZES), seeds(),
+       st.booleans())
 def test_tsne_frames(embedding, epochs, n, seed, with_clusters):
     embedding = (
         np.column_stack([embedding, embedding[:, :1] + 1]) if embedding.shape[1] == 1 else embedding
@@ -181,8 +244,8 @@ def test_tsne_frames(embedding, epochs, n, seed, with_clusters):
     rng, names = generator(seed), class_names(n)
     labels, clusters = (rng.integers(-1, n, len(embedding)),
                         {epoch: rng.integers(0, n, len(embedding)) for epoch in frames})
-    figure = drawn(cluster_figures.plot_tsne_frames, frames, labels, clusters if with_clusters else None,
-                   class_names=names)
+    figure = drawn(cluster_figures.plot_tsne_frames, frames, labels,
+                   clusters if with_clusters else None, class_names=names)
     assert len(figure.axes) == len(frames) * (1 + with_clusters)
 
 
@@ -226,7 +289,8 @@ def test_curves_of_a_history(epochs, clusters, seed, holes):
     names = class_names(clusters)
     figure = drawn(cluster_figures.plot_pseudo_labels, history, cluster_names=names)
     assert len(figure.axes) == 3
-    for function in (training_figures.plot_losses, training_figures.plot_accuracy, cluster_figures.plot_pseudo_labels):
+    for function in (training_figures.plot_losses, training_figures.plot_accuracy,
+                     cluster_figures.plot_pseudo_labels):
         refused(function, history[:0])
         refused(function, history[["epoch"]])
 
@@ -261,7 +325,8 @@ def accuracy_table(methods: list[str], seed: int, columns: bool = True) -> pd.Da
 def test_accuracies_as_dots(n, seed, intervals):
     table = accuracy_table(class_names(n), seed, intervals)
     for figure in (drawn(intervals_module.plot_intervals, table, chance=0.25),
-                   drawn(intervals_module.plot_intervals, table, bold=class_names(n)[:1], whole=False)):
+                   drawn(intervals_module.plot_intervals, table, bold=class_names(n)[:1],
+                         whole=False)):
         shown = texts(figure)
         for value in table["accuracy"]:
             assert ("not measured" if np.isnan(value) else f"{value:.3f}") in shown
@@ -302,7 +367,8 @@ def test_gallery_selection(gamma, each, distant, seed):
 
 
 @FEW
-@given(st.integers(1, 12), st.sampled_from([1, 4, 40]), seeds(), st.sampled_from(["(N, H, W)", "(N, 1, H, W)", "1 x 1", "1 row"]))
+@given(st.integers(1, 12), st.sampled_from([1, 4, 40]), seeds(),
+       st.sampled_from(["(N, H, W)", "(N, 1, H, W)", "1 x 1", "1 row"]))
 def test_galleries_of_clusters(n, k, seed, kind):
     rng = generator(seed)
     images = rng.integers(0, 256,
@@ -316,7 +382,8 @@ def test_galleries_of_clusters(n, k, seed, kind):
     refused(cluster_figures.plot_gallery, images, selection[:0], np.zeros(n, int), names)
 
 
-@given(st.dictionaries(st.sampled_from(["read", "train", "draw"]), st.sampled_from([0, 1e-9, .5, 100., 1e6])), seeds())
+@given(st.dictionaries(st.sampled_from(["read", "train", "draw"]),
+                       st.sampled_from([0, 1e-9, .5, 100., 1e6])), seeds())
 def test_seconds(seconds, seed):
     rng = generator(seed)
     parts = {stage: {f"part {k}": rng.choice([0.0, 0.1, 50.0]) for k in range(rng.integers(0, 4))}
@@ -331,7 +398,8 @@ def test_seconds(seconds, seed):
 
 
 @FEW
-@given(st.sampled_from([{}, {r"$\frac{$": 0.}, {name: 10. ** k for k, name in enumerate(NAMES[:9])}, {"a": np.nan, "_b": 3.}]), st.booleans())
+@given(st.sampled_from([{}, {r"$\frac{$": 0.}, {name: 10. ** k for k, name in enumerate(NAMES[:9])},
+                        {"a": np.nan, "_b": 3.}]), st.booleans())
 def test_seconds_as_bars(seconds, alternatives):
     figure = drawn(training_figures.plot_seconds, seconds,
                    {name: {"$\\frac{$": 1.0, "loading": 0.5} for name in seconds}, alternatives)
@@ -341,7 +409,8 @@ def test_seconds_as_bars(seconds, alternatives):
 
 
 def test_responsibilities_of_many_clusters():
-    assert len(drawn(cluster_figures.plot_responsibilities, np.eye(22)[:3], class_names(22)).axes) == 25
+    figure = drawn(cluster_figures.plot_responsibilities, np.eye(22)[:3], class_names(22))
+    assert len(figure.axes) == 25
 
 
 @FEW
@@ -355,7 +424,8 @@ def test_responsibilities(gamma, named):
 
 
 @FEW
-@given(st.integers(1, 5), st.sampled_from([(1, 1), (1, 7), (8, 8), (1, 8, 8)]), st.sampled_from(["noise", "constant"]), seeds())
+@given(st.integers(1, 5), st.sampled_from([(1, 1), (1, 7), (8, 8), (1, 8, 8)]),
+       st.sampled_from(["noise", "constant"]), seeds())
 def test_reconstructions(n, shape, kind, seed):
     x = generator(seed).normal(size=(n, *shape)) if kind == "noise" else np.full((n, *shape), 3.)
     assert len(drawn(cluster_figures.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
@@ -428,7 +498,7 @@ def test_figures_are_saved_whole_or_not_at_all(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-# --- explanation ------------------------------------------------------------------------------------------------------
+# --- explanation ----------------------------------------------------------------------------------
 
 @cache
 def network(classes: int = 3):
@@ -486,8 +556,9 @@ def test_scores_of_maps(pair, seed):
     assert (table[masks.any(axis=(1, 2))] == 1).all(axis=None)  # a mask is its own best map
     for mask, cam in zip(masks, other.astype(float)):
         if mask.any():
+            shown = cam if cam.any() else np.ones(cam.shape)
             assert (explanation_scores.score_cam(cam, mask)[2]
-                    == explanation_scores.best_iou(cam if cam.any() else np.ones(cam.shape), mask) > 0)
+                    == explanation_scores.best_iou(shown, mask) > 0)
     compared = answer(explanation_scores.compare_maps,
                       {"a_cam": other.astype(float), NAMES[4]: np.ones(masks.shape)}, masks,
                       np.arange(len(masks)) // 2, 20, refuses=(ValueError,))
@@ -523,7 +594,8 @@ def test_maps_without_a_network(pair, seed):
         assert (maps.shape == masks.shape and maps.dtype == np.float32 and (maps >= 0).all()
                 and (maps <= 1 + 1e-6).all()), name
     assert (
-        explanation_scores.centre_prior(masks) == explanation_scores.centre_prior(untidy(masks, "reversed"))
+        explanation_scores.centre_prior(masks)
+        == explanation_scores.centre_prior(untidy(masks, "reversed"))
     ).all()
     scaled = explanation.scale_to_maximum(torch.from_numpy(masks.astype(np.float32) * 3))
     assert torch.equal(scaled, torch.from_numpy(masks.astype(np.float32)))
@@ -544,7 +616,8 @@ def test_outlines_are_drawn_where_there_are_any(pair, title):
 
 
 @FEW
-@given(st.integers(0, 3), seeds(), st.sampled_from(list(explanation.METHODS)), st.sampled_from(list(explanation.VIEWS)), st.sampled_from(["noise", "constant", "equal"]))
+@given(st.integers(0, 3), seeds(), st.sampled_from(list(explanation.METHODS)),
+       st.sampled_from(list(explanation.VIEWS)), st.sampled_from(["noise", "constant", "equal"]))
 def test_maps_of_a_network(n, seed, method, views, kind):
     made, mixture = network()
     rng = generator(seed)
@@ -603,7 +676,8 @@ def test_randomised_networks(n, seed):
     check, maps = explanation_scores.randomisation_check(made, x, [0] * n, seed, views="one")
     assert list(check) == ["randomised", "rank_correlation", "structural_similarity"] and check[
         "randomised"
-    ].tolist() == list(maps) == ["nothing", *(name for name, _ in explanation_scores.weight_stages(made))]
+    ].tolist() == list(maps) == ["nothing",
+                                 *(name for name, _ in explanation_scores.weight_stages(made))]
     assert (check["structural_similarity"][0] == pytest.approx(1)
             and check["rank_correlation"].dropna().between(-1 - 1e-9, 1 + 1e-9).all())
     same = explanation_scores.randomise(made, [], seed)
@@ -616,10 +690,10 @@ def test_randomised_networks(n, seed):
 @given(st.integers(1, 3), st.integers(7, 12), seeds())
 def test_likeness_of_maps(n, side, seed):
     a, b = generator(seed).random((2, n, side, side))
-    assert explanation_scores.rank_correlation(a, a) == pytest.approx(1) and explanation_scores.rank_correlation(
-        a, -a) == pytest.approx(-1)
-    assert explanation_scores.rank_correlation(a, b) == pytest.approx(explanation_scores.rank_correlation(b, a))
-    assert np.isnan(explanation_scores.rank_correlation(a, np.ones_like(a))).all()
+    correlate = explanation_scores.rank_correlation
+    assert correlate(a, a) == pytest.approx(1) and correlate(a, -a) == pytest.approx(-1)
+    assert correlate(a, b) == pytest.approx(correlate(b, a))
+    assert np.isnan(correlate(a, np.ones_like(a))).all()
     assert (explanation_scores.structural_similarities(a, a) == pytest.approx(1)
             and (explanation_scores.structural_similarities(a, b) <= 1).all())
     survives(explanation_scores.structural_similarities, a[:, :2], b[:, :2])
@@ -672,7 +746,8 @@ def test_a_map_over_a_slice(image, kind, seed):
     assert colours.shape == (*image.shape, 3) and (colours >= 0).all() and (colours <= 1).all()
     if kind == "zeros":
         assert (colours == image[..., None] / 255.).all()
-    assert (explanation_figures.overlay(untidy(image, "reversed"), untidy(cam, "strided")) == colours).all()
+    assert (explanation_figures.overlay(untidy(image, "reversed"), untidy(cam, "strided"))
+            == colours).all()
     for wrong in (cam[None], np.zeros((99, 99)), cam[..., None], np.full(image.shape, np.nan),
                   np.zeros(())):
         refused(explanation_figures.overlay, image, wrong)
@@ -710,14 +785,14 @@ def test_gallery_of_maps(n, classes, seed):
                                 rng.integers(0, 256, (n, 6, 6), dtype=np.uint8))
     cases, masks = (explanation_figures.gallery_cases(truth, predicted, 2),
                     rng.random((n, 6, 6)) > rng.choice([0, 0.5, 1]))
-    figure = drawn(explanation_figures.plot_cam_gallery, images, rng.random((n, 6, 6)), masks, cases,
-                   predicted, rng.random(n), names)
+    figure = drawn(explanation_figures.plot_cam_gallery, images, rng.random((n, 6, 6)), masks,
+                   cases, predicted, rng.random(n), names)
     assert sum(len(axis.images) for axis in figure.axes) == len(cases)
     refused(explanation_figures.plot_cam_gallery, images, images / 255, masks, cases[:0], predicted,
             rng.random(n), names)
 
 
-# --- segmentation -----------------------------------------------------------------------------------------------------
+# --- segmentation ---------------------------------------------------------------------------------
 
 @given(mask_pairs())
 def test_scores_of_masks(pair):
@@ -760,8 +835,8 @@ def test_intervals_of_scores(n, classes, seed, holes):
         assert rows.slices["all"] == rows.slices.drop("all").sum() == table[metric].notna().sum()
         assert rows["mean"]["all"] == pytest.approx(table[metric].mean(), nan_ok=True)
     both = pd.concat([found.assign(method=name) for name in (r"$\frac{$", "U-Net")])
-    drawn(intervals_module.plot_intervals, both[both.metric == "dice"].dropna(), series="class_name",
-          value="mean")
+    drawn(intervals_module.plot_intervals, both[both.metric == "dice"].dropna(),
+          series="class_name", value="mean")
 
 
 @st.composite
@@ -923,7 +998,8 @@ def unet():
 
 
 @FEW
-@given(st.integers(1, 2), st.sampled_from([32, 64]), seeds(), st.sampled_from(["noise", "constant"]))
+@given(st.integers(1, 2), st.sampled_from([32, 64]), seeds(),
+       st.sampled_from(["noise", "constant"]))
 def test_a_network_that_outlines(n, side, seed, kind):
     images = (torch.from_numpy(generator(seed).integers(0, 256, (n, 1, side, side), dtype=np.uint8))
               if kind == "noise" else torch.full((n, 1, side, side), 7, dtype=torch.uint8))
@@ -959,7 +1035,7 @@ def test_curves_over_masks():
     drawn(segmentation.plot_outlines, [], [], [], [])
 
 
-# --- prediction -------------------------------------------------------------------------------------------------------
+# --- prediction -----------------------------------------------------------------------------------
 
 @cache
 def predictor(classes: int = 4, named: bool = True) -> predictor_module.Predictor:
@@ -1096,13 +1172,13 @@ def test_how_strange_slices_are(x, other, seed):
 
 @FEW
 @given(pictures(), st.booleans())
-def test_brain_and_tumour(image, wanted):
+def test_brain_and_tumour(image, find_tumour):
     asked = predictor()
     prepared = asked.prepare([image])[0]
     brain, tumour = predictor_module.brain_and_tumour(
-        prepared, asked.explain(prepared[None], [0])[0], wanted)
+        prepared, asked.explain(prepared[None], [0])[0], find_tumour)
     assert (brain.dtype == tumour.dtype == bool and brain.shape == tumour.shape == prepared.shape
-            and not (tumour & ~brain).any() and (wanted or not tumour.any()))
+            and not (tumour & ~brain).any() and (find_tumour or not tumour.any()))
 
 
 def test_blocks_of_a_network_are_noted():
@@ -1146,7 +1222,8 @@ def test_files_with_unlikely_names_are_judged(tmp_path):
     assert pd.read_csv(out.with_name("=out_unreadable.csv")).path.tolist() == [
         str(tmp_path / "scans" / "broken\r.png")]
     with ThreadPoolExecutor(1) as pool:
-        part, unreadable, _ = prediction_files.predict_part(asked, read[:2], pool, cache_folder=tmp_path)
+        part, unreadable, _ = prediction_files.predict_part(asked, read[:2], pool,
+                                                            cache_folder=tmp_path)
     assert len(part) + len(unreadable) == 2
     facts = [{"path": str(read[0]), "width": 7, "height": 1}]
     written = prediction_files.write_maps(asked, np.zeros((1, 32, 32), np.uint8),
@@ -1183,15 +1260,18 @@ def test_opinions_about_patients(n, seed):
             assert row["class"] == "" and np.isnan(row[f"prob_{names[0]}"])
 
 
-# --- report -----------------------------------------------------------------------------------------------------------
+# --- report ---------------------------------------------------------------------------------------
 
 @st.composite
-def test_parts(draw, least: int = 1) -> tuple[pd.DataFrame, dict, np.ndarray | None, list[str]]:
+def test_parts(
+    draw,
+    min_slices: int = 1,
+) -> tuple[pd.DataFrame, dict, np.ndarray | None, list[str]]:
     """The test slices of a run and what it says of them.
 
     Truth known, missing or of one class; clean, partly, or not at all; without labels.
     """
-    n, k, c = (draw(st.integers(least, 25)), draw(st.integers(1, 5)),
+    n, k, c = (draw(st.integers(min_slices, 25)), draw(st.integers(1, 5)),
                draw(st.sampled_from((2, 4, 40))))
     rng = generator(draw(seeds()))
     scans = pd.DataFrame(
@@ -1268,7 +1348,7 @@ def test_tables_of_a_run(part):
     refused(evaluation.claims_table, history, table, best[1:], comparison, names)
 
 
-@given(test_parts(least=2))
+@given(test_parts(min_slices=2))
 def test_outputs_of_other_slices_are_refused(part):
     scans, outputs, alone, names = part
     wider = np.zeros((len(scans), len(names) + 1))
@@ -1328,15 +1408,23 @@ def test_data_are_described(n, removed, seed):
             and sum(found["removed"].values()) == removed)
     assert (found["labelled"] == (scans.label >= 0).sum()
             and found["clean_test"] == (scans.clean & (scans.split == "test")).sum())
-    assert found["hash"] == run_module.describe_data(scans[::-1], left, names)["hash"] and json.dumps(
-        found)
+    assert found["hash"] == run_module.describe_data(scans[::-1], left, names)["hash"]
+    assert json.dumps(found)
 
 
-@given(st.recursive(st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5), st.sampled_from([np.float32("nan"), np.int64(3), np.bool_(True), np.float64("inf")])),
-                    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(st.text(max_size=3), st.integers()), inner, max_size=4), st.tuples(inner, inner)), max_leaves=12))
+@given(st.recursive(st.one_of(st.none(), st.booleans(), st.floats(), st.integers(),
+                              st.text(max_size=5),
+                              st.sampled_from([np.float32("nan"), np.int64(3), np.bool_(True),
+                                               np.float64("inf")])),
+                    lambda inner: st.one_of(st.lists(inner, max_size=4),
+                                            st.dictionaries(
+                                                st.one_of(st.text(max_size=3), st.integers()),
+                                                inner, max_size=4),
+                                            st.tuples(inner, inner)),
+                    max_leaves=12))
 def test_json_has_no_nan(value):
-    assert json.loads(json.dumps(run_module.without_nan(value), allow_nan=False)) == run_module.without_nan(
-        value) or isinstance(value, tuple)
+    clean = run_module.without_nan(value)
+    assert json.loads(json.dumps(clean, allow_nan=False)) == clean or isinstance(value, tuple)
 
 
 @given(st.text(alphabet="ab\r\n\x1b[A%", max_size=30))
@@ -1356,7 +1444,8 @@ def test_tables_and_figures_of_a_run(tmp_path):
     table = pd.DataFrame({"path": UNLIKELY_FILES, "n": range(len(UNLIKELY_FILES))})
     assert run_module.add_table(run, "names", table, "Names") is table
     assert pd.read_csv(tmp_path / "tables" / "names.csv").path.tolist() == UNLIKELY_FILES
-    figure = run_module.add_figure(run, "seconds", training_figures.plot_seconds({NAMES[4]: 1.}), table, NAMES[4])
+    figure = run_module.add_figure(run, "seconds", training_figures.plot_seconds({NAMES[4]: 1.}),
+                                   table, NAMES[4])
     assert (isinstance(figure, Figure) and (tmp_path / "figures" / "seconds.png").exists()
             and set(run.artefacts) == {"tables/names.csv", "figures/seconds.png"})
     refused(run_module.list_artefact, run, "figures/other.png", "tables/names.csv", "Other", "")
@@ -1380,7 +1469,7 @@ def test_an_executed_notebook_is_escaped():
     assert evil not in page and page.count(html.escape(evil)) >= 4
 
 
-# --- card -------------------------------------------------------------------------------------------------------------
+# --- card -----------------------------------------------------------------------------------------
 
 class Tags(HTMLParser):
     """The tags and attributes that a browser would see."""
@@ -1439,7 +1528,8 @@ def forget_the_truth(run: Path) -> None:
     """Make a run one whose test slices have no known class."""
     table = pd.read_csv(run_module.run_table(run, "test_predictions")).assign(y_true="")
     table.to_csv(run / "tables" / "test_predictions.csv", index=False)
-    save_json(run / "run.json", load_json(run / "run.json") | {"files": run_module.written_files(run)})
+    save_json(run / "run.json",
+              load_json(run / "run.json") | {"files": run_module.written_files(run)})
 
 
 EVIL = [NAMES[6], "<script>alert(1)</script>", "[click](javascript:alert(1))", "a|b", "line\nbreak",
@@ -1461,8 +1551,8 @@ def test_cards_escape_every_name(evil, tmp_path):
     assert (list(checklist) == ["number", "item", "answer", "filled"]
             and len(checklist) == len(model_card.CLAIM)
             and not checklist.answer.str.match(r"^[=+@-]").any())
-    assert model_card.card_command([str(run)]) == 0 and len(pd.read_csv(run / "checklist.csv")) == len(
-        checklist)
+    assert model_card.card_command([str(run)]) == 0
+    assert len(pd.read_csv(run / "checklist.csv")) == len(checklist)
 
 
 @given(st.integers(0, 20), st.sampled_from([0, .5, 1]), seeds())
@@ -1482,14 +1572,16 @@ def test_accuracy_of_parts(n, share_clean, seed):
         assert np.isnan(row.clean_accuracy) == (row.clean_slices == 0)
 
 
-@given(st.lists(st.text(max_size=12), min_size=1, max_size=4, unique=True), st.lists(st.text(max_size=12), min_size=1, max_size=3))
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=4, unique=True),
+       st.lists(st.text(max_size=12), min_size=1, max_size=3))
 def test_tables_in_markdown(keys, values):
     rows = [dict.fromkeys(keys, value) for value in values]
     lines = model_card.markdown_table(rows).split("\n")
     assert (len(lines) == 2 + len(rows) and {line.count("|") for line in lines} == {len(keys) + 1}
             and model_card.markdown_table([]) == "")
     assert not any(letter in "".join(lines) for letter in "<>`")
-    assert all("\n" not in model_card.in_markdown(value) and "](" not in model_card.in_markdown(value + "](x)")
+    assert all("\n" not in model_card.in_markdown(value)
+               and "](" not in model_card.in_markdown(value + "](x)")
                for value in values)
     for number in ((.5, .4, .6), (np.nan,) * 3, (.5, np.nan, np.nan)):
         assert model_card.with_interval(*number) in ("0.500 [0.400, 0.600]", "–", "0.500")
@@ -1510,7 +1602,7 @@ def test_cards_of_runs_without_clean_or_known_slices(tmp_path):
     assert model_card.card_command([str(tmp_path)]) == 2
 
 
-# --- export -----------------------------------------------------------------------------------------------------------
+# --- export ---------------------------------------------------------------------------------------
 
 @given(shares(), st.floats(.05, 20), seeds())
 def test_what_an_export_calculates(p, temperature, seed):
@@ -1571,9 +1663,11 @@ def test_what_is_no_exported_run(tmp_path):
         refused(export.load_exported, file, kinds=(ValueError, ImportError))
 
 
-# --- annotation -------------------------------------------------------------------------------------------------------
+# --- annotation -----------------------------------------------------------------------------------
 
-@given(st.lists(st.tuples(st.text(st.characters(min_codepoint=1, max_codepoint=300), min_size=1, max_size=20), st.sampled_from(NAMES[4:]), st.text(min_size=1, max_size=20)), min_size=1, max_size=5))
+@given(st.lists(st.tuples(st.text(st.characters(min_codepoint=1, max_codepoint=300), min_size=1,
+                                  max_size=20), st.sampled_from(NAMES[4:]),
+                                  st.text(min_size=1, max_size=20)), min_size=1, max_size=5))
 def test_labels_come_back_as_they_were_given(answers):
     names, given_ = class_names(30), []
     with tempfile.TemporaryDirectory() as folder:
@@ -1598,7 +1692,8 @@ def test_labels_come_back_as_they_were_given(answers):
         assert annotation.take_back(file, "nobody", names) is None
 
 
-@pytest.mark.parametrize("by", ["", " ", "=1+1", "+1", "-2", "@SUM(A1)", "a\rb", "a\nb", "\tx", "\ud800", "a\x00b", "x" * 101])
+@pytest.mark.parametrize("by", ["", " ", "=1+1", "+1", "-2", "@SUM(A1)", "a\rb", "a\nb", "\tx",
+                                "\ud800", "a\x00b", "x" * 101])
 def test_names_that_would_harm_the_table_are_refused(by, tmp_path):
     refused(annotation.give_label, tmp_path / "labels.csv", "a.png", "0", "glioma", by, NAMES)
     for label in ("", "x", None):
@@ -1620,7 +1715,10 @@ def test_any_bytes_as_a_table_of_labels(content):
                         and table.map(lambda value: isinstance(value, str)).all(axis=None))
 
 
-@given(st.integers(0, 8), st.lists(st.tuples(st.sampled_from(["anna", "ben"]), st.sampled_from(["next", "aside", "return"]), st.integers(-1, 9)), max_size=12), st.sets(st.integers(0, 8)))
+@given(st.integers(0, 8),
+       st.lists(st.tuples(st.sampled_from(["anna", "ben"]),
+                          st.sampled_from(["next", "aside", "return"]), st.integers(-1, 9)),
+                max_size=12), st.sets(st.integers(0, 8)))
 def test_a_queue_hands_a_slice_to_one_person(n, steps, done):
     queue, before = annotation.Queue(range(n)), {}
     for by, what, row in steps:
@@ -1636,7 +1734,8 @@ def test_a_queue_hands_a_slice_to_one_person(n, steps, done):
 
 
 @FEW
-@given(st.integers(1, 12), st.booleans(), seeds(), st.sampled_from(["none", "some", "all"]), st.sampled_from(["none", "some", "all"]))
+@given(st.integers(1, 12), st.booleans(), seeds(), st.sampled_from(["none", "some", "all"]),
+       st.sampled_from(["none", "some", "all"]))
 def test_a_queue_of_a_collection(n, named, seed, labelled, tested):
     bench = fake_bench(n, named, seed)
     table = bench.collection.table
@@ -1691,7 +1790,7 @@ def test_any_line_of_output_is_progress_or_words(line):
             isinstance(what, str) and (share is None or 0 <= share <= 1) and isinstance(left, str))
 
 
-# --- reading ----------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 @given(pictures(), st.integers(1, 90))
 def test_pictures_of_a_page(image, side):
@@ -1739,7 +1838,8 @@ def test_a_reading_of_no_slice(image):
     refused(reading.look, predictor(), image)
 
 
-@given(st.sampled_from(SIZES), st.booleans(), st.sampled_from([0., .5, 1.5, np.nan]), st.integers(0, 3), seeds())
+@given(st.sampled_from(SIZES), st.booleans(), st.sampled_from([0., .5, 1.5, np.nan]),
+       st.integers(0, 3), seeds())
 def test_words_about_a_slice(n, named, score, held, seed):
     names, p = class_names(n), generator(seed).dirichlet(np.ones(n))
     said = {"class": names[0] if named else "",
@@ -1768,7 +1868,7 @@ def test_refusals_are_escaped(reason):
     assert [tag for tag, _ in harmless(page)] == ["div", "b"]
 
 
-# --- app --------------------------------------------------------------------------------------------------------------
+# --- app ------------------------------------------------------------------------------------------
 
 def fake_bench(n: int, named: bool, seed: int, classes: int = 4) -> SimpleNamespace:
     """As much of a `Workbench` as the pieces of its page need; every name in it is unlikely."""
@@ -1812,8 +1912,9 @@ def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
         {"path": bench.collection.table.path, "suspect": True, "given": NAMES[6],
          "suggested": NAMES[6]}).to_csv(bench.run / "tables" / "label_errors.csv", index=False)
     save_json(bench.run / "run.json", {"files": run_module.written_files(bench.run)})
-    for piece in (views_module.cards_html(bench), views_module.card_html(bench, 0), views_module.pairs_html(bench),
-                  views_module.label_errors_html(bench), views_module.label_html(bench, 0, True),
+    for piece in (views_module.cards_html(bench), views_module.card_html(bench, 0),
+                  views_module.pairs_html(bench), views_module.label_errors_html(bench),
+                  views_module.label_html(bench, 0, True),
                   views_module.label_html(bench, None)):
         harmless(piece)
     known = (bench.collection.table.label >= 0).sum()
@@ -1834,10 +1935,10 @@ def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
 
 
 @given(st.one_of(st.text(max_size=200), st.text("=+-@_ \u200b\n\ud800a٣", max_size=9)))
-def test_names_of_visitors_are_what_the_table_of_labels_takes(said):
-    name = views_module.visitor_name(said)
+def test_names_of_visitors_are_what_the_table_of_labels_takes(entered):
+    name = views_module.visitor_name(entered)
     assert (views_module.visitor_name(name) == name and len(name) <= 60
-            and bool(name) == any(letter.isalnum() for letter in said if letter.isprintable()))
+            and bool(name) == any(letter.isalnum() for letter in entered if letter.isprintable()))
     if not name: return
     with tempfile.TemporaryDirectory() as folder:
         annotation.give_label(
@@ -1845,8 +1946,13 @@ def test_names_of_visitors_are_what_the_table_of_labels_takes(said):
         assert list(annotation.read_labels(Path(folder) / "labels.csv", ["glioma"])["by"]) == [name]
 
 
-@given(st.integers(1, 6), seeds(), st.lists(st.tuples(st.one_of(st.integers(-2, 8).map(str), st.sampled_from(["", "²", "1e3", "9" * 5000, "٣", "0x1", "1.0", " 1"])), st.sampled_from(["anna", "ben", "", " "]),
-                                                      st.one_of(st.none(), st.integers(0, 3))), max_size=8))
+@given(st.integers(1, 6), seeds(),
+       st.lists(st.tuples(st.one_of(st.integers(-2, 8).map(str),
+                                    st.sampled_from(["", "²", "1e3", "9" * 5000, "٣", "0x1", "1.0",
+                                                     " 1"])),
+                          st.sampled_from(["anna", "ben", "", " "]),
+                          st.one_of(st.none(), st.integers(0, 3))),
+                max_size=8))
 def test_answers_that_a_browser_sends(n, seed, answers):
     bench, expected = fake_bench(n, True, seed), {}
     bench.collection.table.loc[0, "split"] = "test"
