@@ -87,7 +87,7 @@ def test_hidden_labels_stay_hidden(report):
 def test_misspelt_parameter_fails_with_the_list(tmp_path):
     done = run_papermill(tmp_path / "out.ipynb", out=tmp_path / "run", epohcs=3)
     assert done.returncode != 0
-    assert "Unknown setting epohcs; the settings are: alignment, anchored," in done.stderr
+    assert "Unknown setting epohcs; the settings are: anchored, augmentation," in done.stderr
     assert not (tmp_path / "run").exists()
 
 
