@@ -151,7 +151,7 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all() and set(
         cells.amount) == {0.5, 2, 0, np.inf}
     check_run(out, ())
-    ladder = pd.read_csv(out / "tables" / "rungs.csv").set_index("method")
+    ladder = pd.read_csv(out / "tables" / "ablations.csv").set_index("method")
     assert ladder.change["joint training"] == 0 and np.isclose(
         ladder.change["no mirror image"],
         ladder.accuracy["no mirror image"] - ladder.accuracy["joint training"])
