@@ -2,18 +2,22 @@
 
     python tests/house.py                     every violation
     python tests/house.py nbs/data tests      only those of these files and folders
+    python tests/house.py --record            write house_debt.csv: what is owed, by file and rule
 """
 import ast
+import csv
 import io
 import json
 import re
 import sys
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+DEBT = Path(__file__).with_name("house_debt.csv")
 ROOMS = ("core", "data", "synthetic", "imaging", "models", "training", "analysis", "runs", "app")
 WIDTH, LINES, CELLS, NAMES, PARAMETERS = 100, 400, 60, 25, 7
 
@@ -111,18 +115,18 @@ def code_violations(place: str, code: str) -> Iterator[Violation]:
         if len(line) > WIDTH: yield Violation(f"{place}:{number}", "line", f"{len(line)} columns")
     for node in ast.walk(ast.parse(python(code))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-            names = [name for name in names if name not in ("self", "cls")]
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            names = [a.arg for a in every if a.arg not in ("self", "cls")]
             if len(names) > PARAMETERS:
                 yield Violation(f"{place}:{node.lineno}", "parameters",
                                 f"{node.name} has {len(names)}")
             for name in PARAMETER_NAMES & set(names):
-                yield Violation(f"{place}:{node.lineno}", "name", f"parameter {name} of {node.name}")
+                yield Violation(f"{place}:{node.lineno}", "name", f"{name} of {node.name}")
         yield from statement_violations(place, node)
 
 
 def statement_violations(place: str, node: ast.AST) -> Iterator[Violation]:
-    """Find a block on the line of its header that is not a guard clause, and statements after `;`."""
+    """Find blocks beside their header that are not guard clauses, and statements after `;`."""
     for field in ("body", "orelse", "finalbody"):
         body = getattr(node, field, None)
         if not isinstance(body, list) or not body: continue
@@ -133,8 +137,8 @@ def statement_violations(place: str, node: ast.AST) -> Iterator[Violation]:
         guard = isinstance(node, ast.If) and not node.orelse and isinstance(body[0], leaves)
         empty = isinstance(node, ast.ClassDef) and isinstance(body[0], ast.Expr | ast.Pass)
         on_header = hasattr(node, "lineno") and rows and rows[0] == node.lineno
-        if on_header and not guard and not empty and not isinstance(node, ast.Lambda | ast.IfExp):
-            yield Violation(f"{place}:{rows[0]}", "statement", "a block on the line of its header")
+        if on_header and not guard and not empty:
+            yield Violation(f"{place}:{rows[0]}", "statement", "a block beside its header")
 
 
 def size_violations(path: Path) -> Iterator[Violation]:
@@ -147,8 +151,9 @@ def size_violations(path: Path) -> Iterator[Violation]:
         return
     lines = text.count("\n")
     if lines > LINES: yield Violation(place, "size", f"{lines} lines, {LINES} at most")
-    public = [name for node in ast.parse(text).body if isinstance(node, ast.Assign)
-              and ast.unparse(node.targets[0]) == "__all__" for name in ast.literal_eval(node.value)]
+    lists = [ast.literal_eval(node.value) for node in ast.parse(text).body
+             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    public = [name for names in lists for name in names]
     if len(public) > NAMES:
         yield Violation(place, "size", f"{len(public)} public names, {NAMES} at most")
 
@@ -206,13 +211,36 @@ def violations(paths: list[Path] | None = None) -> Iterator[Violation]:
             yield from word_violations(place, text if kind == "static" else readable)
 
 
+def count(found: list[Violation]) -> Counter[tuple[str, str]]:
+    """Count violations by file and rule."""
+    return Counter((re.split("[ :]", v.place)[0], v.rule) for v in found)
+
+
+def debt() -> Counter[tuple[str, str]]:
+    """Return the violations that are still owed, by file and rule; none may be added."""
+    with open(DEBT, newline="", encoding="utf-8") as file:
+        return Counter({(r["file"], r["rule"]): int(r["count"]) for r in csv.DictReader(file)})
+
+
+def record(owed: Counter[tuple[str, str]]) -> None:
+    """Write the violations that are still owed."""
+    with open(DEBT, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["file", "rule", "count"])
+        rows.writerows([*key, number] for key, number in sorted(owed.items()))
+
+
 def main() -> int:
     """Print the violations in the files and folders that are named; 1 if there are any."""
+    if sys.argv[1:] == ["--record"]:
+        record(count(list(violations())))
+        return 0
     paths = [Path(word).resolve() for word in sys.argv[1:]]
     chosen = [path for path in all_files()
               if not paths or any(path.is_relative_to(p) for p in paths)]
     found = list(violations(chosen)) + ([] if paths else list(room_violations()))
-    for violation in found: print(*violation, sep="  ")
+    for violation in found:
+        print(*violation, sep="  ")
     return bool(found)
 
 
