@@ -1909,7 +1909,7 @@ def test_pieces_of_the_page_are_escaped(n, named, seed, classes):
     bench = fake_bench(n, named, seed, classes)
     (bench.run / "tables").mkdir()
     pd.DataFrame(
-        {"path": bench.collection.table.path, "suspect": True, "given": NAMES[6],
+        {"path": bench.collection.table.path, "label_error": True, "given": NAMES[6],
          "suggested": NAMES[6]}).to_csv(bench.run / "tables" / "label_errors.csv", index=False)
     save_json(bench.run / "run.json", {"files": run_module.written_files(bench.run)})
     for piece in (views_module.cards_html(bench), views_module.card_html(bench, 0),
