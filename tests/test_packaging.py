@@ -33,7 +33,6 @@ NOT_IMPORTED = {  # base requirements that no code imports by name
     "jupyterlab": "reads and runs the notebooks", "ipykernel": "papermill's kernel",
     "tensorboard": "torch.utils.tensorboard imports it",
 }
-NOT_YET_IMPORTED = {"captum", "monai", "plotly", "pooch", "filelock", "huggingface-hub", "pydantic"}
 
 
 def plain_name(name: str) -> str:
@@ -125,7 +124,7 @@ def test_nothing_is_asked_for_in_vain():
     trees = [*CODE.values(), *(cell["tree"] for cells in NOTEBOOKS.values() for cell in cells)]
     modules = {name for tree in trees for name in imported(tree, at_once=False)}
     used = set().union(*distributions(modules).values())
-    assert BASE - used - set(NOT_IMPORTED) - NOT_YET_IMPORTED == set()
+    assert BASE - used - set(NOT_IMPORTED) == set()
 
 
 def test_every_requirement_names_its_lowest_version():
