@@ -166,7 +166,9 @@ def predict_files(
                 save_json(target, {"slices": len(table), "unreadable": unreadable, "notes": said,
                                    "sha256": file_digest(target.with_suffix(".csv"))})
             bar.update(len(some))
-    records = [(file, load_json(file)) for file in sorted(parts.glob("*.json"))]
+    # not the hidden file that a killed call was writing
+    finished = sorted(parts.glob("[0-9]*.json"))
+    records = [(file, load_json(file)) for file in finished]
     tables = [file.with_suffix(".csv") for file, record in records if record["slices"]]
     unreadable = left + [row for _, record in records for row in record["unreadable"]]
     for sentence in note_sentences([note for _, record in records for note in record["notes"]]):
