@@ -712,8 +712,8 @@ def test_batches_of_slices(data):
     assert torch.equal(batches_module.place_images(np.ascontiguousarray(images), CPU), whole.images)
     for policy in get_args(config.Augmentation):
         seen = [
-            objective.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
-            objective.augmented(whole.images[rows], whole, policy,
+            batches_module.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
+            batches_module.augmented(whole.images[rows], whole, policy,
                                 torch.Generator().manual_seed(1))]
         assert torch.equal(*seen) and seen[0].shape == unit.shape and seen[0].isfinite().all()
     for wrong in (rows + len(images), rows + .5, "a", None):
@@ -731,7 +731,7 @@ def test_every_slice_is_seen(labelled, unlabelled, labelled_size, unlabelled_siz
     assert all(len(batch) == (labelled_size if labelled else 0) for batch in known) and all(
         len(batch) <= unlabelled_size for batch in unknown)
     assert set(np.concatenate(known)) == set(range(labelled))
-    on_device = objective.rows_on_device(unknown, CPU)
+    on_device = batches_module.rows_on_device(unknown, CPU)
     assert [batch.tolist() for batch in on_device] == [batch.tolist() for batch in unknown]
     shared = distributed.local_batches(FABRIC, known[0], unknown[0])
     assert [share.weight for share in shared] == [1.0, 1.0] and [
@@ -923,10 +923,10 @@ def test_trainings_at_the_edge(whole_data, tmp_path, edge, preset):
     with at_most(120):
         sound_training(self_training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
                        made.epochs, data, made.n_clusters)
-        outputs = checkpoints.load_outputs(tmp_path / "joint", made.epochs)
+        outputs = self_training.load_outputs(tmp_path / "joint", made.epochs)
         assert (outputs["embeddings"].shape == (len(data.test), 128) and sum_to_one(outputs["head"])
                 and sum_to_one(outputs["responsibilities"], 1e-3))
-        assert [len(part) for part in checkpoints.load_all_outputs(tmp_path / "joint")] == [30, 30]
+        assert [len(part) for part in self_training.load_all_outputs(tmp_path / "joint")] == [30, 30]
         if preset == "taught": return
         if not len(data.labelled):
             assert "labelled" in refused(
