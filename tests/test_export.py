@@ -15,7 +15,7 @@ from brainclust.models.encoders import make_network
 from brainclust.runs.export import (
     OUTPUTS, TOLERANCE, check_agreement, export_command, export_run, load_exported,
 )
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.training.batches import embed_slices
 from brainclust.training.distributed import make_fabric
@@ -46,7 +46,8 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
     # no limit of ood_score, which takes seconds and is not exported
     one_group = np.zeros(len(data.images), dtype=int)
     save_reference(
-        folder, fabric, network, data, one_group, temperature, thresholds, flip_tta=config.flip_tta)
+        folder, fabric, network, data, one_group,
+        Calibration(temperature, thresholds, flip_tta=config.flip_tta))
     return folder
 
 

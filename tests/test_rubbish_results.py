@@ -1062,8 +1062,8 @@ def predictor(classes: int = 4, named: bool = True) -> predictor_module.Predicto
             network=made, result=made,
             tensors={name: torch.from_numpy(np.asarray(value)) for name, value in tensors.items()}),
         data, config)
-    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3,
-                              [0.9 / classes] * classes, flip_tta=config.flip_tta)
+    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3,
+                       ood.Calibration(1.3, [0.9 / classes] * classes, flip_tta=config.flip_tta))
     names, clusters = (
         [name if name[0].isalnum() else f"c {name}" for name in class_names(classes)],
         [k % classes for k in range(5)] if named else None)

@@ -66,13 +66,14 @@ def choose_device(
 @cache
 def bfloat16_speedup(
     repeats: int = 10,  # measured passes of each kind, in turn; the fastest counts
-) -> float:  # seconds in float32 / seconds in bfloat16, for one convolution forward and backward on the CPU
-    """Measure, once in a process, how much faster a ResNet's typical convolution runs in bfloat16
-    on this processor.
+) -> float:  # seconds in float32 / seconds in bfloat16
+    """Measure how much faster this CPU runs a typical convolution of a ResNet in bfloat16.
+
+    Forward and backward pass, once in a process.
     """
     import torch
     def prepare(dtype: torch.dtype) -> tuple[torch.nn.Module, torch.Tensor]:
-        "A convolution and its input in a precision."
+        "Make a convolution and its input in a precision."
         return (torch.nn.Conv2d(64, 64, 3, padding=1).to(
                     dtype=dtype, memory_format=torch.channels_last),
                 torch.ones(8, 64, 32, 32, dtype=dtype).to(memory_format=torch.channels_last))

@@ -78,7 +78,7 @@ class _SmallMapConvolution(torch.autograd.Function):
         context.save_for_backward(seen, weight)
         if not entirely: return F.conv2d(x, weight, None, stride, padding)
         matrix = weight.permute(0, 2, 3, 1).flatten(1)
-        # A product with few rows is divided among the cores by its columns only if it is asked for in halves.
+        # Only in halves is a product with few rows divided among the cores by its columns.
         halves = matrix.chunk(2 if seen[..., 0].numel() < 1024 else 1)
         return torch.cat([F.linear(seen, half) for half in halves], dim=-1).permute(0, 3, 1, 2)
 
@@ -89,8 +89,9 @@ class _SmallMapConvolution(torch.autograd.Function):
         rows: int,
         columns: int,
     ) -> list[tuple[slice, slice]]:
-        """Where each place of the kernel, row by row, meets the padded input, for an output of
-        `rows` by `columns` places.
+        """List the positions of the padded input that each place of the kernel meets, row by row.
+
+        The output has `rows` by `columns` places.
         """
         (s, t), (height, width) = stride, weight.shape[2:]
         return [(slice(a, a + s * (rows - 1) + 1, s), slice(b, b + t * (columns - 1) + 1, t))
@@ -103,9 +104,9 @@ class _SmallMapConvolution(torch.autograd.Function):
         stride: tuple[int, int],
         padding: tuple[int, int],
     ) -> Tensor:
-        """What the kernel sees from each place of the output.
+        """Gather the kernel's input at each place of the output.
 
-        (B, rows, columns, places of the kernel * C).
+        The shape is (B, rows, columns, places of the kernel * C).
         """
         padded = F.pad(
             x.permute(0, 2, 3, 1), (0, 0, padding[1], padding[1], padding[0], padding[0]))
@@ -117,7 +118,7 @@ class _SmallMapConvolution(torch.autograd.Function):
 
     @staticmethod
     def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        "The gradients of the input and of the weights."
+        "Compute the gradients of the input and of the weights."
         (kept, weight), stride, padding = context.saved_tensors, context.stride, context.padding
         (outputs, inputs, height, width), (p, q), (slices, _, rows, columns) = (
             weight.shape, padding, context.shape)
@@ -143,15 +144,15 @@ class _SmallMapConvolution(torch.autograd.Function):
 # %% ../../nbs/models/00_encoders.ipynb #new070a02
 @cache
 def has_fast_bfloat16() -> bool:
-    """Whether the library that convolves on the CPU knows bfloat16 here.
+    """Tell whether the library that convolves on the CPU supports bfloat16 here.
 
-    What PyTorch does without it is slow, and fails for some layouts.
+    PyTorch's own fallback is slow, and fails for some layouts.
     """
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def in_fast_precision(x: Tensor) -> bool:
-    "Whether autocast lowers the precision on a CPU that gains by it."
+    "Tell whether autocast lowers the precision on a CPU that gains by it."
     return x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and has_fast_bfloat16()
 
 
@@ -183,7 +184,8 @@ class StemConv2d(nn.Conv2d):
         if not in_fast_precision(x) or x.requires_grad or x.shape[2] % 2 or x.shape[3] % 2:
             return super()._conv_forward(x, weight, bias)
         dtype = torch.get_autocast_dtype("cpu")
-        # Sixteen channels: two rows of eight neighbours each, of which the kernel with a row and a column of zeros takes four pairs.
+        # Sixteen channels: two rows of eight neighbours each. The kernel, with a row and a column
+        # of zeros added, takes four pairs of them.
         neighbours = F.pad(x[:, 0].to(dtype), (3, 4, 3, 3)).unfold(2, 8, 2)
         pairs = neighbours.unflatten(1, (-1, 2)).permute(0, 1, 3, 2, 4).flatten(3)
         kernel = (F.pad(weight[:, 0].to(dtype), (0, 1, 0, 1)).unflatten(1, (4, 2))
@@ -196,7 +198,7 @@ class StemConv2d(nn.Conv2d):
 def quicken(
     network: nn.Module,  # changed in place; parameters stay the same objects
 ) -> None:
-    "Let the convolutions of a ResNet take the quicker ways."
+    "Replace the convolutions of a ResNet by their faster forms."
     for module in network.modules():
         if type(module) is not nn.Conv2d or module.bias is not None: continue
         if (module.in_channels, module.kernel_size, module.stride, module.padding) == (
