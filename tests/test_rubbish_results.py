@@ -428,11 +428,11 @@ def test_responsibilities(gamma, named):
        st.sampled_from(["noise", "constant"]), seeds())
 def test_reconstructions(n, shape, kind, seed):
     x = generator(seed).normal(size=(n, *shape)) if kind == "noise" else np.full((n, *shape), 3.)
-    assert len(drawn(cluster_figures.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
-    assert len(drawn(cluster_figures.plot_reconstructions, x, x).axes) == 3 * n + 1
+    assert len(drawn(comparison_figures.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
+    assert len(drawn(comparison_figures.plot_reconstructions, x, x).axes) == 3 * n + 1
     for wrong in (x[:0], x[..., :0], np.zeros((n + 1, *shape))):
-        refused(cluster_figures.plot_reconstructions, x, wrong)
-    refused(cluster_figures.plot_reconstructions, x[:0], x[:0])
+        refused(comparison_figures.plot_reconstructions, x, wrong)
+    refused(comparison_figures.plot_reconstructions, x[:0], x[:0])
 
 
 @FEW
