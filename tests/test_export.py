@@ -138,7 +138,7 @@ def test_a_file_that_says_something_else_is_not_kept(
     before = sorted(run.iterdir())
     monkeypatch.setattr("brainclust.runs.export.write_onnx",
                         lambda module, description, file: shutil.copy(small / "model.onnx", file))
-    with pytest.raises(ValueError, match=f"does not say what the run says: .*{name} differ by"):
+    with pytest.raises(ValueError, match=f"must be those of the run; .*{name} differ by"):
         export_run(run)
     assert sorted(run.iterdir()) == before and (run / "model.onnx").read_text() == "of before"
 
@@ -166,7 +166,7 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
               tmp_path / "other.onnx")
     for file, words in ((tmp_path / "other.onnx", "another program"),
                         (small / "model.json", "cannot be read"),
-                        (tmp_path / "absent.onnx", "There is no file")):
+                        (tmp_path / "absent.onnx", "is missing")):
         with pytest.raises(ValueError, match=words):
             load_exported(file)
     for missing in ("onnx", "onnxscript", "onnxruntime"):

@@ -71,7 +71,7 @@ def test_every_format_is_judged(trained, slices, tmp_path, capsys):
 
 def test_one_sentence_for_what_cannot_be_used(trained, tmp_path, capsys):
     for arguments, words in (([str(tmp_path), str(tmp_path)], "holds no model.json"),
-                             ([str(trained), str(tmp_path / "absent")], "There is no"),
+                             ([str(trained), str(tmp_path / "absent")], "is missing"),
                              ([str(trained), str(tmp_path)], "must hold images that end in")):
         assert (predict_command([*arguments, "--out", str(tmp_path / "out.csv"), "--device", "cpu"])
                 == 2)

@@ -158,7 +158,7 @@ def _default_names(
 def plot_tsne_frames(
     coordinates: Mapping[int, np.ndarray],  # epoch to (N, 2), from tsne_frames
     labels: np.ndarray,  # (N,) true class ids, -1 unknown
-    clusters: Mapping[int, np.ndarray] | None = None,  # epoch to (N,) cluster ids; adds a second row
+    clusters: Mapping[int, np.ndarray] | None = None,  # epoch to (N,) cluster ids; adds a row
     epochs: Sequence[int] | None = None,  # which frames, all by default
     class_names: Sequence[str] = tuple(CLASS_COLOURS),  # of ids 0, 1, ...
     cluster_names: Sequence[str] | None = None,  # such as classes that they match

@@ -364,8 +364,8 @@ def _about_results(
 # %% ../../nbs/runs/11_model_card.ipynb #nbc14837
 def claim_checklist(
     folder: Path | str,  # a finished run
-) -> pd.DataFrame:  # number, item, answer ("": left to the authors), filled
-    """Fill in the items of CLAIM that the run has recorded.
+) -> pd.DataFrame:  # one row per item
+    """Fill in the items of CLAIM that the run has recorded; the others stay empty.
 
     Raises: ValueError if the run has not ended, or its record lacks what a card needs.
     """
