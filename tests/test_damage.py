@@ -26,7 +26,7 @@ from brainclust.data.scan_table import read_scan_table
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.core.style import save_figure
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.runs.run import Run, add_table, check_same_data, finish
@@ -51,7 +51,8 @@ def ended(tmp_path_factory, slices) -> Path:
     run.resolve("cpu", "32-true")
     state = train_jointly(fabric, network(), data, CONFIG, out / "checkpoint" / "joint")
     save_model(out, state, data, CONFIG)
-    save_reference(out, fabric, state.network, data, np.arange(len(data.images)), 1.2, [.3] * 4)
+    save_reference(out, fabric, state.network, data, np.arange(len(data.images)),
+                   Calibration(1.2, [.3] * 4))
     scans = pd.DataFrame(
         {"path": [f"{i}.png" for i in range(len(data.images))],
          "sha256": [f"{i:x}" for i in range(len(data.images))], "label": data.labels, "source": "",

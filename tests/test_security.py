@@ -66,7 +66,7 @@ from brainclust.models.encoders import ResNetEncoder, make_network
 from brainclust.models.imagenet import load_imagenet_weights
 from brainclust.runs.export import load_exported
 from brainclust.synthetic.phantoms import write_phantoms
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.training.synthetic_pretraining import load_phantom_weights
@@ -389,8 +389,8 @@ def run(tmp_path_factory) -> Path:
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 32, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, np.arange(len(scans)), 1.2, [0.3] * 4,
-                   flip_tta=config.flip_tta)
+    save_reference(out, fabric, state.network, data, np.arange(len(scans)),
+                   Calibration(1.2, [0.3] * 4, flip_tta=config.flip_tta))
     save_table(out / "scans.parquet", scans)
     write_job(
         out / "checkpoint", "joint training", state.network, data, config, folder / "images.npy")
