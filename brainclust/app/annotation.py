@@ -286,7 +286,7 @@ class Training:
         "Whether its run is complete."
         return (self.out / "run.json").exists() and not self.running
 
-    def said(self) -> str:
+    def last_line(self) -> str:
         """The last line of its output, as a terminal shows it.
 
         Mostly the newest progress bar, or the reason for an end.
