@@ -565,7 +565,7 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
     (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
     for arguments, words in (([str(tmp_path)], "holds no model.json"),
                              ([str(run), str(tmp_path / "absent")], "does not exist"),
-                             ([str(broken)], "'cyst'"),
+                             ([str(broken)], "got 'cyst'"),
                              ([str(run), "--port", "99999999"], "Give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
         said = capsys.readouterr().err.strip().splitlines()

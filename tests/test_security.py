@@ -1110,7 +1110,7 @@ def test_a_run_that_contradicts_itself_is_not_served(handed):
         sentence(refused.value)
     save_table(handed / "scans.parquet", scans)
     bench = Workbench(handed, device="cpu")
-    judged = list((handed / "page").glob("judged-*.safetensors"))
+    judged = list((handed / "page").glob("predictions-*.safetensors"))
     # what was kept beside the page is found out again
     for content in (b"x" * 100, (handed / "model.safetensors").read_bytes()):
         for file in judged:

@@ -18,7 +18,7 @@ from brainclust.app.annotation import (
     Training, compare_predictions, give_label, labels_in_force, make_queue, read_labels,
     read_progress, read_test_predictions, take_back, training_parameters, write_training_folder,
 )
-from .collection import PLACES, open_collection, slices_of_run
+from .collection import SLICE_COLUMNS, open_collection, slices_of_run
 from .reading import look, reading_html
 from ..core.files import is_intact, load_json, load_table, save_json
 from ..runs.predictor import Predictor
@@ -187,7 +187,7 @@ def _next_training(
     if (out / "run.json").exists() or not is_intact(started[-1]): return fresh, False
     return (out, True) if load_json(started[-1])["labels"] == labels else (fresh, False)
 
-# %% ../../nbs/app/03_workbench.ipynb #n68e127f
+# %% ../../nbs/app/03_workbench.ipynb #nc1c65e0
 def begin_training(
     bench: Workbench,
 ) -> str:  # a sentence
@@ -201,7 +201,8 @@ def begin_training(
         if not continued:
             scans = slices_of_run(bench.run)[0]
             if bench.data:
-                scans = pd.concat([scans, bench.collection.table[PLACES]]).drop_duplicates("sha256")
+                browsed = bench.collection.table[SLICE_COLUMNS]
+                scans = pd.concat([scans, browsed]).drop_duplicates("sha256")
             scans = scans.fillna({"patient": ""})
             write_training_folder(folder, scans, labels, bench.predictor.classes_)
             save_json(out.with_name(f"{out.name}-labels.json"), {"labels": labels})
