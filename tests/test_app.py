@@ -34,7 +34,7 @@ from brainclust.core.files import load_json, save_json, save_table
 from brainclust.core.style import class_palette
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.app.reading import MAXIMUM_UPLOAD
@@ -68,8 +68,8 @@ def run(tmp_path_factory) -> Path:
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [0.3] * 4,
-                   flip_tta=config.flip_tta)
+    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(),
+                   Calibration(1.2, [0.3] * 4, flip_tta=config.flip_tta))
     save_table(out / "scans.parquet", scans)
     return out
 

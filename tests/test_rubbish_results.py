@@ -429,11 +429,11 @@ def test_responsibilities(gamma, named):
        st.sampled_from(["noise", "constant"]), seeds())
 def test_reconstructions(n, shape, kind, seed):
     x = generator(seed).normal(size=(n, *shape)) if kind == "noise" else np.full((n, *shape), 3.)
-    assert len(drawn(cluster_figures.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
-    assert len(drawn(cluster_figures.plot_reconstructions, x, x).axes) == 3 * n + 1
+    assert len(drawn(comparison_figures.plot_reconstructions, x, x * .9).axes) == 3 * n + 1
+    assert len(drawn(comparison_figures.plot_reconstructions, x, x).axes) == 3 * n + 1
     for wrong in (x[:0], x[..., :0], np.zeros((n + 1, *shape))):
-        refused(cluster_figures.plot_reconstructions, x, wrong)
-    refused(cluster_figures.plot_reconstructions, x[:0], x[:0])
+        refused(comparison_figures.plot_reconstructions, x, wrong)
+    refused(comparison_figures.plot_reconstructions, x[:0], x[:0])
 
 
 @FEW
@@ -1063,8 +1063,8 @@ def predictor(classes: int = 4, named: bool = True) -> predictor_module.Predicto
             network=made, result=made,
             tensors={name: torch.from_numpy(np.asarray(value)) for name, value in tensors.items()}),
         data, config)
-    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3,
-                              [0.9 / classes] * classes, flip_tta=config.flip_tta)
+    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3,
+                       ood.Calibration(1.3, [0.9 / classes] * classes, flip_tta=config.flip_tta))
     names, clusters = (
         [name if name[0].isalnum() else f"c {name}" for name in class_names(classes)],
         [k % classes for k in range(5)] if named else None)

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.active_learning import slices_to_label
-from .collection import SLICE_COLUMNS, Collection
+from .collection import Collection
 from ..core.config import Config
 from ..core.files import load_table, save_json, write_csv
 from ..core.metrics import difference_interval
