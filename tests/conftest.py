@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("assertions", "examples")
 ROOT = Path(__file__).resolve().parent.parent
 # One patient more than enough for two epochs at 32 pixels: seconds instead of minutes, every step taken.
 TINY = {"image_size": 32, "epochs": 2, "encoder": "autoencoder", "phantom_patients": 8,
@@ -50,8 +51,10 @@ def pytest_addoption(parser) -> None:
 
 
 def pytest_configure(config) -> None:
-    """Name the mark."""
+    """Name the mark, and ignore the warnings that damaged files are expected to cause."""
     config.addinivalue_line("markers", "nightly: takes too long for every change")
+    for warning in ("UserWarning:pydicom", "PIL.Image.DecompressionBombWarning"):
+        config.addinivalue_line("filterwarnings", f"ignore::{warning}")
 
 
 def pytest_collection_modifyitems(config, items) -> None:
@@ -85,6 +88,18 @@ def slices(tmp_path_factory) -> tuple:
     np.save(file, phantoms.images[:, None])
     return TrainingData(
         torch.from_numpy(phantoms.images[:, None]), labels, truth, train, test, 0.2, 0.2, 4), file
+
+
+@pytest.fixture(scope="session")
+def small_data(slices: tuple):
+    """Return 24 training and 6 test slices of 32 pixels."""
+    from dataclasses import replace
+    import numpy as np
+    whole, _ = slices
+    rows = np.concatenate([whole.train[:: max(1, len(whole.train) // 24)][:24], whole.test[:6]])
+    return replace(whole, images=whole.images[rows][:, :, ::2, ::2].contiguous(),
+                   labels=whole.labels[rows], truth=whole.truth[rows], train=np.arange(24),
+                   test=np.arange(24, 30))
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ from papermill.parameterize import parameterize_path
 from papermill.translators import PythonTranslator
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from rubbish import answer, at_most, sentence, survives
+from assertions import accepted, one_sentence, survives, time_limit
 from safetensors.numpy import load_file
 from test_formats import cheng_bytes, dicom_bytes
 
@@ -493,7 +493,7 @@ def test_nothing_that_is_handed_over_is_unpickled(handed, kind, tmp_path, monkey
         with pytest.raises(
             (ValueError, OSError, nibabel.filebasedimages.ImageFileError)) as refused:
             reader(file)
-        sentence(refused.value)
+        one_sentence(refused.value)
         assert not trap.exists(), f"{file.name} was unpickled"
         for path, old in before.items():
             path.write_bytes(old)
@@ -637,7 +637,7 @@ def test_members_of_any_name_stay_inside(tmp_path_factory, members, existing):
     # where Python's reader lets a name end
     members = [(name.split("\0")[0], content) for name, content in members]
     before = everything(target)
-    unpacked = answer(unpack_archive, place / "a.zip", target, refuses=(ValueError,))
+    unpacked = accepted(unpack_archive, place / "a.zip", target, refuses=(ValueError,))
     assert everything(outside) == {"kept.txt": b"kept"} and {
         path.name for path in place.iterdir()} == {"outside", "target", "a.zip"}
     assert all(everything(target)[name] == content for name, content in before.items())
@@ -659,7 +659,7 @@ def test_a_spoilt_archive_is_refused_in_a_sentence(tmp_path_factory, places, cut
         content[where % len(content)] = value
     (place / "a.zip").write_bytes(content[:len(content) - cut])
     (place / "target").mkdir()
-    answer(unpack_archive, place / "a.zip", place / "target", refuses=(ValueError,))
+    accepted(unpack_archive, place / "a.zip", place / "target", refuses=(ValueError,))
     assert {path.name for path in place.iterdir()} == {"target", "a.zip"}
 
 
@@ -723,7 +723,7 @@ def test_absurd_tables_and_texts_are_refused(tmp_path, run):
         labels.write_text(content)
         with pytest.raises(ValueError, match=words) as refused:
             read_scan_table(scans, cache_folder=tmp_path / "cache")
-        sentence(refused.value)
+        one_sentence(refused.value)
     with labels.open("wb") as file:
         file.truncate(2**28 + 1)
     with pytest.raises(ValueError, match="must have at most"):
@@ -731,7 +731,7 @@ def test_absurd_tables_and_texts_are_refused(tmp_path, run):
     labels.unlink()
     for spoil in (lambda: labels.symlink_to("/dev/zero"), lambda: os.mkfifo(labels), labels.mkdir):
         spoil()
-        with at_most(20), pytest.raises(ValueError, match="must be a regular file"):
+        with time_limit(20), pytest.raises(ValueError, match="must be a regular file"):
             read_scan_table(scans, cache_folder=tmp_path / "cache")
         labels.rmdir() if labels.is_dir() else labels.unlink()
     assert len(read_scan_table(scans, cache_folder=tmp_path / "cache")[0]) == 1
@@ -739,10 +739,10 @@ def test_absurd_tables_and_texts_are_refused(tmp_path, run):
                  "&a [x]\n- *a", "- " * 40_000):
         with pytest.raises(ValueError) as refused:
             parse_parameters([["overrides", text]])
-        sentence(refused.value)
+        one_sentence(refused.value)
         with pytest.raises(ValueError) as refused:
             make_config(overrides=text)
-        sentence(refused.value)
+        one_sentence(refused.value)
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi"))
     with pytest.raises(ValueError, match="aliases"):
@@ -762,7 +762,7 @@ def test_tables_that_would_fill_the_memory_are_refused(handed):
         assert scans.stat().st_size < 10_000_000
         with pytest.raises(ValueError, match="is not a table of a run") as refused:
             read_run(handed)
-        sentence(refused.value)
+        one_sentence(refused.value)
 
 
 # Parameters are data ------------------------------------------------------------------------------
@@ -840,7 +840,7 @@ YAML_PARTS = st.sampled_from(
 
 @given(text=TEXTS | st.lists(YAML_PARTS, max_size=12).map("".join))
 def test_whatever_is_typed_is_data_or_refused(text):
-    read = answer(parse_parameters, [["value", text]], refuses=(ValueError,))
+    read = accepted(parse_parameters, [["value", text]], refuses=(ValueError,))
     if read is not None:
         assert repr(as_written(read["value"])) == repr(read["value"])
 
@@ -850,7 +850,7 @@ def test_whatever_is_typed_is_data_or_refused(text):
 def test_what_papermill_would_write_as_code_is_refused(value):
     with pytest.raises(ValueError) as refused:
         plain_data(value)
-    sentence(refused.value)
+    one_sentence(refused.value)
 
 
 def test_values_that_are_nearly_plain_become_plain():
@@ -971,7 +971,7 @@ def test_tensors_that_do_not_belong_together_are_refused(run, handed):
                 {key: item for key, item in (tensors | {name: value}).items() if item is not None})
             with pytest.raises(ValueError) as refused:
                 Predictor(handed, "cpu")
-            sentence(refused.value)
+            one_sentence(refused.value)
         shutil.copy(run / file, handed / file)
     with (handed / "model.safetensors").open("ab") as file:
         file.truncate(2**31)
@@ -993,9 +993,9 @@ def test_what_is_no_file_in_a_run_is_not_waited_for(handed):
         for spoil in (lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero"), file.mkdir):
             file.unlink(missing_ok=True)
             spoil()
-            with at_most(20), pytest.raises((ValueError, OSError)) as refused:
+            with time_limit(20), pytest.raises((ValueError, OSError)) as refused:
                 reader(handed)
-            sentence(refused.value)
+            one_sentence(refused.value)
             if file.is_dir():
                 file.rmdir()
         file.unlink(missing_ok=True)
@@ -1095,7 +1095,7 @@ def test_the_page_shows_only_the_slices_of_the_run(handed, tmp_path):
                    scans.assign(path=[path, *scans.path[1:]], sha256=["0" * 64, *scans.sha256[1:]]))
         with pytest.raises(ValueError, match=words) as refused:
             Workbench(handed, device="cpu")
-        sentence(refused.value)
+        one_sentence(refused.value)
 
 
 @pytest.mark.nightly
@@ -1107,7 +1107,7 @@ def test_a_run_that_contradicts_itself_is_not_served(handed):
         save_table(handed / "scans.parquet", spoilt)
         with pytest.raises(ValueError) as refused:
             Workbench(handed, device="cpu")
-        sentence(refused.value)
+        one_sentence(refused.value)
     save_table(handed / "scans.parquet", scans)
     bench = Workbench(handed, device="cpu")
     judged = list((handed / "page").glob("judged-*.safetensors"))
@@ -1175,4 +1175,4 @@ def test_an_exported_file_reads_no_other(tmp_path):
         (tmp_path / "run.onnx").write_bytes(model.SerializeToString())
         with pytest.raises(ValueError) as refused:
             load_exported(tmp_path / "run.onnx")
-        sentence(refused.value)
+        one_sentence(refused.value)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY
-from rubbish import sentence
+from assertions import one_sentence
 
 from brainclust.runs.model_card import judged_slices
 from brainclust.data.cleaning import find_pairs, prepare_scans
@@ -118,7 +118,7 @@ def test_a_damaged_file_of_a_run_is_refused(ended, tmp_path, name):
             continue  # a run need not have found pairs
         with pytest.raises(ValueError) as error:
             READERS[name](run)
-        assert str(run) in sentence(error.value), damage
+        assert str(run) in one_sentence(error.value), damage
     READERS[name](run)
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_checkpoint_is_refused_and_can_be_made_again(ended, tmp_path, 
             continue  # no checkpoint: it begins anew, below
         with pytest.raises(ValueError) as error:
             go_on()
-        assert f"delete {folder} and resume" in sentence(error.value), damage
+        assert f"delete {folder} and resume" in one_sentence(error.value), damage
     (folder / "state.json").unlink()
     again = go_on()
     assert all(torch.equal(value, again.network.state_dict()[key])
@@ -152,7 +152,7 @@ def test_the_table_of_a_resumed_run_is_checked(ended, tmp_path):
         if damage == "missing": continue  # it is written again
         with pytest.raises(ValueError) as error:
             check_same_data(run, scans)
-        assert "scans.parquet is damaged" in sentence(error.value)
+        assert "scans.parquet is damaged" in one_sentence(error.value)
 
 
 def test_damaged_caches_are_built_again(tmp_path, phantom_tree):
@@ -233,7 +233,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_half_written(disk, what):
     (disk / "full").write_bytes(bytes(1_000_000))
     with pytest.raises(OSError) as error:
         WRITERS[what](disk)
-    assert "the disk is full" in sentence(error.value) and str(disk) in str(error.value)
+    assert "the disk is full" in one_sentence(error.value) and str(disk) in str(error.value)
     assert [path.name for path in disk.iterdir()] == ["full"]
 
 
@@ -243,7 +243,7 @@ def test_a_place_that_cannot_be_written_is_told(disk, what):
     with pytest.raises(OSError) as error:
         {**WRITERS, "run": lambda folder: Run(make_config("demo", out=str(folder / "run")))}[what](
             disk)
-    assert "cannot be written (Read-only file system): choose another place" in sentence(
+    assert "cannot be written (Read-only file system): choose another place" in one_sentence(
         error.value)
 
 

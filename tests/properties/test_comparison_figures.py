@@ -1,0 +1,23 @@
+"""Properties of brainclust.runs.comparison_figures."""
+
+import pandas as pd
+from assertions import drawn_figure, figure_text
+from examples import class_names
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import FIFTH_OF_EXAMPLES, slice_images
+
+from brainclust.runs import comparison_figures
+
+
+@FIFTH_OF_EXAMPLES
+@given(images=st.lists(slice_images(), min_size=1, max_size=8), shift=st.integers(0, 3),
+       columns=st.integers(1, 7))
+def test_label_errors_are_drawn_with_their_suggestion(images, shift, columns):
+    """Draw every slice with the suggested class."""
+    table = pd.DataFrame({"given": class_names(40)[shift : shift + len(images)],
+                          "suggested": class_names(40)[20 : 20 + len(images)], "probability": 0.5})
+    figure = drawn_figure(comparison_figures.plot_label_errors, images, table, columns)
+    assert sum(len(axis.images) for axis in figure.axes) == len(images)
+    for given_, suggested in zip(table.given, table.suggested):
+        assert " ".join(f"{suggested}?".split()) in figure_text(figure)
