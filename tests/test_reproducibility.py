@@ -16,9 +16,8 @@ from brainclust.core.metrics import accuracy_interval
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import make_phantoms
 from brainclust.training.batches import TrainingData
-from brainclust.training.checkpoints import load_outputs
 from brainclust.training.distributed import make_fabric
-from brainclust.training.self_training import train_jointly
+from brainclust.training.self_training import load_outputs, train_jointly
 
 
 PROGRAM = """

@@ -76,13 +76,11 @@ from brainclust.runs.run import config_record, written_files
 from brainclust.training.launch import read_job, write_job
 from brainclust.imaging.brain_mask import load_brain_network
 from brainclust.training.batches import TrainingData
-from brainclust.training.checkpoints import (
-    TrainingState, load_all_outputs, load_checkpoint, load_outputs,
-)
+from brainclust.training.checkpoints import TrainingState, load_checkpoint
 from brainclust.training.distributed import make_fabric
-from brainclust.training.loop import start_training
+from brainclust.training.loop import Trainer
 from brainclust.training.saved_model import load_model, save_model
-from brainclust.training.self_training import train_jointly
+from brainclust.training.self_training import load_all_outputs, load_outputs, train_jointly
 
 # Small processes: what is asked of them must be answered within these bounds, or they fail.
 BOUNDED = """
@@ -423,8 +421,11 @@ def handed(run, tmp_path) -> Path:
 def fresh_state() -> TrainingState:
     """What a training begins with."""
     config = make_config("demo", image_size=32, epochs=2, precision="32-true", device="cpu")
-    return start_training(
-        make_fabric(torch.device("cpu"), "32-true"), make_network("autoencoder", 4, 32), config)[0]
+    none = np.zeros(0, dtype=np.int64)
+    images = torch.zeros(0, 1, 32, 32, dtype=torch.uint8)
+    data = TrainingData(images, none, none, none, none, 0., 1., 4)
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    return Trainer(fabric, make_network("autoencoder", 4, 32), data, config).state
 
 
 def vouch(run: Path) -> None:

@@ -22,9 +22,9 @@ from ..core.runtime import derived_seed
 from ..imaging.augmentation import Augmentation, change_intensity
 from ..imaging.transforms import Draws, sampling_grid
 from ..models.encoders import ENCODERS, ClusteringNetwork, ResNetEncoder, make_network
-from ..training.batches import cycle_batches, learning_rate
+from ..training.batches import cycle_batches
 from ..training.checkpoints import TrainingState
-from ..training.loop import run_epochs, set_rate, take_step
+from ..training.loop import learning_rate, run_epochs, set_rate, take_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

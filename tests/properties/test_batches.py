@@ -1,5 +1,7 @@
 """Properties of brainclust.training.batches."""
 
+from typing import get_args
+
 import numpy as np
 import torch
 from assertions import sum_to_one
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import TENTH_OF_EXAMPLES, class_ids, seeds, slice_stacks
 
+from brainclust.core import config
 from brainclust.training import batches as batches_module
 
 
@@ -50,6 +53,22 @@ def test_placed_images_keep_their_values(data):
     assert torch.equal(batches_module.place_images(np.ascontiguousarray(images), CPU), whole.images)
 
 
+@given(data=st.data())
+def test_a_view_is_its_augmentation(data):
+    """Augment a batch of rows as the same slices by hand."""
+    images = data.draw(slice_stacks(side=8))
+    rows = np.random.default_rng(len(images)).integers(0, len(images), data.draw(st.integers(0, 9)))
+    whole = tiny_data(images)
+    unit = batches_module.to_unit_range(whole.images, rows, CPU)
+    for policy in get_args(config.Augmentation):
+        seen = [batches_module.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
+                batches_module.augmented(whole.images[rows], whole, policy,
+                                         torch.Generator().manual_seed(1))]
+        assert torch.equal(*seen)
+        assert seen[0].shape == unit.shape
+        assert seen[0].isfinite().all()
+
+
 @given(labelled=st.integers(0, 200), unlabelled=st.integers(0, 200),
        labelled_size=st.integers(1, 300), unlabelled_size=st.integers(1, 300), seed=seeds())
 def test_every_unlabelled_slice_is_in_one_batch(labelled, unlabelled, labelled_size,
@@ -83,13 +102,15 @@ def test_every_labelled_slice_is_in_some_batch(labelled, unlabelled, labelled_si
     assert set(np.concatenate(known)) == set(range(labelled))
 
 
-@given(total=st.integers(1, 500), peak=st.floats(1e-9, 10),
-       schedule=st.sampled_from(["constant", "cosine"]))
-def test_learning_rates_stay_between_zero_and_the_peak(total, peak, schedule):
-    """Keep learning rates between zero and the peak, and above zero somewhere."""
-    rates = [batches_module.learning_rate(step, total, peak, schedule) for step in range(total)]
-    assert all(0 <= rate <= peak * (1 + 1e-12) for rate in rates)
-    assert max(rates) > 0
+@given(labelled=st.integers(0, 200), unlabelled=st.integers(0, 200),
+       labelled_size=st.integers(1, 300), unlabelled_size=st.integers(1, 300), seed=seeds())
+def test_rows_on_the_device_are_the_same_rows(labelled, unlabelled, labelled_size, unlabelled_size,
+                                              seed):
+    """Move the rows of a batch unchanged."""
+    steps = batches_module.count_steps(labelled, unlabelled, labelled_size, unlabelled_size)
+    unknown = batches_module.split_batches(np.arange(unlabelled), steps, seed)
+    on_device = batches_module.rows_on_device(unknown, CPU)
+    assert [batch.tolist() for batch in on_device] == [batch.tolist() for batch in unknown]
 
 
 @TENTH_OF_EXAMPLES

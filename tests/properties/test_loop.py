@@ -15,12 +15,22 @@ from brainclust.models import encoders
 from brainclust.training import loop
 
 
+@given(total=st.integers(1, 500), peak=st.floats(1e-9, 10),
+       schedule=st.sampled_from(["constant", "cosine"]))
+def test_learning_rates_stay_between_zero_and_the_peak(total, peak, schedule):
+    """Keep learning rates between zero and the peak, and above zero somewhere."""
+    rates = [loop.learning_rate(step, total, peak, schedule) for step in range(total)]
+    assert all(0 <= rate <= peak * (1 + 1e-12) for rate in rates)
+    assert max(rates) > 0
+
+
 @given(total=st.integers(1, 500), decay=st.floats(0, 0.999))
-def test_ema_momentum_starts_at_one(total, decay):
-    """Start the moving average with the first weights, and keep its momentum in (0, 1]."""
-    momenta = [loop.ema_momentum(step, decay) for step in range(total)]
-    assert momenta[0] == 1
-    assert all(0 < momentum <= 1 for momentum in momenta)
+def test_ema_momentum_rises_from_zero(total, decay):
+    """Start the moving average at the first weights, and raise its momentum to the decay."""
+    kept = [loop.ema_momentum(step, decay) for step in range(total)]
+    assert kept[0] == 0
+    assert kept == sorted(kept)
+    assert all(0 <= momentum <= decay for momentum in kept)
 
 
 @given(data=st.data())
@@ -29,7 +39,7 @@ def test_a_full_ema_step_copies_the_weights(data):
     x = torch.from_numpy(np.ascontiguousarray(data.draw(points())))
     average = nn.Linear(x.shape[1], 2)
     student = nn.Linear(x.shape[1], 2)
-    loop.update_ema(average, student, torch.tensor(1.0))
+    loop.update_ema(average, student, 0.0)
     assert torch.equal(average.weight, student.weight)
 
 

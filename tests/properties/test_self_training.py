@@ -14,7 +14,7 @@ from torch import nn
 
 from brainclust.core import config
 from brainclust.models import encoders
-from brainclust.training import checkpoints, objective, self_training
+from brainclust.training import loop, objective, self_training
 
 
 @given(data=st.data())
@@ -29,9 +29,10 @@ def test_clusters_of_an_epoch_are_probabilities(data):
     head = data.draw(probabilities(n=len(x), k=3))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
-    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
     for epoch in range(2):
-        gamma = self_training.cluster_epoch(state, x, head, slices, made, epoch)
+        gamma = trainer.cluster(x, head, epoch)
+        state = trainer.state
         assert gamma.shape == (len(x), 3)
         assert sum_to_one(gamma)
         assert state.tensors["responsibilities"].shape == (len(slices.train), 3)
@@ -48,7 +49,9 @@ def test_pseudo_targets_of_an_epoch_are_probabilities(data):
                        distribution_alignment=0.5)
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
-    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    for epoch in range(2):
+        state = trainer.state
     if "targets" in state.tensors:
         assert sum_to_one(state.tensors["targets"])
         assert objective.has_teacher(made, slices)
@@ -84,9 +87,9 @@ def test_cluster_measurements_need_labels(data):
     head = data.draw(probabilities(n=len(x), k=3))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
-    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
     for epoch in range(2):
-        gamma = self_training.cluster_epoch(state, x, head, slices, made, epoch)
+        gamma = trainer.cluster(x, head, epoch)
     row, by_cluster = self_training.measure_clusters(gamma, None, x, slices, made)
     assert by_cluster.shape == (len(x), 3)
     assert np.isnan(by_cluster).all() == (not len(slices.labelled))
@@ -105,9 +108,9 @@ def test_cluster_shares_of_an_epoch_sum_to_one(data):
     head = data.draw(probabilities(n=len(x), k=3))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
-    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
     for epoch in range(2):
-        gamma = self_training.cluster_epoch(state, x, head, slices, made, epoch)
+        gamma = trainer.cluster(x, head, epoch)
     row, by_cluster = self_training.measure_clusters(gamma, None, x, slices, made)
     assert np.isclose(sum(row[f"cluster_share_{k}"] for k in range(3)), 1)
 
@@ -128,11 +131,14 @@ def test_edge_case_trainings_finish(small_data, tmp_path, edge, preset):
     with time_limit(120):
         check_training(self_training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
                        made.epochs, data, made.n_clusters)
-        outputs = checkpoints.load_outputs(tmp_path / "joint", made.epochs)
+        outputs = self_training.load_outputs(tmp_path / "joint", made.epochs)
         assert outputs["embeddings"].shape == (len(data.test), 128)
         assert sum_to_one(outputs["head"])
         assert sum_to_one(outputs["responsibilities"], 1e-3)
-        assert [len(part) for part in checkpoints.load_all_outputs(tmp_path / "joint")] == [30, 30]
+        assert [len(part) for part in self_training.load_all_outputs(tmp_path / "joint")] == [
+            30,
+            30,
+        ]
         if preset == "taught": return
         if not len(data.labelled):
             assert "labelled" in refused(self_training.train_supervised_baseline, FABRIC, network,

@@ -31,10 +31,9 @@ from brainclust.runs.predictor import Predictor
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.runs.run import Run, add_table, check_same_data, finish
 from brainclust.training.parts import embed_part
-from brainclust.training.checkpoints import load_all_outputs, load_outputs
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import load_model, save_model
-from brainclust.training.self_training import train_jointly
+from brainclust.training.self_training import load_all_outputs, load_outputs, train_jointly
 
 CONFIG = make_config("demo", **{**TINY, "image_size": 64}, precision="32-true", clustering_epochs=1)
 

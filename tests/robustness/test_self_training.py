@@ -27,9 +27,9 @@ def test_diverged_embeddings_of_an_epoch_are_refused(data):
     head = data.draw(probabilities(n=len(x), k=3))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
-    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
-    refused(self_training.cluster_epoch, state,
-            np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x), head, slices, made, 1)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    broken = np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x)
+    refused(trainer.cluster, broken, head, 1)
 
 
 def test_trainings_on_too_few_slices_are_refused(small_data, tmp_path):
@@ -70,7 +70,7 @@ def test_a_diverging_training_stops_at_its_last_good_epoch(
     assert "diverged" in message
     assert "learning_rate" in message
     fresh = encoders.make_network("autoencoder", 4, 32)
-    state = loop.start_training(FABRIC, fresh, made)[0]
+    state = loop.Trainer(FABRIC, fresh, small_data, made).state
     assert seen
     assert checkpoints.load_checkpoint(state, tmp_path)
     assert state.epoch == seen[-1] < 4
