@@ -384,20 +384,28 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
     return result
 
 
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports, such as "models.mixture"."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("brainclust.")]
+    names = [name for node in nodes
+             for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))]
+    return {name.removeprefix("brainclust.") for name in names}
+
+
 def commands(module: str, brief: bool) -> dict[str, list[str]]:
     """Who is asked about what the module's notebook did not notice, in order, by name."""
-    importing = re.compile(rf"from brainclust(\.{module} import| import .*\b{module}\b)")
-    users = [path for path in sorted((ROOT / "tests").glob("test_*.py"))
-             if path.stem.startswith(("test_rubbish", "test_numbers"))
-             and importing.search(path.read_text())]
+    users = [path for folder in ("properties", "robustness")
+             for path in sorted((ROOT / "tests" / folder).glob("test_*.py"))
+             if module.replace("/", ".") in imported_modules(path)]
     tests = lambda *paths: [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                             *map(str, paths)]
-    asked = {path.stem: tests(path) for path in users}
+    asked = {"property tests": tests(*users)} if users else {}
     if not brief:
         asked["06_self_training"] = [sys.executable, str(ROOT / "tests" / "notebooks.py"),
                                      "training/06_self_training"]
-        asked |= {
-            name: tests(ROOT / "tests" / f"{name}.py") for name in ("test_bad_input", "test_audit")}
+        asked |= {name: tests(ROOT / "tests" / f"{name}.py")
+                  for name in ("robustness/test_scan_folders", "test_audit")}
     return asked
 
 

@@ -118,7 +118,7 @@ def measure_coverage(names: list[str], folder: Path) -> int:
     coverage = [sys.executable, "-m", "coverage"]
     failed = 0
     for name in names:
-        what = (["-m", "pytest", "-q", f"tests/{name}.py"] if name.startswith("test_")
+        what = (["-m", "pytest", "-q", f"tests/{name}.py"] if Path(name).name.startswith("test_")
                 else ["tests/notebooks.py", name])
         code = subprocess.run(
             [*coverage, "run", f"--source={ROOT / 'brainclust'}", *what], cwd=ROOT, env=environment
@@ -142,7 +142,9 @@ def main() -> int:
     notebooks = [path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
                  for path in sorted((ROOT / "nbs").rglob("*.ipynb"))
                  if not set(path.parts) & {".ipynb_checkpoints"}]
-    everything = notebooks + [path.stem for path in sorted(ROOT.glob("tests/test_*.py"))]
+    everything = notebooks + [
+        path.relative_to(ROOT / "tests").with_suffix("").as_posix()
+        for path in sorted(ROOT.glob("tests/**/test_*.py"))]
     names = arguments.names or everything
     unknown = sorted(set(names) - set(everything))
     if unknown:

@@ -61,12 +61,12 @@ def test_a_queue_gives_a_slice_to_one_person(n, steps, done):
     """Give every person another slice that is not labelled yet."""
     queue = annotation.Queue(range(n))
     before = {}
-    for by, what, row in steps:
+    for by, what, _ in steps:
         if what == "next":
             got = queue.next(by, done, now=1.0)
             assert got is None or got in queue.order and got not in done
-            others = {other for person,
-                      other in before.items() if person != by and other is not None}
+            others = {other for person, other in before.items()
+                      if person != by and other is not None}
             assert got is None or got not in others
             before[by] = got
         else:
@@ -113,7 +113,7 @@ def test_a_training_folder_prefers_new_labels(scans, seed):
     scans = scans.assign(patient=["=1+1", "a\rb", None, ""][seed % 4])
     labels = {scans.sha256.iloc[0]: "pituitary"}
     with tempfile.TemporaryDirectory() as folder:
-        count = annotation.write_training_folder(Path(folder) / "data", scans, labels, names)
+        annotation.write_training_folder(Path(folder) / "data", scans, labels, names)
         table = pd.read_csv(Path(folder) / "data" / "labels.csv", keep_default_na=False)
         for row, scan in zip(table.itertuples(), scans.itertuples()):
             known = names[scan.label] if scan.label >= 0 else ""

@@ -54,9 +54,8 @@ def test_an_affine_matrix_is_drawn_per_slice(x, name, seed):
 @given(x=unit_batches().filter(len), seed=seeds())
 def test_drawn_signs_are_signs(x, seed):
     """Draw -1 or 1."""
-    n, height, width = len(x), *x.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
-    draws = transforms.Draws(generator, "cpu", n)
+    draws = transforms.Draws(generator, "cpu", len(x))
     assert set(augmentation._draw_signs(0.5, draws).tolist()) <= {-1.0, 1.0}
 
 

@@ -173,7 +173,7 @@ def test_a_numbered_split_is_one_run_per_class(numbers, fraction, seed, classes)
     if not cleaning.are_numbered(table): return
     split = cleaning.split_by_number(table, fraction, seed)
     assert set(split["split"]) <= {"train", "test"}
-    for label, rows in split.groupby("label"):
+    for _, rows in split.groupby("label"):
         order = rows.assign(number=found[rows.index]).sort_values("number")["split"] == "test"
         assert (order.astype(int).diff().fillna(0) != 0).sum() <= 2  # one run
         assert (rows["split"] == "train").any()

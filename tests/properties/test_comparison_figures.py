@@ -19,5 +19,5 @@ def test_label_errors_are_drawn_with_their_suggestion(images, shift, columns):
                           "suggested": class_names(40)[20 : 20 + len(images)], "probability": 0.5})
     figure = drawn_figure(comparison_figures.plot_label_errors, images, table, columns)
     assert sum(len(axis.images) for axis in figure.axes) == len(images)
-    for given_, suggested in zip(table.given, table.suggested):
+    for suggested in table.suggested:
         assert " ".join(f"{suggested}?".split()) in figure_text(figure)

@@ -94,7 +94,7 @@ def test_orientation_correlations_are_pearsons(images, place):
                                                   b in zip(images, turned)], atol=2e-3)
 
 
-@given(images=thumbnails(minimum=2), oriented=st.booleans())
+@given(images=thumbnails(min_images=2), oriented=st.booleans())
 def test_descriptors_are_at_most_as_far_apart_as_thumbnails(images, oriented):
     """Place descriptors at most as far apart as the thumbnails."""
     rows = duplicates.unit_rows(images)

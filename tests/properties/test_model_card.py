@@ -62,7 +62,7 @@ def test_numbers_are_written_with_their_interval():
 def test_a_card_of_a_run_without_clean_slices_is_written(tmp_path):
     """Write the card of a run without clean slices."""
     none_clean = finished_run(tmp_path / "a", "glioma", clean=False)
-    assert (model_card.judged_slices(none_clean).clean == False).all()
+    assert not model_card.judged_slices(none_clean).clean.any()
     assert "| glioma | 3 |" in model_card.model_card(none_clean)
 
 

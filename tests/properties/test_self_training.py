@@ -51,7 +51,8 @@ def test_pseudo_targets_of_an_epoch_are_probabilities(data):
         made = replace(made, pseudo_label_weight=1.0)
     trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
     for epoch in range(2):
-        state = trainer.state
+        trainer.cluster(x, head, epoch)
+    state = trainer.state
     if "targets" in state.tensors:
         assert sum_to_one(state.tensors["targets"])
         assert objective.has_teacher(made, slices)

@@ -87,7 +87,7 @@ def test_a_held_out_bound_of_few_slices_is_nan(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3), seed=seeds())
 def test_log_dispersions_are_returned_per_k(x, seed):
     """Return one log dispersion per number of components."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
     assert subtype_criteria._log_dispersions(x, 2, seed).shape == (2,)
 
 
@@ -95,7 +95,7 @@ def test_log_dispersions_are_returned_per_k(x, seed):
 @given(x=points(min_points=12, max_points=30, dimensions=3), seed=seeds())
 def test_the_gap_statistic_chooses_a_number_of_components(x, seed):
     """Return finite gaps with errors that are not negative, and choose a k from them."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
     gap, error = subtype_criteria.gap_statistic(x, 2, 2, seed)
     assert np.isfinite(gap).all()
     assert (error >= 0).all()

@@ -36,7 +36,7 @@ def test_a_sampling_grid_is_pytorchs(x, angle):
 @given(x=unit_batches().filter(len), amount=st.floats(-2, 2))
 def test_values_per_slice_are_broadcast(x, amount):
     """Shape one value per slice for broadcasting."""
-    n, height, width = len(x), *x.shape[-2:]
+    n = len(x)
     values = torch.full((n,), amount)
     assert transforms.per_slice(values).shape == (n, 1, 1, 1)
 
@@ -44,7 +44,7 @@ def test_values_per_slice_are_broadcast(x, amount):
 @given(x=unit_batches().filter(len), sigma=st.sampled_from([0.0, 0.5, 30.0]))
 def test_gaussian_kernels_sum_to_one(x, sigma):
     """Sum every kernel to one."""
-    n, height, width = len(x), *x.shape[-2:]
+    n = len(x)
     kernels = transforms.gaussian_kernels(torch.full((n,), sigma), 3)
     torch.testing.assert_close(kernels.sum(1), torch.ones(n))
 
@@ -77,6 +77,5 @@ def test_transforms_keep_shape_and_range(x, seed, angle, sigma, amount):
 @given(x=unit_batches().filter(len), seed=seeds())
 def test_uniform_draws_lie_above_their_minimum(x, seed):
     """Draw uniform numbers above their minimum."""
-    n, height, width = len(x), *x.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
-    assert transforms.draw_uniform(n, 2, 3, generator).min() >= 2
+    assert transforms.draw_uniform(len(x), 2, 3, generator).min() >= 2
