@@ -1,4 +1,4 @@
-"""Assertions that many tests share: refusals, time limits, layouts, figures and HTML."""
+"""Assertions of many tests: refusals, time limits, layouts, figures and HTML."""
 import json
 import math
 import signal

@@ -1,4 +1,4 @@
-"""What the tests share: tiny phantoms and tiny runs of the training notebook."""
+"""Fixtures of the tests: tiny phantoms and tiny runs of the training notebook."""
 import os
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 pytest.register_assert_rewrite("assertions", "examples")
 ROOT = Path(__file__).resolve().parent.parent
-# One patient more than enough for two epochs at 32 pixels: seconds instead of minutes, every step taken.
+# Enough for two epochs at 32 pixels that take every step in seconds.
 TINY = {"image_size": 32, "epochs": 2, "encoder": "autoencoder", "phantom_patients": 8,
         "phantom_slices": 3, "phantom_size": 64, "labelled_batch_size": 8,
         "unlabelled_batch_size": 16, "bootstrap": 20, "device": "cpu"}
@@ -28,10 +28,7 @@ def run_papermill(target: Path, **parameters) -> subprocess.CompletedProcess:
 
 
 def made_once(tmp_path_factory, name: str, make) -> Path:
-    """A folder that `make(folder)` fills, once for all processes that share the tests.
-
-    The others wait for it.
-    """
+    """Return a folder that `make(folder)` fills once for all test processes."""
     from filelock import FileLock
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
@@ -44,7 +41,7 @@ def made_once(tmp_path_factory, name: str, make) -> Path:
 
 
 def pytest_addoption(parser) -> None:
-    """The long tests: `pytest --nightly -m nightly tests`."""
+    """Add the option for the long tests: `pytest --nightly -m nightly tests`."""
     parser.addoption(
         "--nightly", action="store_true", help="run the tests marked nightly, which take hours, too"
     )
@@ -58,11 +55,11 @@ def pytest_configure(config) -> None:
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave out what is for the night, unless it was asked for."""
+    """Skip nightly tests unless they were asked for."""
     if config.getoption("--nightly"): return
     for item in items:
         if item.get_closest_marker("nightly"):
-            item.add_marker(pytest.mark.skip(reason="for the night: --nightly"))
+            item.add_marker(pytest.mark.skip(reason="nightly: run with --nightly"))
 
 
 @pytest.fixture(scope="session", autouse=True)

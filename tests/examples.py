@@ -1,4 +1,4 @@
-"""Small examples that many tests share: networks, runs, tables and unlikely names."""
+"""Small examples of many tests: networks, runs, tables and unlikely names."""
 import tempfile
 import threading
 from dataclasses import replace
@@ -156,7 +156,7 @@ NO_BRAIN_WARNING = pytest.mark.filterwarnings("ignore:the brain mask network")
 
 
 UNLIKELY_NAMES = ["glioma", "meningioma", "notumor", "pituitary", r"$\frac{$", "costs $5 or $7",
-         "<img src=x onerror=alert(1)>", 'said "no"', "=1+1", "глиома", "_hidden", "a_b",
+         "<img src=x onerror=alert(1)>", 'the "no" class', "=1+1", "глиома", "_hidden", "a_b",
          "a very long name of a class of tumours that goes on", "R&D", "{name}", "100 %", "\\alpha",
          "'", "unknown", "back`tick", "a|b", "[x](javascript:1)"]
 

@@ -1,8 +1,12 @@
-"""Runs notebooks as nbdev-test does, each exported cell under the name and the line numbers of its module, so that coverage counts it there.
+"""Run notebooks as nbdev-test does, each exported cell under its module's name and line numbers.
 
-python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
-python tests/notebooks.py --coverage FOLDER                      for the night: all notebooks and all tests under coverage, and the table
-python tests/notebooks.py --coverage FOLDER models/02_losses test_audit only these; what FOLDER holds from before is added
+So coverage counts the cells in their modules.
+
+    python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
+    python tests/notebooks.py --coverage FOLDER                      nightly: all of it, and the table
+    python tests/notebooks.py --coverage FOLDER models/02_losses test_audit     only these
+
+What FOLDER holds from an earlier call is added.
 """
 import argparse
 import ast
@@ -21,7 +25,7 @@ SKIPPED = ("slow", "cuda")  # as in pyproject.toml
 
 
 class Place(NamedTuple):
-    """Where nbdev wrote a cell."""
+    """The place in a module where nbdev wrote a cell."""
     file: str  # of the module
     line: int  # of the marker before the cell, from 1
     lines: list[str]  # that follow it, up to the next marker
@@ -61,7 +65,8 @@ def same_code(place: Place, source: str) -> bool:
 
 def run_notebook(
     path: Path,
-    before_cell: Callable[[object], None] | None = None,  # called with each cell that is about to run, and may change its source
+    # called with each cell that is about to run, whose source it may change
+    before_cell: Callable[[object], None] | None = None,
 ) -> bool:
     """Run a notebook's cells as nbdev-test does; False when one raised."""
     import nbdev.test
@@ -148,7 +153,7 @@ def main() -> int:
     names = arguments.names or everything
     unknown = sorted(set(names) - set(everything))
     if unknown:
-        parser.error(f"there is no notebook or test file {' '.join(unknown)}")
+        parser.error(f"not a notebook or test file: {' '.join(unknown)}")
     if arguments.coverage: return measure_coverage(names, arguments.coverage.resolve())
     return sum(not run_notebook(ROOT / "nbs" / f"{name}.ipynb") for name in names)
 

@@ -1,4 +1,4 @@
-"""What measures the tests must itself be right: coverage by notebooks, and planted faults."""
+"""The measures of the tests are themselves tested: coverage by notebooks, and planted faults."""
 import re
 import subprocess
 import sys
@@ -26,8 +26,8 @@ def test_a_notebook_counts_for_its_module(tmp_path):
         [sys.executable, "tests/notebooks.py", "--coverage", tmp_path, "models/02_losses"],
         cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    shares = dict(re.findall(r"brainclust/([\w/]+)\.py .* ([\d.]+)%", done.stdout))
-    assert float(shares["models/losses"]) > 90 and float(shares["data/cleaning"]) == 0
+    covered = dict(re.findall(r"brainclust/([\w/]+)\.py .* ([\d.]+)%", done.stdout))
+    assert float(covered["models/losses"]) > 90 and float(covered["data/cleaning"]) == 0
 
 
 def test_a_planted_fault_is_noticed_and_an_equal_program_is_not():

@@ -1,4 +1,4 @@
-"""No public function goes untried: property tests call it by name, or untried.csv says why not."""
+"""No public function goes untried: property tests call it, or untried.csv gives the reason."""
 import ast
 import csv
 import importlib

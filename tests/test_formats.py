@@ -534,7 +534,7 @@ def test_a_thousand_broken_files(slices, tmp_path):
 
 @pytest.fixture()
 def oddities(slices, tmp_path) -> Path:
-    """A folder of things that are no files, and one good slice."""
+    """Make a folder of sockets, pipes and links beside one valid slice."""
     folder = tmp_path / "scans"
     write(folder / "good.png", image_bytes(slices[0]))
     os.mkfifo(folder / "pipe.png")

@@ -75,7 +75,7 @@ def test_two_processes_give_the_same_weights():
 
 @pytest.mark.nightly
 def test_labels_that_mean_nothing_teach_nothing():
-    """With the labels shuffled, the test part must be at chance: anything else would be a leak."""
+    """With shuffled labels, accuracy on the test set must be at chance: more would be a leak."""
     right, patients, _ = trained()
     assert accuracy_interval(right, patients)[1] > .4  # the same training with true labels learns
     for seed in range(3):

@@ -82,7 +82,7 @@ from brainclust.training.loop import Trainer
 from brainclust.training.saved_model import load_model, save_model
 from brainclust.training.self_training import load_all_outputs, load_outputs, train_jointly
 
-# Small processes: what is asked of them must be answered within these bounds, or they fail.
+# Small processes: they fail unless they finish within these bounds.
 BOUNDED = """
 import json, sys, time
 from pathlib import Path
@@ -92,12 +92,12 @@ memory = lambda name: int(status().split(name + ":")[1].split()[0]) / 1024
 if sys.platform == "linux":
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     before = memory("VmRSS")
-said = {{}}
+results = {{}}
 for name in sys.argv[1:]:
-    try: said[name] = str({call})[:200]
-    except ({errors}) as error: said[name] = "refused: " + str(error)
+    try: results[name] = str({call})[:200]
+    except ({errors}) as error: results[name] = "refused: " + str(error)
 grown = memory("VmHWM") - before if sys.platform == "linux" else 0
-print(json.dumps({{"said": said, "grown": grown}}))
+print(json.dumps({{"results": results, "grown": grown}}))
 """
 
 
@@ -110,14 +110,14 @@ def asked_apart(
 ) -> tuple[dict[str, str], float]:
     """Evaluate `call`, an expression of `name`, for each name in one process of its own.
 
-    What it said, and the megabytes it grew by.
+    Return the results by file name, and the megabytes it grew by.
     """
     program = BOUNDED.format(imports=imports, call=call, errors=errors)
     done = subprocess.run([sys.executable, "-c", program, *map(str, names)], capture_output=True,
                           text=True, timeout=seconds)
     assert done.returncode == 0, done.stderr[-2000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return {Path(name).name: said for name, said in answer["said"].items()}, answer["grown"]
+    response = json.loads(done.stdout.splitlines()[-1])
+    return {Path(name).name: text for name, text in response["results"].items()}, response["grown"]
 
 
 def deflated_zeros(megabytes: int, start: bytes = b"", wbits: int = 15) -> bytes:
@@ -202,12 +202,12 @@ def test_greedy_files_are_refused_in_little_memory_and_time(tmp_path):
     files = greedy_files()
     for name, (content, _) in files.items():
         (tmp_path / name).write_bytes(content)
-    said, grown = asked_apart(
+    results, grown = asked_apart(
         "from brainclust.data.scan_table import inspect_file",
         f"inspect_file(Path(name), Path({str(tmp_path / 'cache')!r}))[0]['reason']",
         [tmp_path / name for name in files])
     for name, (_, reason) in files.items():
-        assert said[name].startswith(reason), (name, said[name])
+        assert results[name].startswith(reason), (name, results[name])
     assert grown < 150  # MB; one of these would be hundreds, or thousands
     for name in ("frames.dcm", "extension.nii.gz"):
         with pytest.raises(UnreadableSlice):
@@ -216,11 +216,11 @@ def test_greedy_files_are_refused_in_little_memory_and_time(tmp_path):
 
 def test_frames_that_are_not_there_are_not_prepared_for(tmp_path):
     (tmp_path / "frames.dcm").write_bytes(claimed_frames(65_000))
-    said, grown = asked_apart(
+    results, grown = asked_apart(
         "from brainclust.data.scan_table import inspect_file",
         f"inspect_file(Path(name), Path({str(tmp_path / 'cache')!r}))[0]['reason']",
         [tmp_path / "frames.dcm"])
-    assert said["frames.dcm"].startswith(("truncated", "cannot be decoded")) and grown < 100
+    assert results["frames.dcm"].startswith(("truncated", "cannot be decoded")) and grown < 100
 
 
 def test_pictures_that_claim_gigapixels_are_refused_before_they_are_decoded(tmp_path):
@@ -250,12 +250,12 @@ def test_pictures_that_claim_gigapixels_are_refused_before_they_are_decoded(tmp_
         (tmp_path / f"{kind}.png").write_bytes(content)
     names = sorted(tmp_path.iterdir())
     for reader in ("read_slice(name)", "read_mask(name)"):
-        said, grown = asked_apart(
+        results, grown = asked_apart(
             "from brainclust.data.slices import read_mask, read_slice", reader, names)
-        for name, answer in said.items():
-            assert answer.startswith("refused: ") and (
-                "not an image" in answer if name == "GIF.png"
-                else "too large" in answer or "cannot be decoded" in answer), (name, answer)
+        for name, response in results.items():
+            assert response.startswith("refused: ") and (
+                "not an image" in response if name == "GIF.png"
+                else "too large" in response or "cannot be decoded" in response), (name, response)
         assert grown < 100
 
 
@@ -419,7 +419,7 @@ def handed(run, tmp_path) -> Path:
 
 
 def fresh_state() -> TrainingState:
-    """What a training begins with."""
+    """Return the state in which a training begins."""
     config = make_config("demo", image_size=32, epochs=2, precision="32-true", device="cpu")
     none = np.zeros(0, dtype=np.int64)
     images = torch.zeros(0, 1, 32, 32, dtype=torch.uint8)
@@ -429,12 +429,12 @@ def fresh_state() -> TrainingState:
 
 
 def vouch(run: Path) -> None:
-    """Let a run's record name its tables as they are now, as a stranger would."""
+    """Let a run's record name its tables as they are now, as an attacker would."""
     save_json(run / "run.json", load_json(run / "run.json") | {"files": written_files(run)})
 
 
 def plant(file: Path, content: bytes) -> None:
-    """Put something in the place of a file, sealed as far as that can be.
+    """Replace a file, with a valid checksum as far as possible.
 
     A pickle may be followed by anything.
     """
@@ -543,7 +543,7 @@ FORBIDDEN_CALLS = {"os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "ya
 
 
 def dangers(source: str) -> list[str]:
-    """What in Python source could run code that comes from data."""
+    """Return the calls in Python source that could run code from data."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -697,9 +697,9 @@ def test_a_list_of_a_million_members_is_not_read(tmp_path):
     entries = content[mark:end] * count
     (tmp_path / "a.zip").write_bytes(content[:mark] + entries + content[end : end + 12]
                                      + len(entries).to_bytes(4, "little") + content[end + 16 :])
-    said, grown = asked_apart("from brainclust.data.archives import unpack_archive",
+    results, grown = asked_apart("from brainclust.data.archives import unpack_archive",
                               "unpack_archive(Path(name), Path(name).parent)", [tmp_path / "a.zip"])
-    assert "more files than the bound" in said["a.zip"] and grown < 100
+    assert "more files than the bound" in results["a.zip"] and grown < 100
 
 
 def test_two_files_of_a_tree_never_share_a_place(tmp_path):
@@ -780,7 +780,7 @@ def literal(node: ast.expr):
 
 
 def as_written(value):
-    """What a notebook would get of a value: papermill's own words, read as data."""
+    """Return the value that a notebook would get from papermill, read as data."""
     statement, = ast.parse(PythonTranslator.assign("value", PythonTranslator.translate(value))).body
     assert isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "value"
     return literal(statement.value)
@@ -893,9 +893,9 @@ def test_only_the_projects_notebooks_are_run(name, tmp_path, capsys, monkeypatch
     for place in (tmp_path / "x.ipynb", tmp_path.parent / "x.ipynb"):
         shutil.copy(ROOT / "nbs" / "train.ipynb", place)
     assert report_command([name.format(place=tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "there are train, " in said
-    assert "companions, duplicates," in said
+    results = capsys.readouterr().err
+    assert results.count("\n") == 1 and "there are train, " in results
+    assert "companions, duplicates," in results
     assert not (tmp_path / "runs").exists()
 
 
@@ -939,12 +939,12 @@ def test_models_of_absurd_description_are_refused(run, tmp_path):
                           ("model.json", "9" * 5000)):
         records.append(changed(run, tmp_path, len(models) + len(records), "run.json"))
         plant(records[-1] / name, content.encode())
-    said, grown = asked_apart("from brainclust.runs.predictor import Predictor",
+    results, grown = asked_apart("from brainclust.runs.predictor import Predictor",
                               "Predictor(name, 'cpu')", [run, *models, *records])
-    assert said.pop("run").startswith("<")
-    for name, answer_ in said.items():
-        assert (answer_.startswith("refused: ") and len(answer_) < 500 and "json" in answer_
-                or "model.safetensors" in answer_ or "network" in answer_), (name, answer_)
+    assert results.pop("run").startswith("<")
+    for name, response in results.items():
+        assert (response.startswith("refused: ") and len(response) < 500 and "json" in response
+                or "model.safetensors" in response or "network" in response), (name, response)
     assert grown < 600  # of which the first, whole run takes most
 
 
@@ -1070,7 +1070,7 @@ def test_the_page_writes_through_no_link(handed, tmp_path):
 def test_the_page_shows_only_the_slices_of_the_run(handed, tmp_path):
     """Paths of other files in a run's tables.
 
-    Nothing of them is shown, whatever the cache that came with it says.
+    Nothing of them is shown, whatever the cache beside it holds.
     """
     from starlette.testclient import TestClient
     from starlette.applications import Starlette
@@ -1112,7 +1112,7 @@ def test_a_run_that_contradicts_itself_is_not_served(handed):
     save_table(handed / "scans.parquet", scans)
     bench = Workbench(handed, device="cpu")
     judged = list((handed / "page").glob("judged-*.safetensors"))
-    # what was kept beside the page is found out again
+    # results cached beside the web app are computed again
     for content in (b"x" * 100, (handed / "model.safetensors").read_bytes()):
         for file in judged:
             file.write_bytes(content)

@@ -113,20 +113,20 @@ def test_all_but_one_duplicate_is_judged(table):
     assert len(cleaning.judge_conflict(own)) >= len(own) - 1
 
 
-@pytest.mark.parametrize("n, copies", [(3_000, 2), (10_000, 10_000)])
-def test_thousands_of_duplicates_are_removed_in_seconds(n, copies):
+@pytest.mark.parametrize("n, count", [(3_000, 2), (10_000, 10_000)])
+def test_thousands_of_duplicates_are_removed_in_seconds(n, count):
     """Keep one slice of every picture, in the test set, within two minutes."""
-    content = [f"{i // copies:064x}" for i in range(n)]
+    content = [f"{i // count:064x}" for i in range(n)]
     table = pd.DataFrame({"path": [f"{i}.png" for i in range(n)], "label": 0,
                           "class_name": "glioma", "split": ["train", "test"] * (n // 2),
                           "group": "", "sha256": content, "pixels_sha256": content,
                           "grey_std": 40.0})
-    small = np.repeat(np.random.default_rng(0).integers(0, 256, (n // copies, 32, 32)), copies,
+    small = np.repeat(np.random.default_rng(0).integers(0, 256, (n // count, 32, 32)), count,
                       axis=0).astype(np.float16)
     with time_limit(120):
         pairs = duplicates.duplicate_pairs(table, small)
         kept, removed = cleaning.clean_scan_table(table, pairs=pairs)
-        assert len(kept) == n // copies
+        assert len(kept) == n // count
         assert (kept["split"] == "test").all()
 
 

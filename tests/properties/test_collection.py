@@ -11,7 +11,7 @@ from brainclust.core.files import save_table
 
 
 class StubPredictor:
-    """Answers as a predictor does, from the slices' mean grey."""
+    """Predict as a run does, from the slices' mean grey."""
 
     classes_ = ["a", "notumor"]
     description = {"cluster_classes": [0, 1, 1]}

@@ -26,7 +26,7 @@ LOSSES = {  # name: function, inputs that have a gradient
     "pseudo labels": (
         lambda z: pseudo_label_loss(z, torch.eye(4, dtype=torch.float64) * 0.9 + 0.02, 0.5),
         [double(4, 4)]),
-    "pseudo labels, all unsure": (
+    "pseudo labels, all uncertain": (
         lambda z: pseudo_label_loss(z, torch.full((4, 4), 0.25, dtype=torch.float64), 0.5),
         [double(4, 4)]),
     "reconstruction": (lambda x, y: reconstruction_loss(x, y),

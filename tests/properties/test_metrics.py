@@ -28,7 +28,7 @@ def test_hungarian_accuracy_of_unknown_labels_is_nan(data):
 
 @given(data=st.data())
 def test_hungarian_accuracy_beats_the_majority_class(data):
-    """Lie between the share of the majority class, for one cluster, and one."""
+    """Lie between the fraction of the majority class, for one cluster, and one."""
     n = data.draw(st.integers(1, 60))
     k = data.draw(st.sampled_from([1, 2, 5, 10_000]))
     labels = data.draw(class_ids(n, k))

@@ -127,7 +127,7 @@ def test_m_steps_return_valid_parameters(x, k, seed):
         assert (variances > 0).all()
         gamma, likelihood = mixture_module.e_step(x, weights, means, variances)
         if variances.min() < 1e-4:
-            break  # the floor rules, which is no maximum likelihood
+            break  # the floor limits variances: the likelihood may fall
 
 
 @given(x=points(min_points=3), k=st.integers(1, 3), seed=seeds())
@@ -144,7 +144,7 @@ def test_e_steps_return_probabilities(x, k, seed):
         assert sum_to_one(gamma)
         assert np.isfinite(likelihood)
         if variances.min() < 1e-4:
-            break  # the floor rules, which is no maximum likelihood
+            break  # the floor limits variances: the likelihood may fall
 
 
 @given(x=points(min_points=3), k=st.integers(1, 3), seed=seeds())
@@ -159,7 +159,7 @@ def test_the_likelihood_never_falls(x, k, seed):
         weights, means, variances = mixture_module.m_step(x, gamma, 1e-9)
         gamma, likelihood = mixture_module.e_step(x, weights, means, variances)
         if variances.min() < 1e-4:
-            break  # the floor rules, which is no maximum likelihood
+            break  # the floor limits variances: the likelihood may fall
         assert likelihood >= last - 1e-6
         last = likelihood
 
@@ -175,7 +175,7 @@ def test_tied_variances_are_equal(x, k, seed):
         weights, means, variances = mixture_module.m_step(x, gamma, 1e-9)
         gamma, likelihood = mixture_module.e_step(x, weights, means, variances)
         if variances.min() < 1e-4:
-            break  # the floor rules, which is no maximum likelihood
+            break  # the floor limits variances: the likelihood may fall
     tied = mixture_module.m_step(x, gamma, 1e-9, tied=True)[2]
     assert (tied == tied[0]).all()
 

@@ -66,7 +66,7 @@ def test_a_card_of_a_run_without_clean_slices_is_written(tmp_path):
     assert "| glioma | 3 |" in model_card.model_card(none_clean)
 
 
-def test_a_card_of_a_run_without_labels_says_so(tmp_path):
+def test_a_card_of_a_run_without_labels_states_it(tmp_path):
     """State that labels are missing and that nothing is calibrated."""
     none_clean = finished_run(tmp_path / "a", "glioma", clean=False)
     record = load_json(none_clean / "run.json")

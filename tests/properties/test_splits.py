@@ -310,19 +310,19 @@ def test_ten_thousand_classes_are_split_in_seconds(groups):
         splits_module.hold_out_validation(hidden, 0.5, 1)
 
 
-@pytest.mark.parametrize("n, copies", [(3_000, 2), (10_000, 10_000)])
-def test_thousands_of_duplicates_are_grouped_in_seconds(n, copies):
+@pytest.mark.parametrize("n, count", [(3_000, 2), (10_000, 10_000)])
+def test_thousands_of_duplicates_are_grouped_in_seconds(n, count):
     """Give every picture one group within two minutes."""
-    content = [f"{i // copies:064x}" for i in range(n)]
+    content = [f"{i // count:064x}" for i in range(n)]
     table = pd.DataFrame({"path": [f"{i}.png" for i in range(n)], "label": 0,
                           "class_name": "glioma", "split": ["train", "test"] * (n // 2),
                           "group": "", "sha256": content, "pixels_sha256": content,
                           "grey_std": 40.0})
-    small = np.repeat(np.random.default_rng(0).integers(0, 256, (n // copies, 32, 32)), copies,
+    small = np.repeat(np.random.default_rng(0).integers(0, 256, (n // count, 32, 32)), count,
                       axis=0).astype(np.float16)
     with time_limit(120):
         pairs = duplicates.duplicate_pairs(table, small)
-        assert splits_module.add_groups(table, pairs)["group"].nunique() == n // copies
+        assert splits_module.add_groups(table, pairs)["group"].nunique() == n // count
 
 
 @given(sizes=hnp.arrays(int, st.tuples(st.integers(1, 12), st.integers(1, 4)),

@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_refused_and_can_be_made_again(ended, tmp_path, 
     whole = go_on()
     for damage in damages(folder / name, random.Random(name), flips=4):
         if damage == "missing" and name == "state.json":
-            continue  # no checkpoint: it begins anew, below
+            continue  # no checkpoint: training starts again, below
         with pytest.raises(ValueError) as error:
             go_on()
         assert f"delete {folder} and resume" in one_sentence(error.value), damage

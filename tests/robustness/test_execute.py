@@ -9,7 +9,7 @@ from brainclust.runs import execute
 
 
 def test_an_executed_notebook_is_escaped():
-    """Escape every name in the page of an executed notebook."""
+    """Escape every name in the HTML of an executed notebook."""
     from nbconvert import HTMLExporter
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 

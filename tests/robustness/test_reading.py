@@ -16,7 +16,7 @@ from brainclust.app import reading
 @FIFTH_OF_EXAMPLES
 @given(image=slice_images(max_side=60), named=st.booleans(), title=st.sampled_from(HARMFUL_NAMES))
 def test_a_reading_is_escaped(image, named, title):
-    """Escape title, names and prediction in the page of a reading."""
+    """Escape title, names and prediction in the HTML of a reading."""
     predictor = small_predictor(named=named)
     found = reading.look(predictor, image)
     scans = pd.DataFrame({"path": "/absent.png", "sha256": "00", "label": np.arange(-1, 29) % 5

@@ -1,4 +1,4 @@
-"""What is wrong with a folder is said in one sentence, or handled as defined."""
+"""Faults of a scan folder are refused in one sentence, or handled as documented."""
 import shutil
 from pathlib import Path
 
