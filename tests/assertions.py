@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from strategies import LAYOUTS, with_layout
 
 from brainclust.runs import predictor as predictor_module
-from brainclust.training import batches as batches_module
-from brainclust.training import checkpoints, loop
+from brainclust.training import batches as batches_module, checkpoints, loop
 
 # The errors that inputs outside the documented domain may raise.
 ORDINARY_ERRORS = (ValueError, TypeError, OSError, IndexError, KeyError, RuntimeError,

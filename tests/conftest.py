@@ -72,10 +72,11 @@ def private_cache(tmp_path_factory) -> None:
 @pytest.fixture(scope="session")
 def slices(tmp_path_factory) -> tuple:
     """Six patients per class, half of them labelled, and the file of their slices."""
-    from brainclust.synthetic.phantoms import make_phantoms
-    from brainclust.training.batches import TrainingData
     import numpy as np
     import torch
+
+    from brainclust.synthetic.phantoms import make_phantoms
+    from brainclust.training.batches import TrainingData
     phantoms = make_phantoms(6, 3, 64, seed=0, test_fraction=.3)
     table, file = phantoms.table, tmp_path_factory.mktemp("slices") / "images.npy"
     train, test = (np.flatnonzero(table.split == split) for split in ("train", "test"))
@@ -91,6 +92,7 @@ def slices(tmp_path_factory) -> tuple:
 def small_data(slices: tuple):
     """Return 24 training and 6 test slices of 32 pixels."""
     from dataclasses import replace
+
     import numpy as np
     whole, _ = slices
     rows = np.concatenate([whole.train[:: max(1, len(whole.train) // 24)][:24], whole.test[:6]])
@@ -102,8 +104,9 @@ def small_data(slices: tuple):
 @pytest.fixture(scope="session")
 def phantom_tree(tmp_path_factory) -> Path:
     """Small phantoms as a user has scans: Training and Testing with one folder per class."""
-    from brainclust.synthetic.phantoms import write_phantoms
     import pandas as pd
+
+    from brainclust.synthetic.phantoms import write_phantoms
     def make(folder: Path) -> None:
         source = write_phantoms(folder / "source", 8, 3, 64, 0, .25)
         for row in pd.read_csv(source / "labels.csv").itertuples():

@@ -23,11 +23,8 @@ from brainclust.data import duplicates
 from brainclust.models import encoders
 from brainclust.models.encoders import make_network
 from brainclust.models.mixture import fit_mixture
-from brainclust.runs import evaluation, ood
-from brainclust.runs import predictor as predictor_module
-from brainclust.runs import run as run_module
-from brainclust.training import batches as batches_module
-from brainclust.training import distributed
+from brainclust.runs import evaluation, ood, predictor as predictor_module, run as run_module
+from brainclust.training import batches as batches_module, distributed
 from brainclust.training.batches import TrainingData, embed_slices
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import save_model

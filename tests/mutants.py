@@ -19,7 +19,6 @@ import csv
 import hashlib
 import math
 import os
-import re
 import resource
 import shutil
 import signal
@@ -87,7 +86,7 @@ class Mutant(NamedTuple):
         return source[:self.start] + self.text.encode() + source[self.end:]
 
 
-# --- the faults ------------------------------------------------------------------------------------
+# --- the faults -----------------------------------------------------------------------------------
 
 def is_text(node: ast.AST) -> bool:
     """Whether an operand is a text or a list, for which arithmetic means something else."""
@@ -291,7 +290,7 @@ def of_table(table: Path, modules: list[str]) -> list[Mutant]:
             if mutant.name() in names]
 
 
-# --- who notices -----------------------------------------------------------------------------------
+# --- who notices ----------------------------------------------------------------------------------
 
 def wait_for(process: int, seconds: float) -> tuple[str, float]:
     """How a process ended.

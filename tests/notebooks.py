@@ -3,7 +3,7 @@
 So coverage counts the cells in their modules.
 
     python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
-    python tests/notebooks.py --coverage FOLDER                      nightly: all of it, and the table
+    python tests/notebooks.py --coverage FOLDER                      nightly: all, and the table
     python tests/notebooks.py --coverage FOLDER models/02_losses test_audit     only these
 
 What FOLDER holds from an earlier call is added.

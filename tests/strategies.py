@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from examples import UNLIKELY_NAMES, class_names, find_test_pairs
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 from brainclust.data import duplicates
 

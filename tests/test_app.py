@@ -24,17 +24,17 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
+from brainclust.app.reading import MAXIMUM_UPLOAD
 from brainclust.app.workbench import newest_run
-from brainclust.data.cleaning import prepare_scans
-from brainclust.data.splits import group_keys
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json, save_table
+from brainclust.data.cleaning import prepare_scans
+from brainclust.data.splits import group_keys
+from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import make_network
-from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.runs.ood import save_reference
 from brainclust.runs.predictor import Predictor
-from brainclust.imaging.slice_cache import build_slice_cache
-from brainclust.app.reading import MAXIMUM_UPLOAD
+from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.batches import TrainingData
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import save_model

@@ -7,8 +7,17 @@ from multiprocessing import get_context
 
 import pytest
 from conftest import ROOT
-from mutants import (NOTEBOOKS, Mutant, all_mutants, ask_notebook, drawn, equivalent, is_fault,
-                     module_source, mutated_cell)
+from mutants import (
+    NOTEBOOKS,
+    Mutant,
+    all_mutants,
+    ask_notebook,
+    drawn,
+    equivalent,
+    is_fault,
+    module_source,
+    mutated_cell,
+)
 from notebooks import exported_cells
 
 

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from brainclust.models.mixture import fit_mixture
 from brainclust.core.config import make_config
 from brainclust.core.files import load_arrays, load_json, save_json, save_tensors
 from brainclust.models.encoders import make_network
+from brainclust.models.mixture import fit_mixture
 from brainclust.runs.export import (
-    OUTPUTS, TOLERANCE, check_agreement, export_command, export_run, load_exported,
+    OUTPUTS,
+    TOLERANCE,
+    check_agreement,
+    export_command,
+    export_run,
+    load_exported,
 )
 from brainclust.runs.ood import save_reference
 from brainclust.runs.predictor import Predictor

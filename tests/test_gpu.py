@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from brainclust.imaging.augmentation import AUGMENTATIONS
-from brainclust.models.mixture import effective_rank, fit_mixture
 from brainclust.core.config import make_config
+from brainclust.imaging.augmentation import AUGMENTATIONS
 from brainclust.models.encoders import make_network
+from brainclust.models.mixture import effective_rank, fit_mixture
 from brainclust.training.batches import embed_slices, place_images
 from brainclust.training.checkpoints import load_checkpoint
 from brainclust.training.cuda_graphs import GraphCapture

@@ -18,13 +18,13 @@ from conftest import TINY, run_papermill
 
 from brainclust.core.config import make_config
 from brainclust.data.scan_table import read_scan_table
+from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
-from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.training import launch
-from brainclust.training.launch import train_in_processes
 from brainclust.training.batches import place_images, to_unit_range
 from brainclust.training.distributed import make_fabric
+from brainclust.training.launch import train_in_processes
 from brainclust.training.self_training import train_jointly
 
 

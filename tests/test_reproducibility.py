@@ -19,7 +19,6 @@ from brainclust.training.batches import TrainingData
 from brainclust.training.distributed import make_fabric
 from brainclust.training.self_training import load_outputs, train_jointly
 
-
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})

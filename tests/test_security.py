@@ -32,6 +32,7 @@ import pydicom
 import pytest
 import torch
 import yaml
+from assertions import accepted, one_sentence, survives, time_limit
 from conftest import ROOT
 from hypothesis import given, strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
@@ -39,48 +40,54 @@ from papermill.parameterize import parameterize_path
 from papermill.translators import PythonTranslator
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from assertions import accepted, one_sentence, survives, time_limit
 from safetensors.numpy import load_file
 from test_formats import cheng_bytes, dicom_bytes
 
 from brainclust.app.annotation import give_label, read_labels, training_parameters
+from brainclust.app.reading import open_scan, refusal_html, similar_slices
 from brainclust.app.server import page_routes
-from brainclust.app.views import label_slice, cards_html, goal_html, label_html, undo
+from brainclust.app.views import cards_html, goal_html, label_html, label_slice, undo
 from brainclust.app.workbench import Workbench
-from brainclust.data.audit_report import picture_data
-from brainclust.runs.model_card import card_command, model_card
-from brainclust.data.cleaning import prepare_scans
-from brainclust.runs.comparison import compare_command, read_run
 from brainclust.core.config import CLASSES, make_config
-from brainclust.core.files import (EMPTY_CHECKSUM, load_json, save_json, save_table, save_tensors,
-                                   embedded_digest, checksummed_file, atomic_folder)
+from brainclust.core.files import (
+    EMPTY_CHECKSUM,
+    atomic_folder,
+    checksummed_file,
+    embedded_digest,
+    load_json,
+    save_json,
+    save_table,
+    save_tensors,
+)
 from brainclust.core.untrusted import check_parquet, plain_data
+from brainclust.data.archives import arrange_archives, arrange_tree, unpack_archive
+from brainclust.data.audit_report import picture_data
+from brainclust.data.cleaning import prepare_scans
+from brainclust.data.download import COLLECTIONS
 from brainclust.data.images import UnreadableSlice
 from brainclust.data.scan_table import read_scan_table
 from brainclust.data.slices import decode_slice, read_mask, read_slice
 from brainclust.data.volumes import load_nifti
-from brainclust.data.archives import unpack_archive
-from brainclust.data.download import COLLECTIONS
-from brainclust.data.archives import arrange_archives, arrange_tree
+from brainclust.imaging.brain_mask import load_brain_network
+from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import ResNetEncoder, make_network
 from brainclust.models.imagenet import load_imagenet_weights
+from brainclust.runs.comparison import compare_command, read_run
+from brainclust.runs.execute import parse_parameters, report_command, run_report
 from brainclust.runs.export import load_exported
-from brainclust.synthetic.phantoms import write_phantoms
+from brainclust.runs.model_card import card_command, model_card
 from brainclust.runs.ood import save_reference
 from brainclust.runs.predictor import Predictor
-from brainclust.imaging.slice_cache import build_slice_cache
-from brainclust.training.synthetic_pretraining import load_phantom_weights
-from brainclust.app.reading import open_scan, refusal_html, similar_slices
-from brainclust.runs.execute import parse_parameters, report_command, run_report
 from brainclust.runs.run import config_record, written_files
-from brainclust.training.launch import read_job, write_job
-from brainclust.imaging.brain_mask import load_brain_network
+from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.batches import TrainingData
 from brainclust.training.checkpoints import TrainingState, load_checkpoint
 from brainclust.training.distributed import make_fabric
+from brainclust.training.launch import read_job, write_job
 from brainclust.training.loop import Trainer
 from brainclust.training.saved_model import load_model, save_model
 from brainclust.training.self_training import load_all_outputs, load_outputs, train_jointly
+from brainclust.training.synthetic_pretraining import load_phantom_weights
 
 # Small processes: they fail unless they finish within these bounds.
 BOUNDED = """
@@ -1072,8 +1079,8 @@ def test_the_page_shows_only_the_slices_of_the_run(handed, tmp_path):
 
     Nothing of them is shown, whatever the cache beside it holds.
     """
-    from starlette.testclient import TestClient
     from starlette.applications import Starlette
+    from starlette.testclient import TestClient
     secret = tmp_path / "private" / "secret.png"
     secret.parent.mkdir()
     Image.new("L", (64, 64), 77).save(secret)

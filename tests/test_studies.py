@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.runs.execute import report_command
+from brainclust.synthetic.phantoms import write_phantoms
 
 QUICK = ("{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, "
          "encoder: autoencoder}")

@@ -80,9 +80,10 @@ smp.encoders.encoders.update(
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140062
 def make_unet(
     encoder: str = "autoencoder",  # a key of `ENCODERS`
-    source: ClusteringNetwork | None = None,  # whose encoder's weights to begin with, of the same kind; None: random
+    # network of the same kind, whose encoder's weights are copied; None: random weights
+    source: ClusteringNetwork | None = None,
     seed: int = 0,  # of all that is random
-) -> smp.Unet:  # from standardised slices (B, 1, H, W) to one logit per pixel; sides are multiples of 32
+) -> smp.Unet:  # standardised slices (B, 1, H, W), sides multiples of 32, to a logit per pixel
     """Build a U-Net, its encoder random or copied.
 
     Raises: ValueError if there is no such encoder; RuntimeError with torch's list of differences if

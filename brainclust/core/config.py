@@ -90,7 +90,7 @@ class Config:
     phantom_size: Side = 128  # pixels; height and width of the phantoms as they are written
     # how a slice is prepared
     image_size: Side = 256  # pixels; height and width that the encoder sees
-    # "filled": the paper's mask without holes; "synth": a learnt brain mask; "synth_mask": a control
+    # "filled": the paper's mask without holes; "synth": a learnt brain mask; "synth_mask": control
     skull_strip: Literal["paper", "filled", "synth", "synth_mask", "none"] = "paper"
     denoise_sigma: Pixels = 3.0  # of the original slice; Gaussian blur before Otsu's threshold
     otsu_relax: Annotated[Number, Field(ge=-255, le=255)] = -5.0  # added to Otsu's threshold
@@ -114,7 +114,7 @@ class Config:
     # of what head and mixture say of the unlabelled slices; needs anchored
     pseudo_label_weight: Weight = 0.0
     pseudo_label_threshold: Fraction = 0.95  # probability from which a slice counts
-    teacher_mixture_weight: Fraction = 0.5  # of the mixture in that probability; the rest is the head's
+    teacher_mixture_weight: Fraction = 0.5  # of the mixture in that probability, next to the head
     # how far answers are moved towards the class shares of the labelled slices; 0: not at all
     distribution_alignment: Fraction = 0.0
     round_epochs: Count = 1  # epochs that learn from the same answers
@@ -180,7 +180,8 @@ def validate(
 ) -> Config:
     """Return the checked `Config`.
 
-    Raises: ValueError if a setting is unknown, of the wrong type or out of range, or contradicts another.
+    Raises: ValueError if a setting is unknown, of the wrong type or out of range, or contradicts
+    another.
     """
     known = {field.name for field in fields(Config)}
     unknown = sorted(map(str, set(values) - known))
@@ -245,7 +246,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def fit_rounds(
     preset: str,
     changes: dict[str, Any],  # settings given by the caller, not yet checked
-) -> dict[str, int]:  # supervised_epochs and round_epochs of a run of another length; empty if nothing is to be fitted
+) -> dict[str, int]:  # supervised_epochs and round_epochs of the run; empty without a change
     """Keep a preset's proportions.
 
     Cut off in the middle, a generation that has just begun anew would be the result.
@@ -261,7 +262,7 @@ def fit_rounds(
 # %% ../../nbs/core/03_config.ipynb #nbbc6700
 def make_config(
     preset: str = "demo",  # "demo", "paper" or "best"
-    overrides: dict | str | None = None,  # further settings, as a dict or as YAML text such as "{epochs: 3}"
+    overrides: dict | str | None = None,  # further settings, a dict or YAML such as "{epochs: 3}"
     **parameters: Any,  # settings by name; None means the preset's value
 ) -> Config:  # frozen and checked
     """Build the `Config` of a preset with some settings changed.

@@ -89,7 +89,7 @@ def _write_value(
 # %% ../../nbs/core/09_intervals.ipynb #120111
 @house_style
 def plot_intervals(
-    table: pd.DataFrame,  # tidy: the columns named below, optionally low, high, chance; NaN: not measured
+    table: pd.DataFrame,  # tidy: columns named below, optionally low, high, chance; NaN: unmeasured
     row: str = "method",  # column: each value of it has a row, in their order
     series: str = "test_set",  # column: each value of it has a mark
     value: str = "accuracy",  # column of shares or scores in [-1, 1]

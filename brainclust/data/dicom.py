@@ -305,7 +305,7 @@ def volume_limits(
             "values not finite: the volume holds NaN or infinity, replace them with numbers first")
     if values.dtype.kind in "if":
         limits = np.finfo if values.dtype.kind == "f" else np.iinfo
-        if top - low > float(limits(values.dtype).max):  # differences would overflow in the percentile
+        if top - low > float(limits(values.dtype).max):  # the percentile would overflow
             values = values.astype(np.float64)
     high = top if high_percentile == 100 else float(np.percentile(values, high_percentile))
     return low, high if high > low else top

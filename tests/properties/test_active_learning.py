@@ -1,8 +1,7 @@
 """Properties of brainclust.analysis.active_learning."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import points, probabilities, seeds
 
 from brainclust.analysis import active_learning

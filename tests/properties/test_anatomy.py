@@ -1,8 +1,7 @@
 """Properties of brainclust.synthetic.anatomy."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import LAYOUTS, seeds, with_layout
 

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from assertions import accepted
 from examples import UNLIKELY_NAMES, class_names, stub_workbench
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, scan_tables, seeds
 
 from brainclust.app import annotation

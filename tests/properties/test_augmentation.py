@@ -1,8 +1,7 @@
 """Properties of brainclust.imaging.augmentation."""
 
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds, unit_batches
 
 from brainclust.imaging import augmentation, transforms

@@ -4,13 +4,11 @@ import numpy as np
 import torch
 from assertions import ignores_layout
 from examples import NO_BRAIN_WARNING
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import THIRD_OF_EXAMPLES, seeds, slice_images
 
 from brainclust.imaging import brain_mask
-from brainclust.synthetic import anatomy as anatomy_module
-from brainclust.synthetic import training_phantoms
+from brainclust.synthetic import anatomy as anatomy_module, training_phantoms
 
 
 @NO_BRAIN_WARNING

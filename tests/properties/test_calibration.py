@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import sum_to_one
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import LAYOUTS, TENTH_OF_EXAMPLES, probabilities, seeds, with_layout
 
 from brainclust.analysis import calibration

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from assertions import time_limit
 from examples import find_test_pairs, shuffled
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import THIRD_OF_EXAMPLES, scan_tables, seeds, slice_images
 

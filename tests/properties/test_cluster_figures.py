@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from assertions import drawn_figure
 from examples import NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names, history_table
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, LAYOUTS, points, probabilities, seeds, with_layout
 
 from brainclust.runs import cluster_figures

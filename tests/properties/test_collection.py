@@ -2,8 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import THIRD_OF_EXAMPLES, points, slice_stacks
 
 from brainclust.app import collection

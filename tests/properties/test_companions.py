@@ -1,8 +1,7 @@
 """Properties of brainclust.models.companions."""
 
 from examples import NETWORKS
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, standardised_batches
 
 from brainclust.models import companions

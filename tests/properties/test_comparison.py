@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 from assertions import accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES
 
 from brainclust.core import intervals as intervals_module

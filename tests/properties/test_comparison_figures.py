@@ -3,8 +3,7 @@
 import pandas as pd
 from assertions import drawn_figure, figure_text
 from examples import class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, slice_images
 
 from brainclust.runs import comparison_figures

@@ -5,8 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 from assertions import REFUSALS, accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.core import config
 

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from assertions import drawn_figure, figure_text
 from examples import NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names, counts_table
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, seeds, slice_images
 
 from brainclust.runs import data_figures

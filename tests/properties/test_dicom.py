@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from examples import NUMBER_TYPES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import LAYOUTS, with_layout
 

@@ -3,12 +3,10 @@
 import numpy as np
 import torch
 from examples import FABRIC
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import points, seeds
 
-from brainclust.training import batches as batches_module
-from brainclust.training import distributed, loop
+from brainclust.training import batches as batches_module, distributed, loop
 
 
 @given(labelled=st.integers(0, 200), unlabelled=st.integers(0, 200),

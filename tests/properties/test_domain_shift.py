@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from assertions import accepted
 from examples import CPU, FABRIC, IN_TRAIN, NETWORKS, with_labels
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, points, scan_tables, seeds
 
 from brainclust.analysis import domain_shift

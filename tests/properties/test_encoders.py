@@ -2,8 +2,7 @@
 
 import torch
 from examples import NETWORKS
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, seeds, standardised_batches
 from torch import nn
 

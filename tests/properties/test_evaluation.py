@@ -5,12 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import run_outputs, seeds
 
-from brainclust.runs import evaluation
-from brainclust.runs import run as run_module
+from brainclust.runs import evaluation, run as run_module
 
 
 @given(part=run_outputs())

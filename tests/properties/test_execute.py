@@ -2,8 +2,7 @@
 
 import pandas as pd
 from examples import UNLIKELY_NAMES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.runs import execute
 

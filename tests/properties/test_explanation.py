@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 from examples import WeightedSum, small_network
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, mask_pairs, points, seeds
 
 from brainclust.analysis import explanation

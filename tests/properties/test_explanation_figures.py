@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from assertions import accepted, drawn_figure
 from examples import NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names, small_network
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, mask_pairs, seeds, slice_images, with_layout
 
 from brainclust.analysis import explanation_figures, explanation_scores

@@ -6,8 +6,7 @@ import pytest
 import torch
 from assertions import accepted, drawn_figure
 from examples import UNLIKELY_NAMES, small_network
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, mask_pairs, seeds, with_layout
 
 from brainclust.analysis import explanation, explanation_figures, explanation_scores

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from examples import small_predictor
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, probabilities, seeds, slice_images
 
 from brainclust.models.mixture import e_step

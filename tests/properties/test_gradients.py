@@ -8,8 +8,13 @@ from brainclust.analysis.tumour_unet import segmentation_loss
 from brainclust.imaging.brain_mask import mask_loss
 from brainclust.models.encoders import make_network
 from brainclust.models.losses import (
-    align_distribution, classification_loss, cluster_distance, pseudo_label_loss, pseudo_targets,
-    reconstruction_loss)
+    align_distribution,
+    classification_loss,
+    cluster_distance,
+    pseudo_label_loss,
+    pseudo_targets,
+    reconstruction_loss,
+)
 from brainclust.training.objective import batch_losses
 
 

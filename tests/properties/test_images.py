@@ -3,14 +3,12 @@
 import numpy as np
 from assertions import accepted
 from examples import NUMBER_TYPES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from strategies import LAYOUTS, seeds, with_layout
 
-from brainclust.data import dicom
-from brainclust.data import images as images_module
+from brainclust.data import dicom, images as images_module
 
 
 @given(data=st.data())

@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 from assertions import accepted, time_limit
 from examples import MANY_CLASSES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.core.config import CLASSES
 from brainclust.data import labels as labels_module

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from assertions import check_training
 from examples import FABRIC, tiny_config
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import points
 from torch import nn
 

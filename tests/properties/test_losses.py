@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 from assertions import sum_to_one
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import logits_and_labels, probabilities, seeds
 from torch import nn
 

@@ -5,14 +5,12 @@ import pandas as pd
 import pytest
 from assertions import drawn_figure, ignores_layout
 from examples import class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import mask_pairs, seeds, slice_images, with_layout
 
 from brainclust.analysis import segmentation
 from brainclust.core import intervals as intervals_module
-from brainclust.imaging import brain_mask
-from brainclust.imaging import masks as masks_module
+from brainclust.imaging import brain_mask, masks as masks_module
 
 
 @given(image=slice_images())

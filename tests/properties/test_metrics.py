@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 from assertions import accepted, sum_to_one
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import LAYOUTS, class_ids, points, probabilities, seeds, with_layout
 
 from brainclust.core import metrics

@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import accepted, sum_to_one
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, class_ids, points, probabilities, seeds, slice_stacks
 
 from brainclust.models import mixture as mixture_module

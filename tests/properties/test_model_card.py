@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from examples import UNLIKELY_NAMES, finished_run, remove_labels
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds
 
 from brainclust.core.files import load_json

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import torch
 from examples import NETWORKS
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import seeds
 
 from brainclust.core import config

@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.training import parts as parts_module
 

@@ -1,8 +1,7 @@
 """Properties of brainclust.analysis.patients."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, probabilities, seeds
 
 from brainclust.analysis import patients as patients_module

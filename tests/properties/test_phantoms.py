@@ -1,13 +1,11 @@
 """Properties of brainclust.synthetic.phantoms."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import LAYOUTS, THIRD_OF_EXAMPLES, seeds, with_layout
 
-from brainclust.synthetic import anatomy as anatomy_module
-from brainclust.synthetic import phantoms
+from brainclust.synthetic import anatomy as anatomy_module, phantoms
 
 
 @given(x=hnp.arrays(np.float32, st.tuples(st.integers(0, 6), st.integers(1, 5), st.just(3)),

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from examples import UNLIKELY_FILES, class_names, small_predictor
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import seeds
 

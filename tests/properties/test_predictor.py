@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from assertions import check_prediction_table
 from examples import small_predictor
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, LAYOUTS, slice_images, with_layout
 
 from brainclust.runs import predictor as predictor_module

@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import accepted, ignores_layout
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import seeds, slice_images, slice_stacks
 

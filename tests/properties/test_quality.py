@@ -4,14 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import ignores_layout
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from strategies import THIRD_OF_EXAMPLES, slice_images
 
-from brainclust.imaging import plane as plane_module
-from brainclust.imaging import quality
+from brainclust.imaging import plane as plane_module, quality
 from brainclust.synthetic import anatomy as anatomy_module
 
 

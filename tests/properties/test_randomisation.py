@@ -2,12 +2,15 @@
 
 import numpy as np
 from assertions import accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, THIRD_OF_EXAMPLES, seeds
 
-from brainclust.synthetic import anatomy, randomisation, training_phantoms
-from brainclust.synthetic import anatomy as anatomy_module
+from brainclust.synthetic import (
+    anatomy,
+    anatomy as anatomy_module,
+    randomisation,
+    training_phantoms,
+)
 
 
 @TENTH_OF_EXAMPLES

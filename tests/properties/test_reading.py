@@ -5,8 +5,7 @@ import io
 
 import numpy as np
 from examples import NUMBERS_OF_CLASSES, class_names, small_predictor
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import FIFTH_OF_EXAMPLES, seeds, slice_images
 

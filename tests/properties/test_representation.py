@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 from assertions import accepted, sum_to_one
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, class_ids, points, slice_stacks
 
 from brainclust.analysis import representation

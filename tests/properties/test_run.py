@@ -5,13 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 from examples import UNLIKELY_FILES, UNLIKELY_NAMES, StubRun, class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
 from strategies import seeds
 
-from brainclust.runs import run as run_module
-from brainclust.runs import training_figures
+from brainclust.runs import run as run_module, training_figures
 
 
 @given(n=st.integers(1, 12), removed=st.integers(0, 12), seed=seeds())

@@ -7,8 +7,7 @@ from assertions import sum_to_one
 from examples import EDGE_CASES, FABRIC, tiny_config
 
 from brainclust.models import encoders
-from brainclust.training import batches as batches_module
-from brainclust.training import saved_model, self_training
+from brainclust.training import batches as batches_module, saved_model, self_training
 
 
 @pytest.mark.parametrize("edge", ["nothing special", "one cluster", "no labels"])

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from assertions import accepted, time_limit
 from examples import MANY_CLASSES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import scan_tables
 

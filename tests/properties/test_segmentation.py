@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from assertions import drawn_figure, figure_text
 from examples import UNLIKELY_NAMES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
 from strategies import FIFTH_OF_EXAMPLES, LAYOUTS, brain_slices, mask_pairs, seeds, with_layout
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from assertions import check_training, refused, sum_to_one, time_limit
 from examples import EDGE_CASES, FABRIC, tiny_config, tiny_data
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import class_ids, points, probabilities
 from torch import nn
 
@@ -47,6 +46,7 @@ def test_pseudo_targets_of_an_epoch_are_probabilities(data):
                        test=data.draw(st.integers(0, 2)))
     made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
                        distribution_alignment=0.5)
+    head = data.draw(probabilities(n=len(x), k=3))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
     trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)

@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 from examples import UNLIKELY_NAMES, stub_workbench
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import seeds, slice_images
 

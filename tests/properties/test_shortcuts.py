@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 from assertions import accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import THIRD_OF_EXAMPLES, slice_images
 

@@ -3,8 +3,7 @@
 import numpy as np
 from assertions import ignores_layout
 from examples import NO_BRAIN_WARNING
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds, slice_images
 
 from brainclust.imaging import skull_stripping

@@ -6,8 +6,7 @@ import zlib
 import numpy as np
 import pandas as pd
 from assertions import accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds, slice_images, slice_stacks
 from test_formats import image_bytes
 

@@ -2,13 +2,11 @@
 
 import numpy as np
 from assertions import accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import slice_images
 
-from brainclust.data import images as images_module
-from brainclust.data import slices as slices_module
+from brainclust.data import images as images_module, slices as slices_module
 
 
 @given(image=slice_images(min_side=8), stored=st.sampled_from(["0 and 1", "black and white"]),

@@ -5,13 +5,11 @@ import pandas as pd
 import pytest
 from assertions import accepted, time_limit
 from examples import MANY_CLASSES, find_test_pairs, shuffled
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import THIRD_OF_EXAMPLES, scan_tables, seeds
 
-from brainclust.data import cleaning, duplicates
-from brainclust.data import splits as splits_module
+from brainclust.data import cleaning, duplicates, splits as splits_module
 
 
 @THIRD_OF_EXAMPLES

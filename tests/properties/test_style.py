@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from assertions import drawn_figure, figure_text, refused
 from examples import NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from strategies import FIFTH_OF_EXAMPLES, slice_images, with_layout

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from assertions import accepted, sum_to_one
 from examples import FABRIC, NETWORKS, tiny_data
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, class_ids, seeds, slice_stacks
 
 from brainclust.models import companions

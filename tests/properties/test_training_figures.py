@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from assertions import drawn_figure, figure_text
 from examples import NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names, history_table
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, seeds
 
 from brainclust.runs import training_figures

@@ -1,13 +1,11 @@
 """Properties of brainclust.synthetic.training_phantoms."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, THIRD_OF_EXAMPLES, seeds
 
 from brainclust.core import config
-from brainclust.synthetic import anatomy, phantoms, training_phantoms
-from brainclust.synthetic import anatomy as anatomy_module
+from brainclust.synthetic import anatomy, anatomy as anatomy_module, phantoms, training_phantoms
 
 
 @TENTH_OF_EXAMPLES

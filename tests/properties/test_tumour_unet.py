@@ -5,8 +5,7 @@ from functools import cache
 import numpy as np
 import torch
 from examples import small_network
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, mask_pairs, seeds, with_layout
 
 from brainclust.analysis import tumour_unet

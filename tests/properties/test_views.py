@@ -5,12 +5,10 @@ from pathlib import Path
 
 from assertions import harmless, time_limit
 from examples import stub_workbench
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds
 
-from brainclust.app import annotation
-from brainclust.app import views as views_module
+from brainclust.app import annotation, views as views_module
 
 
 @given(entered=st.one_of(st.text(max_size=200), st.text("=+-@_ \u200b\n\ud800a٣", max_size=9)))

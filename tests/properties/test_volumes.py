@@ -1,12 +1,10 @@
 """Properties of brainclust.data.volumes."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import slice_stacks
 
-from brainclust.data import dicom, volumes
-from brainclust.data import slices as slices_module
+from brainclust.data import dicom, slices as slices_module, volumes
 
 
 @given(images=slice_stacks(side=32))

@@ -4,8 +4,7 @@ import re
 
 from assertions import harmless
 from examples import UNLIKELY_NAMES, finished_run, remove_labels
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.app import annotation, workbench
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import refused
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import points, probabilities, seeds
 
 from brainclust.analysis import active_learning

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from assertions import accepted, refused
 from examples import UNLIKELY_NAMES
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.app import annotation
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from assertions import accepted
 from examples import small_files
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.data import audit
 

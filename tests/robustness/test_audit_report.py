@@ -4,8 +4,7 @@ import json
 
 import pandas as pd
 from examples import small_files
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import THIRD_OF_EXAMPLES, audited_tables
 
 from brainclust.data import audit, audit_report

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 from assertions import one_sentence
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.imaging import augmentation
 

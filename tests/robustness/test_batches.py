@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 from assertions import refused, survives
 from examples import CPU, tiny_data
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import class_ids, slice_stacks
 
 from brainclust.training import batches as batches_module

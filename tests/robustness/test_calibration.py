@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import refused
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import LAYOUTS, probabilities, seeds, with_layout
 
 from brainclust.analysis import calibration

@@ -2,12 +2,16 @@
 
 import numpy as np
 from assertions import REFUSALS, accepted, refused
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import invalid_ids, invalid_points, invalid_probabilities
 
-from brainclust.analysis import (active_learning, calibration, domain_shift, representation,
-                                 subtype_criteria)
+from brainclust.analysis import (
+    active_learning,
+    calibration,
+    domain_shift,
+    representation,
+    subtype_criteria,
+)
 from brainclust.core import checks, metrics
 from brainclust.models import mixture as mixture_module
 

@@ -5,8 +5,7 @@ import pytest
 from assertions import accepted
 from test_formats import cheng_bytes
 
-from brainclust.data import images as images_module
-from brainclust.data import slices as slices_module
+from brainclust.data import images as images_module, slices as slices_module
 
 
 @pytest.mark.parametrize("patient", ["", "\ud800", "a\nb", "骨", "x" * 300])

@@ -3,8 +3,7 @@
 import numpy as np
 from assertions import refused
 from examples import class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, invalid_points, probabilities, seeds
 
 from brainclust.runs import cluster_figures

@@ -1,8 +1,7 @@
 """Invalid and damaged input for brainclust.models.companions."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES
 
 from brainclust.training import supervised

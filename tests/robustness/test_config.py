@@ -1,8 +1,7 @@
 """Invalid and damaged input for brainclust.core.config."""
 
 from assertions import REFUSALS, one_sentence, refused
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.core import config
 

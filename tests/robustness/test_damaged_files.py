@@ -13,25 +13,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
 from assertions import one_sentence
+from conftest import TINY
 
-from brainclust.runs.model_card import judged_slices
-from brainclust.data.cleaning import find_pairs, prepare_scans
 from brainclust.app.collection import slices_of_run
-from brainclust.runs.comparison import read_run
 from brainclust.core.config import make_config
 from brainclust.core.files import load_arrays, load_table, save_json, save_table, save_tensors
-from brainclust.data.scan_table import read_scan_table
-from brainclust.models.encoders import make_network
-from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.core.style import save_figure
+from brainclust.data.cleaning import find_pairs, prepare_scans
+from brainclust.data.scan_table import read_scan_table
+from brainclust.imaging.slice_cache import build_slice_cache
+from brainclust.models.encoders import make_network
+from brainclust.runs.comparison import read_run
+from brainclust.runs.model_card import judged_slices
 from brainclust.runs.ood import save_reference
 from brainclust.runs.predictor import Predictor
-from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.runs.run import Run, add_table, check_same_data, finish
-from brainclust.training.parts import embed_part
+from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.distributed import make_fabric
+from brainclust.training.parts import embed_part
 from brainclust.training.saved_model import load_model, save_model
 from brainclust.training.self_training import load_all_outputs, load_outputs, train_jointly
 

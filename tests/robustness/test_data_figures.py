@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from assertions import refused
 from examples import NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names, counts_table
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, seeds, slice_images
 
 from brainclust.runs import data_figures

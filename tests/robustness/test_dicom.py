@@ -3,8 +3,7 @@
 import numpy as np
 import pydicom
 from assertions import survives
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import EpsImagePlugin
 from strategies import slice_images

@@ -5,8 +5,7 @@ import pytest
 import torch
 from assertions import refused, survives
 from examples import NETWORKS
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, invalid_images
 
 from brainclust.models import encoders

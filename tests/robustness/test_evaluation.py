@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 from assertions import refused
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import run_outputs, seeds
 
 from brainclust.runs import evaluation

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from assertions import refused
 from examples import WeightedSum, small_network
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds
 
 from brainclust.analysis import explanation

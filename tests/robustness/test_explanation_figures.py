@@ -3,8 +3,7 @@
 import numpy as np
 from assertions import refused, survives
 from examples import class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, invalid_images, seeds, slice_images
 
 from brainclust.analysis import explanation_figures

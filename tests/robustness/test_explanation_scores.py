@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import refused, survives
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import mask_pairs, seeds
 
 from brainclust.analysis import explanation_scores

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from assertions import refused
 from examples import small_predictor
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, slice_images
 
 from brainclust.runs import export

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from assertions import refused
 from examples import accuracy_table, class_names
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, seeds
 
 from brainclust.core import intervals as intervals_module

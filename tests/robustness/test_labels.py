@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from assertions import accepted, one_sentence, time_limit
 from examples import MANY_CLASSES, small_files
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.core.config import CLASSES
 from brainclust.data import labels as labels_module

@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import accepted, refused
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import class_ids, points, seeds
 
 from brainclust.models import mixture as mixture_module

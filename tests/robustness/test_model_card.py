@@ -5,8 +5,7 @@ import pytest
 import yaml
 from assertions import harmless, refused
 from examples import HARMFUL_NAMES, finished_run
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.runs import model_card
 

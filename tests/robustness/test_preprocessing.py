@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from assertions import REFUSALS, accepted, memory_growth, one_sentence
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import slice_images
 
 from brainclust.imaging import preprocessing

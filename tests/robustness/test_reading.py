@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from assertions import harmless, refused
 from examples import HARMFUL_NAMES, NUMBERS_OF_CLASSES, UNLIKELY_NAMES, class_names, small_predictor
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, invalid_images, seeds, slice_images
 
 from brainclust.app import reading

@@ -3,8 +3,7 @@
 import pytest
 import torch
 from assertions import REFUSALS, accepted
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.core import runtime
 

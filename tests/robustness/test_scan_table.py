@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 from assertions import REFUSALS, accepted, one_sentence
 from examples import small_files
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from brainclust.data import cleaning, duplicates, scan_table
-from brainclust.data import splits as splits_module
+from brainclust.data import cleaning, duplicates, scan_table, splits as splits_module
 from brainclust.imaging import slice_cache
 
 INVALID_TABLES = {

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from assertions import refused
 from examples import FABRIC, IN_TRAIN, tiny_config, tiny_data, with_labels
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import class_ids, points, probabilities
 from torch import nn
 

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from examples import stub_workbench
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from brainclust.app import server
 

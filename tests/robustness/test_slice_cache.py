@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import one_sentence
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import damaged_bytes, slice_images
 from test_formats import image_bytes
 

@@ -3,14 +3,18 @@
 import pytest
 from assertions import check_decoded_slice, memory_growth, one_sentence, time_limit
 from examples import small_files
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import damaged_bytes
 
 from brainclust.core import runtime
-from brainclust.data import cheng, dicom, scan_table, volumes
-from brainclust.data import images as images_module
-from brainclust.data import slices as slices_module
+from brainclust.data import (
+    cheng,
+    dicom,
+    images as images_module,
+    scan_table,
+    slices as slices_module,
+    volumes,
+)
 
 
 @pytest.mark.parametrize("name", list(small_files()))

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import REFUSALS, accepted, one_sentence
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import scan_tables
 
 from brainclust.data import splits as splits_module

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from assertions import refused
 from examples import UNLIKELY_NAMES
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import slice_images
 
 from brainclust.core import style

@@ -3,8 +3,7 @@
 import numpy as np
 from assertions import refused
 from examples import FABRIC
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import class_ids, seeds
 
 from brainclust.training import supervised

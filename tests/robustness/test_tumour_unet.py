@@ -2,8 +2,7 @@
 
 import numpy as np
 from assertions import refused
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import mask_pairs, seeds
 
 from brainclust.analysis import tumour_unet

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from strategies import seeds
 
-from brainclust.synthetic import anatomy as anatomy_module
-from brainclust.synthetic import tumours
+from brainclust.synthetic import anatomy as anatomy_module, tumours
 
 
 @given(seed=seeds())

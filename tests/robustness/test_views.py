@@ -3,8 +3,7 @@
 import pandas as pd
 from assertions import harmless
 from examples import UNLIKELY_NAMES, stub_workbench
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import seeds
 
 from brainclust.app import views as views_module

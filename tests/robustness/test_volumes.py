@@ -1,12 +1,10 @@
 """Invalid and damaged input for brainclust.data.volumes."""
 
 from assertions import accepted, survives
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from strategies import slice_stacks
 
-from brainclust.data import dicom, volumes
-from brainclust.data import images as images_module
+from brainclust.data import dicom, images as images_module, volumes
 
 
 @given(images=slice_stacks(side=32),
