@@ -1,5 +1,4 @@
-"""The web app in a real browser: what visitors do, what they must not be able to do, and what many
-of them do at once.
+"""The web app in a real browser: visitors read, label and train; attacks and crowds fail to harm.
 """
 import http.server
 import json
@@ -26,18 +25,18 @@ from PIL import Image
 from test_formats import good_files
 
 from brainclust.app.collection import plain
+from brainclust.app.reading import MAXIMUM_UPLOAD
 from brainclust.app.workbench import newest_run
-from brainclust.data.cleaning import prepare_scans
-from brainclust.data.splits import group_keys
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json, save_table
 from brainclust.core.style import class_palette
+from brainclust.data.cleaning import prepare_scans
+from brainclust.data.splits import group_keys
+from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import make_network
-from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
-from brainclust.imaging.slice_cache import build_slice_cache
-from brainclust.app.reading import MAXIMUM_UPLOAD
+from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.batches import TrainingData
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import save_model
@@ -75,13 +74,13 @@ def run(tmp_path_factory) -> Path:
 
 
 def place_of_fonts() -> Path:
-    """Where matplotlib keeps its list of fonts."""
+    """Return the folder of matplotlib's list of fonts."""
     import matplotlib
     return Path(matplotlib.get_cachedir())
 
 
 class Server:
-    """The page of a run in a process of its own."""
+    """Serve the web app of a run in its own process."""
 
     def __init__(self, run: Path, place: Path, *data: str):
         self.run, self.place, self.data = run, place, data
@@ -123,27 +122,27 @@ class Server:
         request = urllib.request.Request(
             self.address + path, body, {"content-type": kind} if body is not None else {})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read()
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
     def upload(self, name: str, content: bytes) -> str:
-        """Send a file as the page does; returns what the server calls it."""
+        """Send a file as the web app does; return the server's name of it."""
         body = (b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\""
                 + name.encode() + b"\"\r\ncontent-type: application/octet-stream\r\n\r\n" + content
                 + b"\r\n--x--\r\n")
-        status, answer = self.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")
-        assert status == 200, answer
-        return json.loads(answer)[0]
+        status, response = self.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")
+        assert status == 200, response
+        return json.loads(response)[0]
 
     def read(self, file: dict) -> str:
         """Let a file be read; returns the HTML, or the error."""
-        status, answer = self.get(
+        status, response = self.get(
             "/gradio_api/call/read", json.dumps({"data": [file, "axial"]}).encode())
-        assert status == 200, answer
-        answer = self.get(f"/gradio_api/call/read/{json.loads(answer)['event_id']}")[1].decode()
-        event, content = re.findall(r"event: (complete|error)\ndata: (.*)", answer)[-1]
+        assert status == 200, response
+        response = self.get(f"/gradio_api/call/read/{json.loads(response)['event_id']}")[1].decode()
+        event, content = re.findall(r"event: (complete|error)\ndata: (.*)", response)[-1]
         return json.loads(content)[0] if event == "complete" else f"error: {content}"
 
     def send(self, name: str, content: bytes) -> str:
@@ -168,7 +167,7 @@ def chromium():
 
 
 class Visitor:
-    """A browser window on the page, which notes whatever leaves the machine or goes wrong."""
+    """Open a browser window that records requests to other machines, and errors."""
 
     def __init__(self, browser, address: str, width: int = 1280):
         self.context = browser.new_context(viewport={"width": width, "height": 900})
@@ -180,8 +179,9 @@ class Visitor:
         self.page.on(
             "console",
             lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on("response", lambda answer: (self.errors.append(f"{answer.status} {answer.url}")
-                                                 if answer.status >= 400 else None))
+        self.page.on("response", lambda response: (
+            self.errors.append(f"{response.status} {response.url}")
+            if response.status >= 400 else None))
         self.page.goto(address)
         self.page.get_by_role("tab", name="Read a scan").wait_for()
 
@@ -197,7 +197,7 @@ class Visitor:
         self.page.locator(".overflow-dropdown button", has_text=name).click()
 
     def read(self, name: str, content: bytes) -> None:
-        """Drop a file, and wait for what the page says of it."""
+        """Drop a file and wait for its reading."""
         clear = self.page.locator(
             "#read-file button[aria-label*=lear], #read-file button[aria-label*=emove]"
         )
@@ -270,8 +270,9 @@ def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tm
         ("broken.dcm", dicom[: len(dicom) // 2], "truncated"),
         ("<img src=x onerror=alert(1)>.png", b"x", "not an image")):
         visitor.read(name, content)
-        said = visitor.page.inner_text("#read-result .bc-refusal")
-        assert words in said.lower() and "cannot be read" in said and "\n\n" not in said.strip()
+        message = visitor.page.inner_text("#read-result .bc-refusal")
+        assert words in message.lower() and "cannot be read" in message
+        assert "\n\n" not in message.strip()
     assert visitor.page.locator("#read-result img").count() == 0
     visitor.leave()
 
@@ -421,14 +422,14 @@ def raw(server: "Server", request: bytes, seconds: float = 10) -> bytes:
     """The first bytes that come back for whatever is sent."""
     host, port = server.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), seconds) as line:
-        answer = b""
+        response = b""
         try:
             line.sendall(request)
-            while (part := line.recv(2**16)) and len(answer) < 2**18:
-                answer += part
+            while (part := line.recv(2**16)) and len(response) < 2**18:
+                response += part
         except (TimeoutError, ConnectionError):
-            pass  # a stream that stays open has said enough
-        return answer
+            pass  # a stream that stays open has sent enough
+        return response
 
 
 def anything(rng: random.Random, depth: int = 0):
@@ -474,9 +475,9 @@ def test_garbage_is_survived(server, run, slices):
                 + b"\r\n\r\n" + body)
     endings, before, requests = set(), set(server.place.rglob("*")), [request() for _ in range(300)]
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda request: raw(server, request, 2), requests))
-    for request, answer in zip(requests, answers):
-        head, _, content = answer.partition(b"\r\n\r\n")
+        responses = list(pool.map(lambda request: raw(server, request, 2), requests))
+    for request, response in zip(requests, responses):
+        head, _, content = response.partition(b"\r\n\r\n")
         endings.add(head[9:12])
         assert b"\ninjected:" not in head.lower(), request
         assert (b"Traceback" not in content and b"site-packages" not in content
@@ -491,7 +492,9 @@ def test_garbage_is_survived(server, run, slices):
         "after.png", Path(pd.read_parquet(run / "scans.parquet").path[0]).read_bytes())
 
 
-@pytest.mark.parametrize("headers", [{"Host": "example.org"}, {"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org", "Origin": "http://example.org"}])
+@pytest.mark.parametrize("headers", [
+    {"Host": "example.org"}, {"Origin": "http://example.org"}, {"Origin": "null"},
+    {"Host": "example.org", "Origin": "http://example.org"}])
 def test_pages_of_others_are_not_answered(server, headers):
     """Neither what another page in the same browser asks, nor one that calls this machine by its
     own name.
@@ -513,15 +516,15 @@ def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
 
     def visit(number: int) -> str:
         start = time.perf_counter()
-        said = server.send(f"visitor-{number}.png", Path(scans.path.iloc[number]).read_bytes())
+        message = server.send(f"visitor-{number}.png", Path(scans.path.iloc[number]).read_bytes())
         seconds[number] = time.perf_counter() - start
-        return said
+        return message
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(visit, range(50)))
-    for number, (answer, row) in enumerate(zip(answers, expected.to_dict("records"))):
-        assert f"visitor-{number}.png" in answer and f'data-class="{row["class"]}"' in answer, (
+        responses = list(pool.map(visit, range(50)))
+    for number, (response, row) in enumerate(zip(responses, expected.to_dict("records"))):
+        assert f"visitor-{number}.png" in response and f'data-class="{row["class"]}"' in response, (
             number)
-        assert f"{row['ood_score']:.2f} of the limit" in answer, number  # a number of its own
+        assert f"{row['ood_score']:.2f} of the limit" in response, number  # a number of its own
     with capsys.disabled():
         print(f"\n50 visitors at once: median {np.median(list(seconds.values())):.1f} s, 95 % "
               f"within {np.quantile(list(seconds.values()), 0.95):.1f} s")
@@ -554,7 +557,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
     known = after.set_index("sha256").label
     assert (known[before.sha256[given]].to_numpy() == before.true_label[given].to_numpy()).all()
     assert (known >= 0).sum() == (before.label >= 0).sum() + 4
-    # which answers when the page is started again
+    # which responds when the web app is started again
     assert newest_run(run) == run / "retrained" / "001"
 
 
@@ -568,8 +571,8 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
                              ([str(broken)], "got 'cyst'"),
                              ([str(run), "--port", "99999999"], "Give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
-        said = capsys.readouterr().err.strip().splitlines()
-        assert words in said[-1] and said[-1].startswith("brainclust-app: ")
+        message = capsys.readouterr().err.strip().splitlines()
+        assert words in message[-1] and message[-1].startswith("brainclust-app: ")
 
 
 def test_a_run_without_labels_knows_groups_only(run, tmp_path):
@@ -584,9 +587,9 @@ def test_a_run_without_labels_knows_groups_only(run, tmp_path):
     scans = pd.read_parquet(run / "scans.parquet")
     save_table(unsupervised / "scans.parquet", scans.assign(label=-1, true_label=-1))
     bench = Workbench(unsupervised, device="cpu")
-    said = bench.read(np.array(Image.open(scans.path[0])), "a.png")
-    assert ("The run had no labels" in said and re.search(r"<h3>Group \d</h3>", said)
-            and "bc-bar" not in said and 'data-class=""' in said)
+    message = bench.read(np.array(Image.open(scans.path[0])), "a.png")
+    assert ("The run had no labels" in message and re.search(r"<h3>Group \d</h3>", message)
+            and "bc-bar" not in message and 'data-class=""' in message)
     assert [choice["title"] for choice in map_content(bench)["choices"]] == [
         "label, where known", "group", "source", "plane"]
     assert "without labels" in headline(bench) and "predicted" not in groups_html(bench)

@@ -16,10 +16,14 @@ import pytest
 import requests
 from PIL import Image
 
-from brainclust.data.scan_table import read_scan_table
 from brainclust.data.download import (
-    COLLECTIONS, collection_record, download_file, fetch_collection, fetch_command,
+    COLLECTIONS,
+    collection_record,
+    download_file,
+    fetch_collection,
+    fetch_command,
 )
+from brainclust.data.scan_table import read_scan_table
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

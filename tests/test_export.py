@@ -1,4 +1,4 @@
-"""A run becomes one ONNX file that says the same, or no file."""
+"""A run becomes one ONNX file with the same outputs, or no file."""
 import shutil
 import sys
 from dataclasses import replace
@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from brainclust.models.mixture import fit_mixture
 from brainclust.core.config import make_config
 from brainclust.core.files import load_arrays, load_json, save_json, save_tensors
 from brainclust.models.encoders import make_network
+from brainclust.models.mixture import fit_mixture
 from brainclust.runs.export import (
-    OUTPUTS, TOLERANCE, check_agreement, export_command, export_run, load_exported,
+    OUTPUTS,
+    TOLERANCE,
+    check_agreement,
+    export_command,
+    export_run,
+    load_exported,
 )
 from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
@@ -32,7 +37,7 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
                        make_network(encoder, 4, 32, seed=0))
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # one pass says all
+            module.momentum = None  # one pass is enough
     with torch.no_grad():
         network.train()((data.images.float() / 255 - data.mean) / data.std)
     embeddings, _ = embed_slices(fabric, network, data, flip_tta=config.flip_tta)
@@ -155,8 +160,9 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
     for arguments, words in (([str(tmp_path)], "holds no model.json"),
                              ([str(small), "--out", str(tmp_path)], "is a folder")):
         assert export_command(arguments) == 2
-        said = capsys.readouterr().err.strip()
-        assert said.startswith("brainclust-export: ") and words in said and said.count("\n") == 0
+        message = capsys.readouterr().err.strip()
+        assert message.startswith("brainclust-export: ") and words in message
+        assert message.count("\n") == 0
     assert list(tmp_path.iterdir()) == []
     from onnx import TensorProto, helper, save_model as save_onnx
     other = helper.make_graph(
@@ -173,7 +179,7 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
         with monkeypatch.context() as changed:
             changed.setitem(sys.modules, missing, None)
             assert export_command([str(small), "--out", str(tmp_path / "model.onnx")]) == 2
-        said = capsys.readouterr().err.strip()
-        assert (f'{missing} cannot be imported' in said
-                and 'pip install "brainclust[export]"' in said and said.count("\n") == 0)
+        message = capsys.readouterr().err.strip()
+        assert (f'{missing} cannot be imported' in message
+                and 'pip install "brainclust[export]"' in message and message.count("\n") == 0)
     assert not (tmp_path / "model.onnx").exists()

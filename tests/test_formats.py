@@ -19,9 +19,17 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
-                         ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless,
-                         JPEGBaseline8Bit, MRImageStorage, RLELossless, generate_uid)
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    MRImageStorage,
+    RLELossless,
+    generate_uid,
+)
 from scipy.io import savemat
 
 from brainclust.data import slices as slices_module, volumes
@@ -522,7 +530,7 @@ def test_a_thousand_broken_files(slices, tmp_path):
     strange = [reason for reason in refused.values()
                if ": " not in reason or "\n" in reason or len(reason) >= 300]
     assert not strange
-    for name, (content, reason) in broken.items():
+    for name, (_, reason) in broken.items():
         if reason:
             assert refused.get(folder / "broken" / name, "read").startswith(reason), name
     # cut, mislabelled, random
@@ -534,7 +542,7 @@ def test_a_thousand_broken_files(slices, tmp_path):
 
 @pytest.fixture()
 def oddities(slices, tmp_path) -> Path:
-    """A folder of things that are no files, and one good slice."""
+    """Make a folder of sockets, pipes and links beside one valid slice."""
     folder = tmp_path / "scans"
     write(folder / "good.png", image_bytes(slices[0]))
     os.mkfifo(folder / "pipe.png")

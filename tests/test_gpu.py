@@ -1,4 +1,4 @@
-"""What a GPU does is what the processor does; skipped where there is none."""
+"""A GPU computes what the CPU computes; skipped without a GPU."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from brainclust.imaging.augmentation import AUGMENTATIONS
-from brainclust.models.mixture import effective_rank, fit_mixture
 from brainclust.core.config import make_config
+from brainclust.imaging.augmentation import AUGMENTATIONS
 from brainclust.models.encoders import make_network
+from brainclust.models.mixture import effective_rank, fit_mixture
 from brainclust.training.batches import embed_slices, place_images
 from brainclust.training.checkpoints import load_checkpoint
 from brainclust.training.cuda_graphs import GraphCapture
@@ -32,8 +32,9 @@ def settings(preset="best", **changes):
                           unlabelled_batch_size=14, precision="64-true", device="cuda"), **changes})
 
 
-PSEUDO_LABEL_SETTINGS = dict(encoder="autoencoder", supervised_epochs=1, round_epochs=2, clustering_epochs=1,
-              ema_decay=0.5, pseudo_label_threshold=0.3, cluster_weight=0.01)
+PSEUDO_LABEL_SETTINGS = dict(
+    encoder="autoencoder", supervised_epochs=1, round_epochs=2, clustering_epochs=1, ema_decay=0.5,
+    pseudo_label_threshold=0.3, cluster_weight=0.01)
 
 
 def on_gpu(data):
@@ -57,7 +58,9 @@ def assert_same(one, other, tolerance=1e-6):
 
 
 @pytest.mark.parametrize("how", [train_jointly, train_supervised_baseline, pretrain])
-@pytest.mark.parametrize("config", [settings(**PSEUDO_LABEL_SETTINGS), settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
+@pytest.mark.parametrize("config", [
+    settings(**PSEUDO_LABEL_SETTINGS),
+    settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
 def test_recorded_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
     data, recorded = on_gpu(slices[0]), []
     record = GraphCapture.record
@@ -92,7 +95,8 @@ def test_a_broken_off_training_goes_on(slices, tmp_path):
 
 
 def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monkeypatch):
-    data, config = on_gpu(slices[0]), settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
+    data = on_gpu(slices[0])
+    config = settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
     call = GraphCapture.__call__
     def strict(self, function, inputs):
         "Forbid whatever makes Python wait for the GPU from the first recorded step on."

@@ -1,9 +1,22 @@
 """Rooms stay in order; sizes, lines, statements and words keep the rules of the house."""
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from house import (BANNED, OPENING, ROOT, all_files, code_violations, count, debt, prose,
-                   room_violations, violations, word_violations)
+from house import (
+    BANNED,
+    OPENING,
+    ROOT,
+    all_files,
+    code_violations,
+    count,
+    debt,
+    prose,
+    room_violations,
+    violations,
+    word_violations,
+)
 
 
 def test_no_import_runs_upwards():
@@ -56,6 +69,14 @@ def test_lines_statements_and_signatures_are_noticed():
                       "if a: raise ValueError", "z = '" + 100 * "z" + "'"])
     rules = sorted(v.rule for v in code_violations("", code))
     assert rules == ["line", "name", "parameters", "statement", "statement", "statement"]
+
+
+def test_ruff_finds_nothing():
+    """Lint the whole repository by the rules of pyproject.toml."""
+    pytest.importorskip("ruff", reason="ruff is installed with the other requirements of dev")
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_this_file_is_where_it_says():

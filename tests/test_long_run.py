@@ -1,4 +1,4 @@
-"""A training of many epochs holds no more memory and no more files at its end than near its beginning, and is no slower."""
+"""A training of many epochs neither grows in memory and files nor slows down."""
 
 import gc
 import sys

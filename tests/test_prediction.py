@@ -1,4 +1,4 @@
-"""A finished run is asked about files of every kind, and about what is no brain."""
+"""A finished run predicts files of every kind, also of images without a brain."""
 import os
 import shutil
 import signal
@@ -75,8 +75,8 @@ def test_one_sentence_for_what_cannot_be_used(trained, tmp_path, capsys):
                              ([str(trained), str(tmp_path)], "must hold images that end in")):
         assert (predict_command([*arguments, "--out", str(tmp_path / "out.csv"), "--device", "cpu"])
                 == 2)
-        said = capsys.readouterr().err.strip()
-        assert words in said and said.count("\n") == 0
+        message = capsys.readouterr().err.strip()
+        assert words in message and message.count("\n") == 0
     assert not (tmp_path / "out.csv").exists()
 
 

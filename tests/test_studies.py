@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.runs.execute import report_command
+from brainclust.synthetic.phantoms import write_phantoms
 
 QUICK = ("{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, "
          "encoder: autoencoder}")
@@ -46,8 +46,8 @@ def collections(tmp_path_factory) -> tuple[Path, Path]:
         collection(folder, seed, first) for folder, seed, first in zip(folders, (0, 1), (1, 1001)))
 
 
-def check_run(out: Path, shares: tuple[str, ...]) -> dict:
-    """Check that a run directory is complete and that its headline shares are numbers.
+def check_run(out: Path, fractions: tuple[str, ...]) -> dict:
+    """Check that a run directory is complete and that its headline fractions are numbers.
 
     Return its record.
     """
@@ -57,7 +57,7 @@ def check_run(out: Path, shares: tuple[str, ...]) -> dict:
         (out / name).stat().st_size > 0 for name in {*manifest.file, *manifest.numbers})
     listed = {Path(name).name for name in manifest.file if name.endswith(".png")}
     assert listed and listed == {path.name for path in (out / "figures").iterdir()}
-    for name in shares:
+    for name in fractions:
         value = record["results"][name]
         assert isinstance(value, (int, float)) and np.isfinite(value) and 0 <= value <= 1, name
     return record
