@@ -90,7 +90,7 @@ class Config:
     phantom_size: Side = 128  # pixels; height and width of the phantoms as they are written
     # how a slice is prepared
     image_size: Side = 256  # pixels; height and width that the encoder sees
-    # "filled": the paper's mask without holes; "synth": a learnt mask; "synth_mask": a control
+    # "filled": the paper's mask without holes; "synth": learnt brain mask; "synth_mask": a control
     skull_strip: Literal["paper", "filled", "synth", "synth_mask", "none"] = "paper"
     denoise_sigma: Pixels = 3.0  # of the original slice; Gaussian blur before Otsu's threshold
     otsu_relax: Annotated[Number, Field(ge=-255, le=255)] = -5.0  # added to Otsu's threshold
