@@ -188,7 +188,7 @@ def room_violations(package: Path = ROOT / "brainclust") -> Iterator[Violation]:
 def all_files() -> list[Path]:
     """Return every notebook, module, static file, test and document of the project."""
     folders = ("nbs", "brainclust", "tests")
-    suffixes = (".ipynb", ".py", ".js", ".css", ".html")
+    suffixes = (".ipynb", ".py", ".md", ".js", ".css", ".html")
     results = [ROOT / "nbs" / "runs" / "*" / "*", ROOT / "nbs" / "experiments" / "runs" / "*"]
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))
              if path.suffix in suffixes and ".ipynb_checkpoints" not in path.parts

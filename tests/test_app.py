@@ -1,4 +1,6 @@
-"""The page in a real browser: what visitors do, what they must not be able to do, and what many of them do at once."""
+"""The web app in a real browser: what visitors do, what they must not be able to do, and what many
+of them do at once.
+"""
 import http.server
 import json
 import os
@@ -23,14 +25,16 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
+from brainclust.app.collection import plain
 from brainclust.app.workbench import newest_run
 from brainclust.data.cleaning import prepare_scans
 from brainclust.data.splits import group_keys
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json, save_table
+from brainclust.core.style import class_palette
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.app.reading import MAXIMUM_UPLOAD
@@ -64,8 +68,8 @@ def run(tmp_path_factory) -> Path:
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [0.3] * 4,
-                   flip_tta=config.flip_tta)
+    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(),
+                   Calibration(1.2, [0.3] * 4, flip_tta=config.flip_tta))
     save_table(out / "scans.parquet", scans)
     return out
 
@@ -92,14 +96,15 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "MPLCONFIGDIR": str(place_of_fonts()),
         }  # a list of fonts, which matplotlib makes once for every user
-        program = "import sys; from brainclust.app.server import app_command; sys.exit(app_command(sys.argv[1:]))"
+        program = ("import sys; from brainclust.app.server import app_command; "
+                   "sys.exit(app_command(sys.argv[1:]))")
         self.log = open(self.place / "log.txt", "a+")
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, str(self.run), *self.data, "--device", "cpu"],
             cwd=self.place / "here", env=environment, stdout=subprocess.PIPE, stderr=self.log,
             text=True)
         line = self.process.stdout.readline()
-        assert "The page is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
+        assert "The web app is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
         self.address = re.search(r"http://\S+?(?=/ )", line)[0]
         return self
 
@@ -285,6 +290,8 @@ def test_groups_are_browsed(server, chromium, run):
                        box["y"] + (content["y"][i] * 0.94 + 0.03) * box["width"])
     page.mouse.move(*where(0))
     page.wait_for_selector(".bc-tip:not([hidden]) img[src*='page/slice/']")
+    colour = page.eval_on_selector(".bc-tip span", "span => getComputedStyle(span).color")
+    assert colour == "rgb(255, 255, 255)"  # on a dark ground, in every theme
     left, top, side = box["x"] + 2, box["y"] + 2, box["width"] - 4
     page.mouse.move(left, top)
     page.mouse.down()
@@ -296,6 +303,13 @@ def test_groups_are_browsed(server, chromium, run):
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save the list").click()
     assert len(pd.read_csv(saved.value.path())) == slices
+    colours = {choice["title"]: dict(zip(choice["names"], choice["colours"]))
+               for choice in content["choices"]}
+    palette = {plain(name): colour for name, colour in class_palette(TINY_CLASSES).items()}
+    for title in ("prediction", "label, where known"):  # a class has one colour
+        known_colours = {name: colour for name, colour in colours[title].items()
+                         if name != "unlabelled"}
+        assert known_colours.items() <= palette.items()
     page.locator(".bc-side select").select_option("1")
     known = int((pd.read_parquet(run / "scans.parquet").label >= 0).sum()
                 + (pd.read_parquet(run / "scans.parquet").split == "test").sum())
@@ -521,7 +535,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
         visitor = Visitor(chromium, server.address)
         visitor.view("Label next")
         visitor.page.click("#label-retrain")
-        visitor.page.get_by_text("There is no new label yet").wait_for()
+        visitor.page.get_by_text("No new labels yet").wait_for()
         visitor.page.wait_for_selector("#label-slice [data-row]")
         for _ in range(4):
             given.append(int(visitor.press(str(int(before.true_label[int(visitor.row())]) + 1))))
@@ -532,7 +546,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
         assert ("no test slice" not in visitor.page.inner_text("#label-training")
                 and visitor.page.locator("#label-training tr").count() == 3)
         visitor.page.reload()
-        visitor.page.get_by_text("training 1 from this page").wait_for()
+        visitor.page.get_by_text("training 1 from the web app").wait_for()
         visitor.leave()
     after = pd.read_parquet(run / "retrained" / "001" / "scans.parquet")
     assert (after.split == "test").sum() == (before.split == "test").sum() and set(
@@ -551,17 +565,17 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
     (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
     for arguments, words in (([str(tmp_path)], "holds no model.json"),
                              ([str(run), str(tmp_path / "absent")], "does not exist"),
-                             ([str(broken)], "names 'cyst'"),
-                             ([str(run), "--port", "99999999"], "give another --port")):
+                             ([str(broken)], "got 'cyst'"),
+                             ([str(run), "--port", "99999999"], "Give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
         said = capsys.readouterr().err.strip().splitlines()
         assert words in said[-1] and said[-1].startswith("brainclust-app: ")
 
 
 def test_a_run_without_labels_knows_groups_only(run, tmp_path):
-    from brainclust.app.server import map_content
-    from brainclust.app.views import cards_html, headline, label_html, next_row
-    from brainclust.app.workbench import Workbench
+    from brainclust.app.pieces import groups_html, label_html, map_content
+    from brainclust.app.views import headline
+    from brainclust.app.workbench import Workbench, next_row
     unsupervised = tmp_path / "run"
     shutil.copytree(run, unsupervised)
     for name, change in (("model.json", {"cluster_classes": None}),
@@ -575,15 +589,14 @@ def test_a_run_without_labels_knows_groups_only(run, tmp_path):
             and "bc-bar" not in said and 'data-class=""' in said)
     assert [choice["title"] for choice in map_content(bench)["choices"]] == [
         "label, where known", "group", "source", "plane"]
-    assert "without labels" in headline(bench) and "the run says" not in cards_html(bench)
+    assert "without labels" in headline(bench) and "predicted" not in groups_html(bench)
     assert f'data-row="{next_row(bench, "me")}"' in label_html(
         bench, next_row(bench, "me"), hint=True)
 
 
 def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
-    from brainclust.app.server import map_content
-    from brainclust.app.views import label_slice, next_row
-    from brainclust.app.workbench import Workbench
+    from brainclust.app.pieces import map_content
+    from brainclust.app.workbench import Workbench, label_slice, next_row
     pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7),
                   tmp_path / "run")
     (pile / "labels.csv").unlink()

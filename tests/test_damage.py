@@ -26,15 +26,14 @@ from brainclust.data.scan_table import read_scan_table
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.core.style import save_figure
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.runs.run import Run, add_table, check_same_data, finish
 from brainclust.training.parts import embed_part
-from brainclust.training.checkpoints import load_all_outputs, load_outputs
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import load_model, save_model
-from brainclust.training.self_training import train_jointly
+from brainclust.training.self_training import load_all_outputs, load_outputs, train_jointly
 
 CONFIG = make_config("demo", **{**TINY, "image_size": 64}, precision="32-true", clustering_epochs=1)
 
@@ -52,7 +51,8 @@ def ended(tmp_path_factory, slices) -> Path:
     run.resolve("cpu", "32-true")
     state = train_jointly(fabric, network(), data, CONFIG, out / "checkpoint" / "joint")
     save_model(out, state, data, CONFIG)
-    save_reference(out, fabric, state.network, data, np.arange(len(data.images)), 1.2, [.3] * 4)
+    save_reference(out, fabric, state.network, data, np.arange(len(data.images)),
+                   Calibration(1.2, [.3] * 4))
     scans = pd.DataFrame(
         {"path": [f"{i}.png" for i in range(len(data.images))],
          "sha256": [f"{i:x}" for i in range(len(data.images))], "label": data.labels, "source": "",

@@ -1,4 +1,5 @@
 """What a GPU does is what the processor does; skipped where there is none."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,11 @@ from brainclust.training.batches import embed_slices, place_images
 from brainclust.training.checkpoints import load_checkpoint
 from brainclust.training.cuda_graphs import GraphCapture
 from brainclust.training.distributed import make_fabric
-from brainclust.training.loop import pretrain, start_training
+from brainclust.training.loop import Trainer, pretrain
 from brainclust.training.self_training import train_jointly, train_supervised_baseline
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
 GPU = torch.device("cuda")
 
 
@@ -84,8 +86,8 @@ def test_a_broken_off_training_goes_on(slices, tmp_path):
     with pytest.raises(ZeroDivisionError):
         train_jointly(fabric, make_network(config.encoder, 4, 64, seed=0), data, config,
                       tmp_path / "broken", on_epoch=lambda name, row: 1 / (3 - row["epoch"]))
-    assert load_checkpoint(
-        start_training(fabric, make_network(config.encoder, 4, 64), config)[0], tmp_path / "broken")
+    fresh = Trainer(fabric, make_network(config.encoder, 4, 64), data, config)
+    assert load_checkpoint(fresh.state, tmp_path / "broken")
     assert_same(whole, train(data, config, tmp_path / "broken"))
 
 

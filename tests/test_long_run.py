@@ -1,4 +1,5 @@
 """A training of many epochs holds no more memory and no more files at its end than near its beginning, and is no slower."""
+
 import gc
 import sys
 import time
@@ -14,7 +15,7 @@ from conftest import TINY
 from brainclust.core.config import make_config
 from brainclust.models.encoders import make_network
 from brainclust.training.distributed import make_fabric
-from brainclust.training.loop import tensorboard_writer
+from brainclust.training.loop import log_row, tensorboard_logger
 from brainclust.training.saved_model import save_model
 from brainclust.training.self_training import train_jointly
 
@@ -25,10 +26,11 @@ def watched(slices, folder: Path, epochs: int, preset: str) -> pd.DataFrame:
         preset,
         **{**TINY, "image_size": 64, "epochs": epochs, "clustering_epochs": 1, "n_clusters": 4},
         precision="32-true")
-    process, rows, begun, write = (psutil.Process(), [], [time.perf_counter()],
-                                   tensorboard_writer(folder / "tensorboard"))
+    process, rows, begun = psutil.Process(), [], [time.perf_counter()]
+    loggers = [tensorboard_logger(folder / "tensorboard")]
+    fabric = make_fabric(torch.device("cpu"), "32-true", loggers=loggers)
     def note(name: str, row: dict) -> None:
-        write(name, row)
+        log_row(fabric, name, row)
         gc.collect()
         now = time.perf_counter()
         rows.append(
@@ -38,9 +40,8 @@ def watched(slices, folder: Path, epochs: int, preset: str) -> pd.DataFrame:
              "checkpoints": len(list((folder / "joint").glob("state_*"))),
              "seconds": now - begun[0]})
         begun[0] = now
-    state = train_jointly(make_fabric(torch.device("cpu"), "32-true"),
-                          make_network("autoencoder", 4, 64, seed=0), slices[0], config,
-                          folder / "joint", note)
+    network = make_network("autoencoder", 4, 64, seed=0)
+    state = train_jointly(fabric, network, slices[0], config, folder / "joint", note)
     save_model(folder, state, slices[0], config)
     return pd.DataFrame(rows)
 

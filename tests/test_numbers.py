@@ -30,10 +30,9 @@ from brainclust.runs.evaluation import claims_table, compare_methods, prediction
 from brainclust.analysis.tumour_unet import segmentation_loss
 from brainclust.imaging.brain_mask import mask_loss
 from brainclust.training.batches import TrainingData
-from brainclust.training.checkpoints import load_outputs
 from brainclust.training.distributed import make_fabric
 from brainclust.training.objective import batch_losses
-from brainclust.training.self_training import train_jointly
+from brainclust.training.self_training import load_outputs, train_jointly
 
 
 def double(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -84,9 +83,9 @@ def test_gradients_through_the_network():
                             double(3, 3, seed=2).softmax(1).detach())
     means = double(3, network.encoder.dimensions, seed=3).detach()
     def objective() -> torch.Tensor:
-        losses = batch_losses(
-            network, x, torch.tensor([0, 2]), unlabelled, gamma, means, gamma, 0.2, reconstruct=True
-        )
+        both = torch.cat([x, unlabelled])
+        outputs = network(both, reconstruct=True)
+        losses = batch_losses(both, outputs, torch.tensor([0, 2]), gamma, means, gamma, .2)
         assert set(losses) == {"cross_entropy", "cluster_distance", "pseudo_labels",
                                "reconstruction"}
         return (losses["cross_entropy"] + 0.1 * losses["cluster_distance"] + losses["pseudo_labels"]

@@ -215,33 +215,6 @@ def test_decoders_draw_slices(batch, side, seed):
     assert picture.shape == (batch, 1, side, side) and picture.isfinite().all()
 
 
-@given(st.integers(1, 3), st.sampled_from([4, 7, 8, 16]), seeds())
-def test_quick_convolutions_are_convolutions(batch, side, seed):
-    if not encoders.has_fast_bfloat16(): return
-    generator = torch.Generator().manual_seed(seed)
-    for quick, channels, kernel in ((encoders.SmallMapConv2d, 8, 3), (encoders.StemConv2d, 1, 7)):
-        layer = quick(channels, 16, kernel, 2 if channels == 1 else 1, kernel // 2, bias=False)
-        x = torch.randn(batch, channels, side, side, generator=generator)
-        # in full precision it is the library's own
-        assert torch.equal(layer(x), nn.Conv2d.forward(layer, x))
-        with torch.autocast("cpu", torch.bfloat16):
-            assert encoders.in_fast_precision(x)
-            y = layer(x)
-        assert y.shape == layer(x).shape and torch.allclose(y.float(), layer(x), atol=.1)
-
-
-def test_quicken_leaves_answers_alone():
-    layers = nn.Sequential(nn.Conv2d(1, 64, 7, 2, 3, bias=False),
-                           nn.Conv2d(64, 256, 3, padding=1, bias=False),
-                           nn.Conv2d(256, 8, 1, bias=True))
-    x, before = torch.randn(2, 1, 16, 16), [type(layer) for layer in layers]
-    expected = layers(x)
-    encoders.quicken(layers)
-    assert [type(layer) for layer in layers] == [
-        encoders.StemConv2d, encoders.SmallMapConv2d,
-        before[2]] and torch.equal(layers(x), expected)
-
-
 # --- metrics --------------------------------------------------------------------------------------
 
 @given(st.one_of(no_ids(), st.just([]), st.just(7), st.none()), st.integers(-1, 0),
@@ -739,8 +712,8 @@ def test_batches_of_slices(data):
     assert torch.equal(batches_module.place_images(np.ascontiguousarray(images), CPU), whole.images)
     for policy in get_args(config.Augmentation):
         seen = [
-            objective.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
-            objective.augmented(whole.images[rows], whole, policy,
+            batches_module.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
+            batches_module.augmented(whole.images[rows], whole, policy,
                                 torch.Generator().manual_seed(1))]
         assert torch.equal(*seen) and seen[0].shape == unit.shape and seen[0].isfinite().all()
     for wrong in (rows + len(images), rows + .5, "a", None):
@@ -758,7 +731,7 @@ def test_every_slice_is_seen(labelled, unlabelled, labelled_size, unlabelled_siz
     assert all(len(batch) == (labelled_size if labelled else 0) for batch in known) and all(
         len(batch) <= unlabelled_size for batch in unknown)
     assert set(np.concatenate(known)) == set(range(labelled))
-    on_device = objective.rows_on_device(unknown, CPU)
+    on_device = batches_module.rows_on_device(unknown, CPU)
     assert [batch.tolist() for batch in on_device] == [batch.tolist() for batch in unknown]
     shared = distributed.local_batches(FABRIC, known[0], unknown[0])
     assert [share.weight for share in shared] == [1.0, 1.0] and [
@@ -771,10 +744,11 @@ def test_every_slice_is_seen(labelled, unlabelled, labelled_size, unlabelled_siz
 @given(st.integers(1, 500), st.floats(1e-9, 10), st.sampled_from(["constant", "cosine"]),
        st.floats(0, .999))
 def test_rates_are_positive(total, peak, schedule, decay):
-    rates = [batches_module.learning_rate(step, total, peak, schedule) for step in range(total)]
+    rates = [loop.learning_rate(step, total, peak, schedule) for step in range(total)]
     assert all(0 <= rate <= peak * (1 + 1e-12) for rate in rates) and max(rates) > 0
-    pulls = [loop.ema_momentum(step, decay) for step in range(total)]
-    assert pulls[0] == 1 and all(0 < pull <= 1 for pull in pulls)
+    kept = [loop.ema_momentum(step, decay) for step in range(total)]
+    assert kept[0] == 0 and kept == sorted(kept)
+    assert all(0 <= momentum <= decay for momentum in kept)
 
 
 @given(st.integers(1, 30), st.integers(0, 30), st.integers(1, 30), st.integers(1, 9), st.booleans(),
@@ -799,7 +773,7 @@ def test_one_process_keeps_what_it_has(data):
             and distributed.mean_of_processes(FABRIC, x) is x
             and distributed.broadcast_from_rank_zero(FABRIC, lambda: 3) == 3)
     slow, quick = nn.Linear(x.shape[1], 2), nn.Linear(x.shape[1], 2)
-    loop.update_ema(slow, quick, torch.tensor(1.))
+    loop.update_ema(slow, quick, 0.)
     assert torch.equal(slow.weight, quick.weight)
 
 
@@ -841,9 +815,9 @@ def test_clusters_of_an_epoch(data):
                     distribution_alignment=0.5), data.draw(shares(n=len(x), k=3)))
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.)
-    state = checkpoints.TrainingState(nn.Linear(1, 1), None)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
     for epoch in range(2):
-        gamma = self_training.cluster_epoch(state, x, head, slices, made, epoch)
+        gamma, state = trainer.cluster(x, head, epoch), trainer.state
         assert (gamma.shape == (len(x), 3) and sum_to_one(gamma)
                 and state.tensors["responsibilities"].shape == (len(slices.train), 3))
     if "targets" in state.tensors:
@@ -855,8 +829,8 @@ def test_clusters_of_an_epoch(data):
             and np.isnan(by_cluster).all() == (not len(slices.labelled))
             and isinstance(row["alarm"], str))
     assert np.isclose(sum(row[f"cluster_share_{k}"] for k in range(3)), 1)
-    refused(self_training.cluster_epoch, state,
-            np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x), head, slices, made, 1)
+    broken = np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x)
+    refused(trainer.cluster, broken, head, 1)
 
 
 @given(st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans(), seeds())
@@ -866,9 +840,10 @@ def test_losses_of_any_batch(known, unknown, clusters, taught, seed):
     x, network = (torch.randn(known + unknown, 1, 32, 32, generator=generator),
                   NETWORKS["autoencoder"])
     gamma = torch.rand(unknown, 3, generator=generator).softmax(dim=1)
-    found = objective.batch_losses(network, x[:known], torch.zeros(known, dtype=torch.long),
-                                  x[known:], gamma, torch.zeros(3, 128) if clusters else None,
-                                  gamma if taught else None, 0.5, reconstruct=True)
+    found = objective.batch_losses(x, network(x, reconstruct=True),
+                                   torch.zeros(known, dtype=torch.long), gamma,
+                                   torch.zeros(3, 128) if clusters else None,
+                                   gamma if taught else None, .5)
     assert set(found) == {"cross_entropy", "reconstruction"} | (
         {"cluster_distance"} if clusters else set()) | ({"pseudo_labels"} if taught else set())
     assert all(value.isfinite() and value >= 0 for value in found.values())
@@ -948,10 +923,10 @@ def test_trainings_at_the_edge(whole_data, tmp_path, edge, preset):
     with at_most(120):
         sound_training(self_training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
                        made.epochs, data, made.n_clusters)
-        outputs = checkpoints.load_outputs(tmp_path / "joint", made.epochs)
+        outputs = self_training.load_outputs(tmp_path / "joint", made.epochs)
         assert (outputs["embeddings"].shape == (len(data.test), 128) and sum_to_one(outputs["head"])
                 and sum_to_one(outputs["responsibilities"], 1e-3))
-        assert [len(part) for part in checkpoints.load_all_outputs(tmp_path / "joint")] == [30, 30]
+        assert [len(part) for part in self_training.load_all_outputs(tmp_path / "joint")] == [30, 30]
         if preset == "taught": return
         if not len(data.labelled):
             assert "labelled" in refused(
@@ -1014,7 +989,7 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_epoch(
                    on_epoch=lambda name, row: seen.append(row["epoch"]))
     assert "diverged" in said and "learning_rate" in said
     fresh = encoders.make_network("autoencoder", 4, 32)
-    state = loop.start_training(FABRIC, fresh, made)[0]
+    state = loop.Trainer(FABRIC, fresh, whole_data, made).state
     assert seen and checkpoints.load_checkpoint(state, tmp_path) and state.epoch == seen[-1] < 4
     assert all(value.isfinite().all() for value in checkpoints.state_tensors(state).values())
 

@@ -1736,8 +1736,8 @@ class Oracle:
 @SLOW
 def test_collections_of_any_slices(images, block, labels, group):
     n = len(images)
-    found = collection.judge(Oracle(), images, block)
-    for name, values in collection.judge(Oracle(), images).items():
+    found = collection.predict_slices(Oracle(), images, block)
+    for name, values in collection.predict_slices(Oracle(), images).items():
         np.testing.assert_array_equal(found[name], values)
     assert found["embeddings"].dtype == np.float16 and found["sets"].dtype == np.uint8
     table = pd.DataFrame(
@@ -1778,7 +1778,7 @@ def test_a_run_whose_slices_are_gone_is_named(tmp_path):
     sentence(error.value)
     (tmp_path / "gone.png").touch()
     scans, pairs = collection.slices_of_run(tmp_path)
-    assert list(scans) == collection.PLACES and len(pairs) == 0 and scans["label"][0] == -1
+    assert list(scans) == collection.SLICE_COLUMNS and len(pairs) == 0 and scans["label"][0] == -1
 
 
 # Completeness -------------------------------------------------------------------------------------

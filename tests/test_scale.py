@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,10 @@ from conftest import TINY, run_papermill
 
 from brainclust.core.config import make_config
 from brainclust.data.scan_table import read_scan_table
-from brainclust.models.encoders import SmallMapConv2d, StemConv2d, make_network
+from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.imaging.slice_cache import build_slice_cache
+from brainclust.training import launch
 from brainclust.training.launch import train_in_processes
 from brainclust.training.batches import place_images, to_unit_range
 from brainclust.training.distributed import make_fabric
@@ -50,7 +52,21 @@ def train_one_and_two(slices, folder, config):
     return one, train_jointly(fabric, network(), data, config, folder / "two")
 
 
-def test_two_processes_train_as_one(slices, tmp_path):
+@pytest.fixture
+def shared_batch_norm(monkeypatch):
+    """Let the processes of a training normalise by the whole batch, which PyTorch does on GPUs
+    only.
+    """
+    launch_command = launch.launch_command
+    def command(*arguments) -> list[str]:
+        words = launch_command(*arguments)
+        return [word.replace("brainclust.training.launch", "shared_batch_norm") for word in words]
+    monkeypatch.setattr(launch, "launch_command", command)
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def test_two_processes_train_as_one(slices, tmp_path, shared_batch_norm):
     one, two = train_one_and_two(slices, tmp_path, settings())
     first, second = pd.DataFrame(one.history), pd.DataFrame(two.history)
     assert list(first) == list(second) and len(first) == 4 and first.pseudo_labels.iloc[-1] > 0
@@ -62,7 +78,7 @@ def test_two_processes_train_as_one(slices, tmp_path):
             name)
 
 
-def test_two_processes_augment_as_one(slices, tmp_path):
+def test_two_processes_augment_as_one(slices, tmp_path, shared_batch_norm):
     changes = dict(epochs=2, supervised_epochs=1, round_epochs=1, augmentation="cnn",
                    unlabelled_augmentation="strong")
     one, two = train_one_and_two(slices, tmp_path, settings(**changes))
@@ -70,6 +86,19 @@ def test_two_processes_augment_as_one(slices, tmp_path):
     # the optimiser makes larger.
     assert one.history[0]["cross_entropy"] == pytest.approx(
         two.history[0]["cross_entropy"], rel=1e-4)
+
+
+def test_each_process_normalises_its_own_slices_on_a_cpu(slices, tmp_path):
+    """The history is another one then, but one process can go on with what two have begun."""
+    one, two = train_one_and_two(slices, tmp_path, settings(epochs=2, round_epochs=1))
+    assert list(pd.DataFrame(one.history)) == list(pd.DataFrame(two.history))
+    first, second = (state.history[0]["cross_entropy"] for state in (one, two))
+    assert not np.isclose(first, second, rtol=1e-6) and second == pytest.approx(first, rel=.5)
+    data, config = slices[0], settings(epochs=3, round_epochs=1)
+    fabric = make_fabric(torch.device("cpu"), config.precision)
+    network = make_network(config.encoder, 4, 64, seed=0)
+    on = train_jointly(fabric, network, data, config, tmp_path / "two")
+    assert on.history[:2] == two.history and np.isfinite(on.history[2]["loss"])
 
 
 def test_the_death_of_a_process_ends_the_training_with_its_words(slices, tmp_path):
@@ -164,13 +193,10 @@ def test_ray_completes_the_work_of_a_killed_worker(tmp_path):
     assert not (tmp_path / "ray" / "parts").exists()
 
 
-def losses_of(memory_format, precision, fused=False, quick=False, steps=4):
+def losses_of(memory_format, precision, fused=False, steps=4):
     """Return the losses of a few steps from the same weights on the same slices."""
     fabric = make_fabric(torch.device("cpu"), precision)
     network = make_network("resnet18", 4, 64, seed=0).to(memory_format=memory_format)
-    for module in network.modules():
-        if type(module) in (SmallMapConv2d, StemConv2d) and not quick:
-            module.__class__ = torch.nn.Conv2d
     wrapped, optimizer = fabric.setup(
         network, torch.optim.AdamW(network.parameters(), 1e-3, fused=fused))
     images, labels = (torch.rand(16, 1, 32, 32, generator=torch.Generator().manual_seed(0)),
@@ -192,7 +218,5 @@ def test_the_fast_step_is_the_plain_step():
         assert np.allclose(losses_of(torch.channels_last, "64-true", fused), exact, rtol=1e-6)
     single = losses_of(torch.channels_last, "32-true", True)
     assert np.allclose(single[0], exact[0], rtol=1e-5) and np.allclose(single, exact, rtol=.02)
-    library, quick = (
-        losses_of(torch.channels_last, "bf16-mixed", True, quick) for quick in (False, True))
-    assert np.allclose([library[0], quick[0]], exact[0], rtol=.02)
-    assert np.abs(quick - exact).max() < 2 * np.abs(library - exact).max() + .02
+    half = losses_of(torch.channels_last, "bf16-mixed", True)
+    assert np.allclose(half[0], exact[0], rtol=.02) and np.abs(half - exact).max() < .05

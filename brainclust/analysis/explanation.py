@@ -254,9 +254,9 @@ def occlusion_maps(
     targets: Sequence[int],  # (B,), class or cluster
     patch: int | None = None,  # side of the square in pixels; None: an eighth of the slice
     stride: int | None = None,  # pixels from square to square, at most `patch`; None: half of it
-    batch_size: int = 32,  # covered copies; only speed and memory depend on it
+    batch_size: int = 32,  # occluded slices; only speed and memory depend on it
 ) -> np.ndarray:  # float32 (B, H, H), [0, 1]; all 0 where covering never hurts
-    """Measure how much the evidence for the target falls when a place is covered.
+    """Measure how much the score of the target falls when a place is covered.
 
     Raises: ValueError if a square is larger than the slice or than the way to the next one.
     """

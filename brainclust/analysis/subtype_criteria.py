@@ -309,10 +309,11 @@ def permutation_p(
     permutations: int = 199,
     seed: int = 0,
 ) -> float:  # (0, 1]
-    "Share of permutations of the groups with as much mutual information as is there."
-    # With fixed margins the adjusted mutual information rises with the plain one, which costs a hundredth.
+    "Compute the fraction of permutations with at least the mutual information of the data."
+    # With fixed margins the adjusted mutual information rises with the plain one, which costs a
+    # hundredth of the time.
     def shared(a, b):
-        "Mutual information of two lists of ids, by scikit-learn from their table of counts."
+        "Compute the mutual information of two lists of ids from their table of counts."
         counts = contingency(a, b, clusters.max() + 1, values.max() + 1)
         return mutual_info_score(None, None, contingency=counts)
 

@@ -22,9 +22,9 @@ from ..core.runtime import derived_seed
 from ..imaging.augmentation import Augmentation, change_intensity
 from ..imaging.transforms import Draws, sampling_grid
 from ..models.encoders import ENCODERS, ClusteringNetwork, ResNetEncoder, make_network
-from ..training.batches import cycle_batches, learning_rate
+from ..training.batches import cycle_batches
 from ..training.checkpoints import TrainingState
-from ..training.loop import run_epochs, set_rate, take_step
+from ..training.loop import learning_rate, run_epochs, set_rate, take_step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -80,13 +80,13 @@ smp.encoders.encoders.update(
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140062
 def make_unet(
     encoder: str = "autoencoder",  # a key of `ENCODERS`
-    source: ClusteringNetwork | None = None,  # whose encoder's weights to begin with, of the same kind; None: random
+    source: ClusteringNetwork | None = None,  # initial weights, by the same encoder; None: random
     seed: int = 0,  # of all that is random
-) -> smp.Unet:  # from standardised slices (B, 1, H, W) to one logit per pixel; sides are multiples of 32
+) -> smp.Unet:  # standardised slices (B, 1, H, W) to a logit per pixel; H and W multiples of 32
     """Build a U-Net, its encoder random or copied.
 
-    Raises: ValueError if there is no such encoder; RuntimeError with torch's list of differences if
-    `source` is of another kind.
+    Raises: ValueError if `encoder` is unknown; RuntimeError with torch's list of differences if
+    `source` has another encoder.
     """
     beginning = make_network(encoder, 2, 64, seed=seed) if source is None else source
     with torch.random.fork_rng(devices=[]):

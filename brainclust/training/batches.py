@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from ..core.checks import as_ids
+from ..imaging.augmentation import get_augmentation
 from .distributed import gather_rows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['TrainingData', 'take_slices', 'to_unit_range', 'place_images', 'embed_slices', 'count_steps', 'cycle_batches',
-           'split_batches', 'learning_rate']
+__all__ = ['TrainingData', 'take_slices', 'to_unit_range', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps',
+           'cycle_batches', 'split_batches', 'rows_on_device']
 
 # %% ../../nbs/training/01_batches.ipynb #110005
 @dataclass(frozen=True)
@@ -36,18 +37,18 @@ class TrainingData:
     mean: float  # of the training part in [0, 1]
     std: float  # likewise, above 0
     n_classes: int
-    validation: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # rows set apart, whose labels teach nothing
+    validation: np.ndarray = field(  # rows set apart, whose labels teach nothing
+        default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self):
         "`ValueError` for what would train to something else without a word."
-        if self.images.dtype != torch.uint8 or self.images.dim() != 4 or self.images.shape[1] != 1:
-            raise ValueError(
-                f"Slices: expected uint8 (N, 1, H, W), got {self.images.dtype} of shape "
-                f"{tuple(self.images.shape)}.")
+        images = self.images
+        if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 1:
+            raise ValueError(f"Slices: expected uint8 (N, 1, H, W), got {images.dtype} "
+                             f"of shape {tuple(images.shape)}.")
         if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
-            raise ValueError(
-                f"mean={self.mean}, std={self.std}: equal slices cannot be standardised; "
-                "check the scans.")
+            raise ValueError(f"mean={self.mean}, std={self.std}: equal slices cannot be "
+                             "standardised; check the scans.")
         for name in ("labels", "truth"):
             as_ids(getattr(self, name), name, -1, self.n_classes)
 
@@ -64,7 +65,7 @@ class TrainingData:
 # %% ../../nbs/training/01_batches.ipynb #110006
 def take_slices(
     images: Tensor,  # uint8 (N, 1, H, W)
-    rows: np.ndarray | Tensor,  # (B,), which slices; a device does not wait for those that lie where the slices lie
+    rows: np.ndarray | Tensor,  # (B,), which slices; where the slices lie, no device waits for them
     device: torch.device,  # where the batch is wanted
 ) -> Tensor:  # uint8 (B, 1, H, W)
     "Take a batch of slices."
@@ -84,16 +85,38 @@ def place_images(
     images: np.memmap,  # uint8 (N, 1, H, W), from `build_slice_cache`
     device: torch.device,
 ) -> Tensor:  # like images, only to be read
-    """Put slices where batches are taken from them.
-
-    On a GPU, if they take no more than half of what is free there, else they stay in their file.
-    """
+    "Put slices on a GPU if they take at most half of what is free there, else leave their file."
     if device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
         device = torch.device("cpu")
     with warnings.catch_warnings():
-        # A mapping that could be written to would have to fit into memory; this one the system keeps there as far as it has room.
+        # A mapping that could be written to would have to fit into memory; this one the system
+        # keeps there as far as it has room.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(images).to(device)
+
+# %% ../../nbs/training/01_batches.ipynb #libb27d11
+def augmented(
+    slices: Tensor,  # uint8 (B, 1, H, W)
+    data: TrainingData,  # they are from
+    policy: str,  # name of an augmentation
+    generator: torch.Generator,  # source of its randomness, on the slices' device
+    start: int = 0,  # where the slices stand in the batch, if other processes have the rest
+    total: int | None = None,  # slices of the whole batch
+) -> Tensor:  # (B, 1, H, W), standardised
+    "Augment and standardise a batch of slices."
+    x = get_augmentation(policy)(slices.float().div_(255), generator, start, total)
+    return x.sub(data.mean).div(data.std)
+
+
+def view(
+    data: TrainingData,
+    rows: np.ndarray | Tensor,  # (B,), which slices
+    policy: str,  # name of an augmentation
+    generator: torch.Generator,  # source of its randomness, on `device`
+    device: torch.device,
+) -> Tensor:  # (B, 1, H, W), standardised
+    "Take a batch of slices, augment and standardise it."
+    return augmented(take_slices(data.images, rows, device), data, policy, generator)
 
 # %% ../../nbs/training/01_batches.ipynb #new314177
 def embed_slices(
@@ -101,46 +124,41 @@ def embed_slices(
     network: torch.nn.Module,  # on its device
     data: TrainingData,
     batch_size: int = 256,  # slices; only speed and memory depend on it
-    flip_tta: bool = False,  # whether embeddings are the means over a slice and its mirror image, and probabilities the head's answer to them
+    flip_tta: bool = False,  # whether outputs are means over a slice and its mirror image
 ) -> tuple[np.ndarray, np.ndarray]:  # embeddings (N, D) and head probabilities (N, C), float32
-    """Run every slice through the network in evaluation mode.
-
-    Several processes share the work and all get the whole.
-    """
+    "Run every slice through the network in evaluation mode; processes share work and get all."
     network.eval()
-    outputs, shares = [], np.array_split(np.arange(len(data.images)), fabric.world_size)
+    outputs = []
+    shares = np.array_split(np.arange(len(data.images)), fabric.world_size)
     dtype = next(network.parameters()).dtype
     mine = torch.as_tensor(shares[fabric.global_rank], device=data.images.device)
     with torch.inference_mode(), fabric.autocast():
         for rows in mine.tensor_split(max(1, math.ceil(len(mine) / batch_size))):
-            x = (to_unit_range(data.images, rows, fabric.device).sub_(data.mean).div_(data.std)
-                 .to(dtype))
+            x = to_unit_range(data.images, rows, fabric.device)
+            x = x.sub_(data.mean).div_(data.std).to(dtype)
             views = [network(v)[:2] for v in ([x, x.flip(-1)] if flip_tta else [x])]
-            outputs.append(
-                (sum(embedding.float() for embedding, _ in views) / len(views),
-                 (sum(logits.float() for _, logits in views) / len(views)).softmax(dim=1))
-            )  # the head is linear
-    embeddings, probabilities = (
-        gather_rows(fabric, torch.cat(parts), [len(share) for share in shares]).cpu().numpy()
-        for parts in zip(*outputs))
+            embedding = sum(embedding.float() for embedding, _ in views) / len(views)
+            logits = sum(logits.float() for _, logits in views) / len(views)  # the head is linear
+            outputs.append((embedding, logits.softmax(dim=1)))
+    counts = [len(share) for share in shares]
+    embeddings, probabilities = (gather_rows(fabric, torch.cat(parts), counts).cpu().numpy()
+                                 for parts in zip(*outputs))
     return embeddings, probabilities
 
 # %% ../../nbs/training/01_batches.ipynb #110013
 def count_steps(
-    n_labelled: int,
+    n_labelled: int,  # slices
     n_unlabelled: int,  # slices
-    labelled_batch_size: int,
+    labelled_batch_size: int,  # slices
     unlabelled_batch_size: int,  # slices
 ) -> int:  # at least 1
-    "Optimiser steps per epoch, so that every slice is seen at least once."
-    return max(1, math.ceil(n_labelled / labelled_batch_size),
-               math.ceil(n_unlabelled / unlabelled_batch_size))
+    "Return the optimiser steps per epoch, so that every slice is seen at least once."
+    rounds = n_labelled / labelled_batch_size, n_unlabelled / unlabelled_batch_size
+    return max(1, *map(math.ceil, rounds))
 
 
 def cycle_batches(rows: np.ndarray, size: int, steps: int, seed: int) -> list[np.ndarray]:
-    """Return `steps` batches of `size` rows that run through shuffled copies of `rows` again and
-    again.
-    """
+    "Return `steps` batches of `size` rows, from shuffled copies of `rows`, one after the other."
     if not len(rows): return [rows] * steps
     rng = np.random.default_rng(seed)
     rounds = [rng.permutation(rows) for _ in range(math.ceil(steps * size / len(rows)))]
@@ -151,16 +169,11 @@ def split_batches(rows: np.ndarray, steps: int, seed: int) -> list[np.ndarray]:
     "Return `steps` batches of nearly equal size in which every row occurs exactly once."
     return np.array_split(np.random.default_rng(seed).permutation(rows), steps)
 
-# %% ../../nbs/training/01_batches.ipynb #110017
-def learning_rate(
-    step: int,  # from 0
-    total: int,  # steps of the whole training
-    peak: float,  # the config's learning rate
-    schedule: str,  # "constant" or "cosine"
-    warmup: float = .05,  # share of the steps that rise linearly, for "cosine"
-) -> float:
-    "Learning rate of a step: constant, or a linear rise and half a cosine down to zero."
-    if schedule == "constant": return peak
-    rising = max(1, round(warmup * total))
-    if step < rising: return peak * (step + 1) / rising
-    return peak * .5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+
+def rows_on_device(
+    batches: list[np.ndarray],  # rows of slices
+    device: torch.device,
+) -> list[Tensor]:
+    "Bring batches to the device in one go: asked in between, it would have to finish first."
+    sizes = [len(batch) for batch in batches]
+    return list(torch.from_numpy(np.concatenate(batches)).to(device).split(sizes))

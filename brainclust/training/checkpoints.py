@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,48 +20,45 @@ from ..models.encoders import ClusteringNetwork
 from .cuda_graphs import GraphCapture
 
 # %% auto #0
-__all__ = ['TrainingState', 'state_tensors', 'save_checkpoint', 'load_weights', 'load_checkpoint', 'save_outputs', 'load_outputs',
-           'load_all_outputs']
+__all__ = ['TrainingState', 'state_tensors', 'save_checkpoint', 'load_weights', 'load_checkpoint']
 
 # %% ../../nbs/training/03_checkpoints.ipynb #110020
 @dataclass
 class TrainingState:
-    "What a training is in the middle of; a checkpoint holds exactly this."
+    "What a training is in the middle of, which is what a checkpoint holds, and what runs it."
     network: ClusteringNetwork
     optimizer: torch.optim.Optimizer
     epoch: int = 0  # finished epochs
     history: list[dict] = field(default_factory=list)  # one row per finished epoch
     seconds: list[float] = field(default_factory=list)  # per finished epoch
-    tensors: dict[str, Tensor] = field(default_factory=dict)  # what the next epoch needs besides, by name
-    average: ClusteringNetwork | None = None  # moving average of the network's weights over the steps, if one is kept
-    parts: list[dict[str, float]] = field(default_factory=list)  # seconds of each part, per finished epoch
-    watch: Stopwatch = field(default_factory=Stopwatch)
-    graph_capture: GraphCapture | None = None  # runs the steps; None: nothing is recorded
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # what the next epoch needs besides
+    average: ClusteringNetwork | None = None  # moving average of the weights, if one is kept
+    parts: list[dict[str, float]] = field(default_factory=list)  # seconds by part, per epoch
+    watch: Stopwatch = field(default_factory=Stopwatch)  # not in the checkpoint
+    graph_capture: GraphCapture | None = None  # runs the steps; None: nothing is recorded; not in it either
 
     @property
     def result(self) -> ClusteringNetwork:
         "The network that is clustered, measured and saved: the average if there is one."
         return self.network if self.average is None else self.average
 
-
+# %% ../../nbs/training/03_checkpoints.ipynb #libc30e52
 def state_tensors(state: TrainingState) -> dict[str, Tensor]:
     "Return every tensor of `state` under a flat name."
-    moments = {f"optimizer.{number}.{name}": value
-               for number, values in state.optimizer.state_dict()["state"].items()
-               for name, value in values.items()}
-    weights = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    groups = {"network": state.network.state_dict(), "tensors": state.tensors}
     if state.average is not None:
-        weights |= {f"average.{name}": value for name, value in state.average.state_dict().items()}
-    extra = {f"tensors.{name}": value for name, value in state.tensors.items()}
-    return {
-        name: value.detach().contiguous() for name, value in {**weights, **moments, **extra}.items()
-    }
+        groups["average"] = state.average.state_dict()
+    for number, moments in state.optimizer.state_dict()["state"].items():
+        groups[f"optimizer.{number}"] = moments
+    return {f"{group}.{name}": value.detach().contiguous()
+            for group, values in groups.items() for name, value in values.items()}
 
 # %% ../../nbs/training/03_checkpoints.ipynb #110021
 def save_checkpoint(
     state: TrainingState,
     folder: Path,  # made if needed; the checkpoint of the epoch before is removed
-    submit: Callable[..., Any] = lambda write: write(),  # what does the writing: at once, or an executor's `submit`, while the training goes on
+    submit: Callable[..., Any] = lambda write: write(),  # calls what writes: at once, or an
+    # executor's `submit`, while the training goes on
 ) -> Any:  # what `submit` returns
     "Copy the state, then write tensors first and the small JSON that names them last."
     path = folder / f"state_{state.epoch:03d}.safetensors"
@@ -85,12 +81,30 @@ def load_weights(
     file: Path,  # they come from
 ) -> None:
     "Give a network its weights; `ValueError` if they are those of another network."
-    own = {name: value.shape for name, value in network.state_dict().items()}
-    if own != {name: value.shape for name, value in weights.items()}:
+    shapes = lambda tensors: {name: value.shape for name, value in tensors.items()}
+    if shapes(network.state_dict()) != shapes(weights):
         raise ValueError(f"{file} holds the weights of another network.")
     network.load_state_dict(weights)
 
 
+def _load_moments(
+    optimizer: torch.optim.Optimizer,  # changed in place
+    tensors: dict[str, Tensor],  # by number of the parameter and name of the moment
+) -> None:
+    "Give an optimiser its moments."
+    moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, value in tensors.items():
+        number, name = name.split(".", 1)
+        # The fused optimiser walks through memory: moments must lie there in the order of their
+        # weights (channels last).
+        if value.dim():
+            value = torch.empty_like(parameters[int(number)]).copy_(value)
+        moments.setdefault(int(number), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+# %% ../../nbs/training/03_checkpoints.ipynb #libc30e54
 class _CheckpointRecord(Record):
     "What state.json of a checkpoint holds."
     epoch: int
@@ -101,15 +115,10 @@ class _CheckpointRecord(Record):
     parts: list[dict]
 
 
-def load_checkpoint(
-    state: TrainingState,  # freshly made; filled in place
-    folder: Path,
-) -> bool:  # whether there was a checkpoint
-    """Fill `state` from the last checkpoint of `folder`.
-
-    `ValueError` if a file is damaged or belongs to another network.
-    """
-    if not (folder / "state.json").exists(): return False
+def _read_checkpoint(
+    folder: Path,  # with a state.json
+) -> tuple[dict[str, Any], dict[str, Tensor], Path]:  # record, its tensors, and their file
+    "Read the last checkpoint of a folder; `ValueError` if a file is damaged or not the one named."
     remedy = f"delete {folder} and resume to train this part anew"
     record = load_json(folder / "state.json", remedy)
     check_record(record, _CheckpointRecord, folder / "state.json")
@@ -117,6 +126,16 @@ def load_checkpoint(
     tensors = load_tensors(path, remedy)
     if file_digest(path) != record["sha256"]:
         raise ValueError(f"{path} is not the one that {folder / 'state.json'} names: {remedy}.")
+    return record, tensors, path
+
+
+def load_checkpoint(
+    state: TrainingState,  # freshly made; filled in place
+    folder: Path,
+) -> bool:  # whether there was a checkpoint
+    "Fill `state` from the last checkpoint; `ValueError` if damaged or of another network."
+    if not (folder / "state.json").exists(): return False
+    record, tensors, path = _read_checkpoint(folder)
     groups = {"network": {}, "average": {}, "optimizer": {}, "tensors": {}}
     for name, value in tensors.items():
         group, name = name.split(".", 1)
@@ -124,45 +143,8 @@ def load_checkpoint(
     load_weights(state.network, groups["network"], path)
     if state.average is not None:
         load_weights(state.average, groups["average"], path)
-    moments: dict[int, dict[str, Tensor]] = {}
-    parameters = [
-        parameter for group in state.optimizer.param_groups for parameter in group["params"]]
-    for name, value in groups["optimizer"].items():
-        number, name = name.split(".", 1)
-        # The fused optimiser walks through memory: moments must lie there in the order of their weights (channels last).
-        laid_out = torch.empty_like(parameters[int(number)]).copy_(value) if value.dim() else value
-        moments.setdefault(int(number), {})[name] = laid_out
-    state.optimizer.load_state_dict(
-        {"state": moments, "param_groups": state.optimizer.state_dict()["param_groups"]})
-    state.epoch, state.history, state.seconds, state.parts = (
-        record[name] for name in ("epoch", "history", "seconds", "parts"))
+    _load_moments(state.optimizer, groups["optimizer"])
+    for name in ("epoch", "history", "seconds", "parts"):
+        setattr(state, name, record[name])
     state.tensors = groups["tensors"]
     return True
-
-# %% ../../nbs/training/03_checkpoints.ipynb #110041
-def save_outputs(path: Path, **arrays: np.ndarray) -> None:
-    "Write arrays as one safetensors file, embeddings in half precision."
-    tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-    save_tensors(
-        path,
-        {name: value.half() if name == "embeddings" else value for name, value in tensors.items()})
-
-# %% ../../nbs/training/03_checkpoints.ipynb #110041b
-def load_outputs(
-    folder: Path,  # of the joint training's checkpoint
-    epoch: int,  # from 1, one of `measured_epochs`
-) -> dict[str, np.ndarray]:  # of the test slices: embeddings (M, D), head (M, C), clusters (M, C), responsibilities (M, K); validation (V, C): the head's answers there
-    "Read what the test slices, and the validation slices, came out as after an epoch."
-    outputs = load_tensors(folder / f"epoch_{epoch:03d}.safetensors",
-                           f"delete {folder} and resume to train this part anew")
-    return {name: value.float().numpy() for name, value in outputs.items()}
-
-
-def load_all_outputs(
-    folder: Path,  # of a joint training that has ended
-) -> tuple[np.ndarray, np.ndarray]:  # embeddings (N, D) and head probabilities (N, C), float32, as `embed_slices` gave them
-    "Read what all slices came out as in the end, embeddings to the digits of half precision."
-    outputs = load_tensors(
-        folder / "all_slices.safetensors", f"delete {folder} and resume to train this part anew")
-    return outputs["embeddings"].float().numpy(), outputs["head"].float().numpy()

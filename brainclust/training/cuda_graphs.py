@@ -21,34 +21,31 @@ __all__ = ['GraphCapture']
 
 # %% ../../nbs/training/02_cuda_graphs.ipynb #new055423
 class GraphCapture:
-    """Calls functions of tensors.
-
-    A GPU records what they ask for and repeats it for inputs of the same shapes.
-    """
+    "Calls functions of tensors; a GPU records what they ask for and repeats it for equal shapes."
 
     def __init__(self,
         fabric: Fabric,
         watch: Stopwatch | None = None,  # times the repetitions
     ):
-        # asks after each step whether anything overflowed
+        # A scaler of gradients asks after each step whether anything overflowed.
         scales = getattr(fabric.strategy.precision, "scaler", None) is not None
         self.records = fabric.device.type == "cuda" and fabric.world_size == 1 and not scales
         self.generator = torch.Generator(fabric.device)  # for all that is random in the functions
-        self.watch, self.pool = watch or Stopwatch(fabric.device), None
+        self.watch = watch or Stopwatch(fabric.device)
+        self.pool = None
         self.called: set[tuple] = set()
         self.recorded: dict[tuple, tuple] = {}
 
-    def __call__(
-        self,
-        function: Callable[..., dict[str, Tensor]],  # must do the same for all inputs of the same shapes, and ask for no number on the way
+    def __call__(self,
+        function: Callable[..., dict[str, Tensor]],  # does the same for all inputs of equal shapes,
+        # and asks for no number on the way
         inputs: dict[str, Tensor | None],  # by the names of its parameters; on the device
     ) -> dict[str, Tensor]:  # what the function returns; to be read before the next call
         "Call, record and repeat, or repeat."
         if not self.records: return function(**inputs)
         key = tuple((name, None if value is None else (value.shape, value.dtype))
                     for name, value in inputs.items())
-        # the first call loads libraries and makes what the optimiser remembers
-        if key not in self.called:
+        if key not in self.called:  # it loads libraries and makes what the optimiser remembers
             self.called.add(key)
             return function(**inputs)
         if key not in self.recorded:
@@ -61,12 +58,11 @@ class GraphCapture:
             graph.replay()
         return results
 
-    def record(
-        self,
-        function: Callable[..., dict[str, Tensor]],
+    def record(self,
+        function: Callable[..., dict[str, Tensor]],  # as above
         inputs: dict[str, Tensor | None],  # as above
-    ) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor | None], dict[str, Tensor]]:  # the record, where it finds its inputs and leaves its results
-        "Record what a function asks for, without doing it."
+    ) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor | None], dict[str, Tensor]]:
+        "Record without doing: the graph, where it finds its inputs, where it leaves its results."
         places = {name: None if value is None else value.clone() for name, value in inputs.items()}
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
@@ -75,4 +71,3 @@ class GraphCapture:
             results = function(**places)
         self.pool = graph.pool()
         return graph, places, results
-

@@ -5,9 +5,7 @@
 # %% ../../nbs/training/00_distributed.ipynb #x8a0f70b
 from __future__ import annotations
 
-import ctypes
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,32 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.loggers import Logger
 
 # %% auto #0
-__all__ = ['LocalBatch', 'local_batches', 'local_weight', 'mean_of_processes', 'broadcast_from_rank_zero', 'gather_rows',
-           'SumOverProcesses', 'SharedBatchNorm', 'share_batch_norms', 'keep_freed_memory', 'make_fabric']
+__all__ = ['make_fabric', 'LocalBatch', 'local_batches', 'local_weight', 'is_main_process', 'mean_of_processes',
+           'broadcast_from_rank_zero', 'gather_rows', 'synchronise_batch_norms', 'average_running_statistics']
+
+# %% ../../nbs/training/00_distributed.ipynb #new753091
+def make_fabric(
+    device: torch.device,  # from `choose_device`
+    precision: str,  # from `choose_precision`
+    processes: int = 1,  # of one training; above 1 only where torchrun has started them
+    nodes: int = 1,  # machines
+    loggers: Sequence[Logger] = (),  # of Fabric; they get the rows that `log_row` hands on
+) -> Fabric:
+    "Return the Lightning Fabric for one device, or in one of several processes for its share."
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+    accelerator = {"cuda": "gpu"}.get(device.type, device.type)
+    common = {"accelerator": accelerator, "precision": precision, "loggers": list(loggers)}
+    if processes == 1:
+        return Fabric(devices=[device.index or 0] if device.type == "cuda" else 1, **common)
+    # The decoder has no part in most steps; running statistics are brought together once an epoch.
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    fabric = Fabric(devices=processes // nodes, num_nodes=nodes, strategy=strategy, **common)
+    fabric.launch()
+    return fabric
 
 # %% ../../nbs/training/00_distributed.ipynb #new659723
 @dataclass(frozen=True)
@@ -29,47 +49,53 @@ class LocalBatch:
     rows: np.ndarray | Tensor  # its slices
     start: int  # where they stand in the batch
     total: int  # slices of the whole batch
-    weight: float  # times a mean over these slices, averaged over the processes, is the mean over the batch
+    weight: float  # a mean over these slices times it, averaged over processes, is the batch's mean
 
 
 def local_batches(
     fabric: Fabric,
     *batches: np.ndarray | Tensor,  # rows of slices that go through the network together
 ) -> list[LocalBatch]:  # one per batch
-    """Divide batches evenly among the processes.
-
-    Where one has fewer slices than there are processes, each takes everything.
-    """
+    "Divide batches evenly; with fewer slices than processes, each process takes everything."
     world, rank = fabric.world_size, fabric.global_rank
     divided = all(len(batch) == 0 or len(batch) >= world for batch in batches)
-    edges = [np.linspace(0, len(batch), world + 1).round().astype(int)[rank : rank + 2] if divided
-             else (0, len(batch)) for batch in batches]
-    return [LocalBatch(batch[start:stop], int(start), len(batch),
-                       float(stop - start) * world / len(batch) if divided and len(batch) else 1.0)
-            for batch, (start, stop) in zip(batches, edges)]
 
+    def share(batch: np.ndarray | Tensor) -> LocalBatch:
+        "The part of one batch."
+        size = len(batch)
+        if not divided: return LocalBatch(batch, 0, size, 1.)
+        start, stop = np.linspace(0, size, world + 1).round().astype(int)[rank:rank + 2]
+        weight = float(stop - start) * world / size if size else 1.
+        return LocalBatch(batch[start:stop], int(start), size, weight)
+    return [share(batch) for batch in batches]
 
+# %% ../../nbs/training/00_distributed.ipynb #liba1f3c6
 def local_weight(
     term: str,  # of the joint objective
-    known: LocalBatch,
-    unknown: LocalBatch,  # of the labelled and of the unlabelled slices
+    known: LocalBatch,  # of the labelled slices
+    unknown: LocalBatch,  # of the unlabelled slices
 ) -> float:
-    """What a term over the slices of this process must be multiplied by, so that its mean over the
-    processes is the term over the batch.
-    """
+    "Return the factor with which a term's mean over the processes is the term over the batch."
     if term == "cross_entropy": return known.weight
     if term != "reconstruction": return unknown.weight
-    return (known.weight * known.total + unknown.weight * unknown.total) / (
-        known.total + unknown.total)
+    weighted = known.weight * known.total + unknown.weight * unknown.total
+    return weighted / (known.total + unknown.total)
 
 # %% ../../nbs/training/00_distributed.ipynb #new976176
+def is_main_process() -> bool:
+    "Tell whether this process shows bars and writes files: the only one, or the first of several."
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()): return True
+    return distributed.get_rank() == 0
+
+
 def mean_of_processes(fabric: Fabric, value: Tensor) -> Tensor:
-    "Mean of a number over the processes."
+    "Return the mean of a number over the processes."
     return fabric.all_reduce(value, reduce_op="mean") if fabric.world_size > 1 else value
 
 
 def broadcast_from_rank_zero(fabric: Fabric, compute: Callable[[], Any]) -> Any:
-    "What the first process computes, in every process."
+    "Return in every process what the first one computes."
     result = compute() if fabric.is_global_zero else None
     return fabric.broadcast(result) if fabric.world_size > 1 else result
 
@@ -79,105 +105,30 @@ def gather_rows(
     mine: Tensor,  # (n, D), the rows of this process
     counts: list[int],  # rows of each process
 ) -> Tensor:  # (sum of counts, D)
-    "The rows of all processes, in their order."
+    "Return the rows of all processes, in their order."
     if fabric.world_size == 1: return mine
-    padded = torch.cat(
-        [mine, mine.new_zeros(max(counts) - len(mine), *mine.shape[1:])]).contiguous()
+    missing = mine.new_zeros(max(counts) - len(mine), *mine.shape[1:])
+    padded = torch.cat([mine, missing]).contiguous()
     gathered = [torch.empty_like(padded) for _ in counts]
     torch.distributed.all_gather(gathered, padded)
     return torch.cat([rows[:count] for rows, count in zip(gathered, counts)])
 
-# %% ../../nbs/training/00_distributed.ipynb #new801331
-class SumOverProcesses(torch.autograd.Function):
-    "The sum of a tensor over the processes; its gradient is the sum of the gradients."
-
-    @staticmethod
-    def forward(context, x: Tensor) -> Tensor:
-        "Add up the values."
-        total = x.clone()
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context, gradient: Tensor) -> Tensor:
-        "Add up the gradients."
-        return SumOverProcesses.forward(context, gradient)
-
-# %% ../../nbs/training/00_distributed.ipynb #new616957
-class SharedBatchNorm(torch.nn.BatchNorm2d):
-    """Batch normalisation over the slices of all processes, for devices on which
-    `torch.nn.SyncBatchNorm` does not run.
-    """
-
-    def forward(self,
-        x: Tensor,  # (B, C, H, W)
-    ) -> Tensor:  # like x
-        "Normalise by the statistics of the whole batch, or when not training by the running ones."
-        if not self.training: return super().forward(x)
-        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        total = lambda v: SumOverProcesses.apply(
-            torch.cat([v.sum(dim=(0, 2, 3)), v.new_tensor([v[:, 0].numel()])]))
-        *sums, count = total(values).split([x.shape[1], 1])
-        mean = (sums[0] / count)[:, None, None]
-        variance = total((values - mean).square())[:-1] / count
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean.flatten(), self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return ((values - mean) * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
-
-
-def share_batch_norms(
+# %% ../../nbs/training/00_distributed.ipynb #liba1f3c2
+def synchronise_batch_norms(
     network: torch.nn.Module,  # changed in place; its parameters and buffers stay the same objects
     device: torch.device,  # on which it will be trained
 ) -> None:
-    "Let every batch normalisation of a network look at the slices of all processes."
-    for module in network.modules():
-        if type(module) is torch.nn.BatchNorm2d:
-            module.__class__ = torch.nn.SyncBatchNorm if device.type == "cuda" else SharedBatchNorm
+    "Let every batch normalisation on a GPU look at the slices of all processes."
+    if device.type == "cuda":
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
-# %% ../../nbs/training/00_distributed.ipynb #110010
-def keep_freed_memory(
-    keep: bool = True,  # False: give it back, as usual
-) -> bool:  # whether this system can; only GNU's C library does
-    """Let this process keep large blocks of memory that it has freed.
 
-    A training step would have to fetch the same pages again, one by one.
-    """
-    library = ctypes.CDLL(None) if os.name == "posix" else None
-    if not hasattr(library, "mallopt"): return False
-    trim_threshold, top_pad, mmap_threshold, mmap_max = -1, -2, -3, -4  # of malloc.h
-    if keep:
-        wanted = {mmap_max: 0, trim_threshold: 2**31 - 1, top_pad: 2**26}
-    else:
-        # what glibc comes to by itself
-        wanted = {mmap_max: 65536, mmap_threshold: 2**25, trim_threshold: 2**26, top_pad: 2**17}
-    done = all([library.mallopt(name, value) for name, value in wanted.items()])
-    if not keep:
-        library.malloc_trim(0)
-    return done
-
-# %% ../../nbs/training/00_distributed.ipynb #new753091
-def make_fabric(
-    device: torch.device,  # from `choose_device`
-    precision: str,  # from `choose_precision`
-    processes: int = 1,  # of one training, over all machines; above 1 only where torchrun has started them
-    nodes: int = 1,  # machines
-) -> Fabric:
-    "Return the Lightning Fabric for one device, or in one of several processes for its share."
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
-    accelerator = {"cuda": "gpu"}.get(device.type, device.type)
-    if device.type == "cpu":
-        keep_freed_memory()
-    if processes == 1:
-        return Fabric(accelerator=accelerator,
-                      devices=[device.index or 0] if device.type == "cuda" else 1,
-                      precision=precision)
-    # The decoder has no part in most steps, and every process computes the same running statistics.
-    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
-    fabric = Fabric(accelerator=accelerator, devices=processes // nodes, num_nodes=nodes,
-                    strategy=strategy, precision=precision)
-    fabric.launch()
-    return fabric
+def average_running_statistics(
+    fabric: Fabric,
+    *networks: torch.nn.Module,  # changed in place
+) -> None:
+    "Give every process on a CPU the mean of the running statistics of all."
+    if fabric.world_size == 1 or fabric.device.type == "cuda": return
+    for buffer in (buffer for network in networks for buffer in network.buffers()):
+        if buffer.is_floating_point():
+            buffer.copy_(mean_of_processes(fabric, buffer.clone()))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..models.encoders import ClusteringNetwork, make_network
 from .batches import TrainingData, place_images
 from .checkpoints import load_weights
 from .distributed import make_fabric
-from .loop import pretrain, tensorboard_writer
+from .loop import log_row, pretrain, tensorboard_logger
 from .self_training import train_jointly, train_supervised_baseline
 
 # %% ../../nbs/training/10_launch.ipynb #sc270005
@@ -80,17 +81,18 @@ def run_job(
         threading.Thread(target=end_with_input, daemon=True).start()
     processes, here, rank = (
         int(os.environ[name]) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"))
-    config = validate(load_json(job / "job.json")["config"])
+    record = load_json(job / "job.json")
+    config = validate(record["config"])
     device = choose_device(config.device)
     if device.type == "cuda":
         device = torch.device("cuda", rank)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
-    fabric = make_fabric(
-        device, choose_precision(device, config.precision), processes, processes // here)
-    training, network, data, config, log = read_job(job, device)
-    on_epoch = {"on_epoch": tensorboard_writer(log)} if log else {}
-    TRAININGS[training](fabric, network, data, config, job.parent, **on_epoch)
+    precision, folder = choose_precision(device, config.precision), record["tensorboard"]
+    loggers = [tensorboard_logger(Path(folder))] if folder else []
+    fabric = make_fabric(device, precision, processes, processes // here, loggers)
+    training, network, data, config, _ = read_job(job, device)
+    TRAININGS[training](fabric, network, data, config, job.parent, partial(log_row, fabric))
 
 
 def end_with_input() -> None:
@@ -140,7 +142,7 @@ def train_in_processes(
             f"devices={config.devices}, but this machine has {here} GPU{'s' * (here > 1)}: "
             "ask for fewer, or name in BRAINCLUST_LAUNCHER the command that starts processes "
             "on more machines.")
-    # once: a probe of speed need not come out alike in every process
+    # Once: processors of other machines may know other instructions.
     exact = choose_precision(choose_device(config.device), config.precision)
     job = write_job(
         folder, training, network, data, replace(config, precision=exact), images, tensorboard)

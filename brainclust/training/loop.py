@@ -11,35 +11,39 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastcore.basics import patch
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ..core.config import Config
 from ..core.runtime import Stopwatch, derived_seed
 from ..models.encoders import ClusteringNetwork
 from ..models.losses import reconstruction_loss
-from brainclust.training.batches import (
-    TrainingData, count_steps, learning_rate, split_batches, take_slices,
-)
+from .batches import TrainingData, count_steps, split_batches, take_slices
 from .checkpoints import TrainingState, load_checkpoint, save_checkpoint
 from .cuda_graphs import GraphCapture
-from .distributed import mean_of_processes, share_batch_norms, local_batches
+from brainclust.training.distributed import (
+    average_running_statistics, is_main_process, mean_of_processes, local_batches,
+    synchronise_batch_norms,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from lightning_fabric.loggers import TensorBoardLogger
 
 # %% auto #0
-__all__ = ['TERMS', 'refuse_divergence', 'run_epochs', 'ema_momentum', 'update_ema', 'start_training', 'finish_training',
-           'set_rate', 'take_step', 'pretrain', 'tensorboard_writer']
+__all__ = ['TERMS', 'refuse_divergence', 'run_epochs', 'tensorboard_logger', 'log_row', 'learning_rate', 'set_rate', 'take_step',
+           'ema_momentum', 'update_ema', 'Trainer', 'pretrain']
 
 # %% ../../nbs/training/04_loop.ipynb #newa1d9d1
-# of the joint objective
-TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction")
+TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction")  # of the objective
 
 
 def refuse_divergence(
@@ -47,40 +51,33 @@ def refuse_divergence(
     row: dict[str, Any],  # of its history
     network: torch.nn.Module,
 ) -> None:
-    """`ValueError` in one sentence when a loss or a weight is no longer a number.
-
-    Such an epoch is not saved.
-    """
-    lost = [f"{column} is {row[column]}" for column in (*TERMS, "loss", "train_loss")
-            if not math.isfinite(row.get(column, 0.0))]
-    # one question to the device
-    sound = torch.stack([value.isfinite().all() for value in network.state_dict().values()]).all()
+    "`ValueError` in one sentence when a loss or a weight is no longer a number: nothing is saved."
+    losses = {column: row.get(column, 0.) for column in (*TERMS, "loss", "train_loss")}
+    lost = [f"{column} is {value}" for column, value in losses.items() if not math.isfinite(value)]
+    finite = [value.isfinite().all() for value in network.state_dict().values()]
+    sound = torch.stack(finite).all()  # one question to the device
     if lost or not sound:
-        raise ValueError(
-            f"{name}, epoch {row['epoch']}: {', '.join(lost) or 'weights are not finite'}: "
-            "the training has diverged; lower learning_rate.")
+        raise ValueError(f"{name}, epoch {row['epoch']}: "
+                         f"{', '.join(lost) or 'weights are not finite'}: "
+                         "the training has diverged; lower learning_rate.")
 
 # %% ../../nbs/training/04_loop.ipynb #110026
 def run_epochs(
     state: TrainingState,  # changed in place
     epochs: int,
-    run_epoch: Callable[[int, tqdm], dict],  # trains epoch number n (from 1), updates the bar, returns its history row
+    run_epoch: Callable[[int, tqdm], dict],  # trains epoch n (from 1), moves the bar, returns a row
     folder: Path,  # of this training's checkpoint
     name: str,  # shown at the bar
     slices: int | list[int],  # of every epoch, or of each, for rate and estimate
-    on_epoch: Callable[[str, dict], None] = lambda name, row: None,  # told each finished row, such as a TensorBoard writer
-    is_main_process: bool = True,  # whether this process shows the bar and writes; of several that train together one does
+    on_epoch: Callable[[str, dict], None] = lambda name, row: None,  # told each finished row
 ) -> TrainingState:
-    """Run the epochs that are still missing, with a checkpoint after each, which is written while
-    the next one runs; `ValueError` if one diverges.
-    """
+    "Run the epochs that are missing, each with a checkpoint; `ValueError` if one diverges."
     load_checkpoint(state, folder)
-    slices, written = [slices] * epochs if isinstance(slices, int) else slices, None
-    with (
-        ThreadPoolExecutor(1) as writer,  # whatever ends the block, the last checkpoint is written first
-        tqdm(total=sum(slices), initial=sum(slices[: state.epoch]), unit="slice", desc=name,
-             mininterval=1, disable=not is_main_process) as bar,
-    ):
+    slices = [slices] * epochs if isinstance(slices, int) else slices
+    writes, written = is_main_process(), None
+    bar = tqdm(total=sum(slices), initial=sum(slices[:state.epoch]), unit="slice", desc=name,
+               mininterval=1, disable=not writes)
+    with ThreadPoolExecutor(1) as writer, bar:  # what ends the block waits for the last checkpoint
         for epoch in range(state.epoch + 1, epochs + 1):
             bar.set_description(f"{name} {epoch}/{epochs}")
             start = time.perf_counter()
@@ -88,79 +85,53 @@ def run_epochs(
             refuse_divergence(name, row, state.network)
             state.epoch = epoch
             state.history.append(row)
-            parts = state.watch.read()
+            state.parts.append(state.watch.read())
             state.seconds.append(time.perf_counter() - start)
-            state.parts.append(parts)
-            if not is_main_process: continue
+            if not writes: continue
             if written:
                 written.result()  # a full disk is told after one epoch at the latest
-            written = save_checkpoint(state, folder, writer.submit)
+            written = save_checkpoint(state, folder, writer.submit)  # while the next epoch runs
             on_epoch(name, row)
     if written:
         written.result()
     return state
 
-# %% ../../nbs/training/04_loop.ipynb #110028
-def ema_momentum(
-    step: int,  # from 0; the first is copied
-    decay: float,  # [0, 1), reached after about 9 / (1 - decay) steps
-) -> float:  # (0, 1]
-    """How far a step moves the average towards the weights.
-
-    At first further, so that random initial weights leave no trace.
-    """
-    return 1 - min(decay, (1 + step) / (10 + step)) if step else 1.
+# %% ../../nbs/training/04_loop.ipynb #110054
+def tensorboard_logger(
+    folder: Path,  # of the event files, which the first row makes
+) -> TensorBoardLogger:  # one of the loggers of `make_fabric`
+    "Return Fabric's logger that writes for TensorBoard."
+    from lightning_fabric.loggers import TensorBoardLogger
+    return TensorBoardLogger(folder.parent, name=folder.name, version="")
 
 
-@torch.no_grad()
-def update_ema(
-    average: torch.nn.Module,  # changed in place
-    network: torch.nn.Module,  # of the same kind
-    pull: Tensor,  # no dimensions, from `ema_momentum`, in the precision of the weights
-) -> None:
-    "Move an average of weights and running statistics towards their present values."
-    for kept, current in zip(average.state_dict().values(), network.state_dict().values()):
-        if kept.is_floating_point():
-            kept.lerp_(current, pull)
-        else:
-            kept.copy_(current)  # a counter
-
-# %% ../../nbs/training/04_loop.ipynb #cfa66f14
-def start_training(
+def log_row(
     fabric: Fabric,
-    network: ClusteringNetwork,
-    config: Config,
-) -> tuple[TrainingState, torch.nn.Module, torch.nn.Module]:
-    """Return a fresh state, the network as Fabric trains it, and the one to be measured.
+    name: str,  # of the training
+    row: dict[str, Any],  # of its history
+) -> None:
+    "Hand the numbers of a history row to Fabric's loggers."
+    numbers = {f"{name.replace(' ', '_')}/{column}": value for column, value in row.items()
+               if isinstance(value, (int, float)) and not math.isnan(value)}
+    fabric.log_dict(numbers, step=row["epoch"])
+    for logger in fabric.loggers:
+        logger.save()
 
-    Its moving average if the config wants one.
-    """
-    watch = Stopwatch(fabric.device)
-    graph_capture = GraphCapture(fabric, watch)
-    # One pass over the weights instead of a dozen; a recorded step reads its learning rate on the device.
-    rate = (torch.tensor(config.learning_rate, device=fabric.device) if graph_capture.records
-            else config.learning_rate)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay,
-                                  fused=True, capturable=graph_capture.records)
-    if fabric.world_size > 1:
-        share_batch_norms(network, fabric.device)
-    wrapped, optimizer = fabric.setup(network, optimizer)
-    state = TrainingState(network, optimizer, watch=watch, graph_capture=graph_capture)
-    if config.ema_decay:
-        state.average = copy.deepcopy(network).requires_grad_(False)
-    return state, wrapped, state.result
+# %% ../../nbs/training/04_loop.ipynb #110017
+def learning_rate(
+    step: int,  # from 0
+    total: int,  # steps of the whole training
+    peak: float,  # the config's learning rate
+    schedule: str,  # "constant" or "cosine"
+    warmup: float = .05,  # share of the steps that rise linearly, for "cosine"
+) -> float:
+    "Return the learning rate of a step: constant, or a linear rise and half a cosine to zero."
+    if schedule == "constant": return peak
+    rising = max(1, round(warmup * total))
+    if step < rising: return peak * (step + 1) / rising
+    return peak * .5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
-
-def finish_training(state: TrainingState) -> TrainingState:
-    """Give the network that was trained in place the weights that were measured.
-
-    The checkpoint keeps both.
-    """
-    if state.average is not None:
-        state.network.load_state_dict(state.average.state_dict())
-    return state
-
-
+# %% ../../nbs/training/04_loop.ipynb #libd4e202
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     "Set the learning rate of the next steps."
     for group in optimizer.param_groups:
@@ -176,12 +147,138 @@ def take_step(
     loss: Tensor,
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
 ) -> None:
-    "One optimiser step, at the learning rate that was set."
+    "Take one optimiser step, at the learning rate that was set."
     optimizer.zero_grad(set_to_none=True)
     with timed("backward"):
         fabric.backward(loss)
     with timed("optimiser"):
         optimizer.step()
+
+# %% ../../nbs/training/04_loop.ipynb #110028
+def ema_momentum(
+    step: int,  # from 0; the first is copied
+    decay: float,  # [0, 1), reached after about 9 / (1 - decay) steps
+) -> float:  # [0, 1)
+    "Return how much of the average a step keeps: less at first, so that random weights fade."
+    return min(decay, (1 + step) / (10 + step)) if step else 0.
+
+
+@torch.no_grad()
+def update_ema(
+    average: torch.nn.Module,  # changed in place
+    network: torch.nn.Module,  # of the same kind
+    momentum: float,  # from `ema_momentum`
+) -> None:
+    "Move an average of weights and running statistics towards their present values."
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values()))
+    numbers = [pair for pair in pairs if pair[0].is_floating_point()]
+    get_ema_multi_avg_fn(momentum)(*map(list, zip(*numbers)), None)
+    for kept, present in pairs:
+        if not kept.is_floating_point():
+            kept.copy_(present)  # a counter
+
+# %% ../../nbs/training/04_loop.ipynb #cfa66f14
+@dataclass
+class Trainer:
+    "One training of the clustering network: what it reads, what it changes, and what runs it."
+    fabric: Fabric
+    network: ClusteringNetwork  # trained in place
+    data: TrainingData
+    config: Config
+    state: TrainingState = field(init=False)  # fresh; `run_epochs` fills it from the checkpoint
+    wrapped: torch.nn.Module = field(init=False)  # the network as Fabric runs it
+    initial: dict[str, Tensor] = field(init=False)  # weights before training, to `reinitialise`
+
+    def __post_init__(self):
+        "Put network and optimiser on the device; begin an average if the config wants one."
+        fabric, network, config = self.fabric, self.network, self.config
+        watch = Stopwatch(fabric.device)
+        graph_capture = GraphCapture(fabric, watch)
+        # A recorded step reads its learning rate on the device.
+        rate = config.learning_rate
+        if graph_capture.records:
+            rate = torch.tensor(rate, device=fabric.device)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=rate,
+                                      capturable=graph_capture.records,
+                                      weight_decay=config.weight_decay, fused=True)
+        if fabric.world_size > 1:
+            synchronise_batch_norms(network, fabric.device)
+        self.wrapped, optimizer = fabric.setup(network, optimizer)
+        self.state = TrainingState(network, optimizer, watch=watch, graph_capture=graph_capture)
+        if config.ema_decay:
+            self.state.average = copy.deepcopy(network).requires_grad_(False)
+        weights = network.state_dict() if config.reinitialise else {}
+        self.initial = {name: value.clone() for name, value in weights.items()}
+
+# %% ../../nbs/training/04_loop.ipynb #libd4e207
+@patch
+def follow(
+    self: Trainer,
+    step: int,  # that was just taken, from 0, counted anew by every generation
+) -> None:
+    "Move the average of the weights, if one is kept."
+    state = self.state
+    if state.average is None: return
+    with state.watch.part("moving average"):
+        update_ema(state.average, state.network, ema_momentum(step, self.config.ema_decay))
+
+# %% ../../nbs/training/04_loop.ipynb #libd4e20a
+@patch
+def end_epoch(
+    self: Trainer,
+    totals: dict[str, Tensor],  # sums over the steps
+    steps: int,
+) -> dict[str, float]:  # their means over steps and processes
+    "Bring together what the processes know of an epoch."
+    networks = [network for network in (self.network, self.state.average) if network is not None]
+    average_running_statistics(self.fabric, *networks)
+    mean = partial(mean_of_processes, self.fabric)
+    return {name: float(mean(value) / steps) for name, value in totals.items()}
+
+# %% ../../nbs/training/04_loop.ipynb #libd4e20c
+@patch
+def finish(self: Trainer) -> TrainingState:
+    "Give the network the weights that were measured, and return the state."
+    average = self.state.average
+    if average is not None:
+        self.network.load_state_dict(average.state_dict())
+    return self.state
+
+# %% ../../nbs/training/04_loop.ipynb #libe5f301
+@patch
+def reconstruction_step(
+    self: Trainer,
+    slices: Tensor,  # uint8 (B, 1, H, W)
+) -> dict[str, Tensor]:
+    "Reconstruct a batch and change the weights."
+    x = slices.float().div_(255).sub_(self.data.mean).div_(self.data.std)
+    loss = reconstruction_loss(self.wrapped(x, reconstruct=True)[2], x)
+    take_step(self.fabric, self.state.optimizer, loss)
+    return {"loss": loss.detach()}
+
+# %% ../../nbs/training/04_loop.ipynb #libe5f308
+@patch
+def reconstruction_epoch(
+    self: Trainer,
+    steps: int,  # optimiser steps of the epoch
+    epoch: int,  # from 1
+    bar: tqdm,
+) -> dict[str, float]:
+    "Reconstruct every training slice once."
+    fabric, data, config, state = self.fabric, self.data, self.config, self.state
+    self.wrapped.train()
+    total = torch.zeros((), device=fabric.device)
+    batches = split_batches(data.train, steps, derived_seed(config.seed, "pretraining", epoch))
+    for step, rows in enumerate(batches, (epoch - 1) * steps):
+        share, = local_batches(fabric, rows)
+        rate = learning_rate(step, config.pretrain_epochs * steps, 1e-3, "cosine")
+        set_rate(state.optimizer, rate)
+        slices = take_slices(data.images, share.rows, fabric.device)
+        total += (
+            state.graph_capture(self.reconstruction_step, {"slices": slices})["loss"] * share.weight
+        )
+        bar.update(len(rows))
+    return self.end_epoch({"reconstruction": total}, steps)
 
 # %% ../../nbs/training/04_loop.ipynb #110029
 def pretrain(
@@ -192,53 +289,12 @@ def pretrain(
     folder: Path,  # of the checkpoint
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
 ) -> TrainingState:  # history columns: epoch, reconstruction
-    "Train encoder and decoder to reconstruct the training slices."
+    "Train encoder and decoder to reconstruct the training slices; `ValueError` if there are none."
     if not len(data.train):
         raise ValueError("No slice is in the training part: there is nothing to reconstruct.")
-    state, wrapped, _ = start_training(fabric, network, replace(config, ema_decay=0.))
-    steps = count_steps(
-        0, len(data.train), 1, config.labelled_batch_size + config.unlabelled_batch_size)
-
-    def reconstruct(slices: Tensor) -> dict[str, Tensor]:
-        "One step."
-        x = slices.float().div_(255).sub_(data.mean).div_(data.std)
-        loss = reconstruction_loss(wrapped(x, reconstruct=True)[2], x)
-        take_step(fabric, state.optimizer, loss)
-        return {"loss": loss.detach()}
-
-    def run_epoch(epoch: int, bar: tqdm) -> dict:
-        "Reconstruct every training slice once."
-        wrapped.train()
-        total = torch.zeros((), device=fabric.device)
-        for number, rows in enumerate(
-            split_batches(data.train, steps, derived_seed(config.seed, "pretraining", epoch))):
-            share, = local_batches(fabric, rows)
-            set_rate(
-                state.optimizer,
-                learning_rate(
-                    (epoch - 1) * steps + number, config.pretrain_epochs * steps, 1e-3, "cosine"))
-            total += (
-                state.graph_capture(
-                    reconstruct, {"slices": take_slices(data.images, share.rows, fabric.device)}
-                )["loss"] * share.weight)
-            bar.update(len(rows))
-        return {"reconstruction": float(mean_of_processes(fabric, total) / steps)}
-
-    return run_epochs(state, config.pretrain_epochs, run_epoch, folder, "pretraining",
-                      len(data.train), on_epoch, fabric.is_global_zero)
-
-# %% ../../nbs/training/04_loop.ipynb #110054
-def tensorboard_writer(
-    folder: Path,  # one subfolder per training
-) -> Callable[[str, dict], None]:  # to be passed as `on_epoch`
-    "Return a function that writes each history row to TensorBoard."
-    from torch.utils.tensorboard import SummaryWriter  # slow to import and needed only here
-
-    def write(name: str, row: dict) -> None:
-        "Write a row of the history."
-        # A writer per row costs milliseconds and leaves whole files, whenever the process ends.
-        with SummaryWriter(folder / name.replace(" ", "_"), purge_step=row["epoch"]) as writer:
-            for column, value in row.items():
-                if isinstance(value, (int, float)) and not math.isnan(value):
-                    writer.add_scalar(column, value, row["epoch"])
-    return write
+    trainer = Trainer(fabric, network, data, replace(config, ema_decay=0., reinitialise=False))
+    batch_size = config.labelled_batch_size + config.unlabelled_batch_size
+    steps = count_steps(0, len(data.train), 1, batch_size)
+    run_epoch = partial(trainer.reconstruction_epoch, steps)
+    return run_epochs(trainer.state, config.pretrain_epochs, run_epoch, folder, "pretraining",
+                      len(data.train), on_epoch)

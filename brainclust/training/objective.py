@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from fastcore.basics import patch
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,92 +15,58 @@ from tqdm import tqdm
 
 from ..core.config import CLASSES, Config
 from ..core.runtime import derived_seed
-from ..imaging.augmentation import get_augmentation
 from brainclust.models.losses import (
     classification_loss, cluster_distance, pseudo_label_loss, ramp, reconstruction_loss,
 )
 from brainclust.training.batches import (
-    TrainingData, cycle_batches, learning_rate, split_batches, take_slices,
+    TrainingData, augmented, count_steps, cycle_batches, rows_on_device, split_batches, take_slices,
 )
-from .checkpoints import TrainingState
-from .distributed import (
-    LocalBatch, mean_of_processes, local_batches, local_weight)
-from .loop import TERMS, ema_momentum, set_rate, take_step, update_ema
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+from .distributed import LocalBatch, local_batches, local_weight
+from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
 
 # %% auto #0
-__all__ = ['batch_losses', 'loss_weights', 'augmented', 'view', 'self_training_round', 'measured_epochs', 'has_teacher',
-           'reinitialise_student', 'rows_on_device', 'joint_step', 'joint_epoch']
+__all__ = ['batch_losses', 'loss_weights', 'self_training_round', 'measured_epochs', 'has_teacher']
 
 # %% ../../nbs/training/05_objective.ipynb #110033
 def batch_losses(
-    wrapped: torch.nn.Module,  # the network as Fabric runs it
-    labelled: Tensor,
-    labels: Tensor,  # standardised and augmented (B, 1, H, W); ids (B,)
-    unlabelled: Tensor,
-    responsibilities: Tensor,  # standardised, augmented by their policy (U, 1, H, W); (U, K)
+    x: Tensor,  # (B + U, 1, H, W), standardised and augmented, the labelled slices first
+    outputs: tuple[Tensor, Tensor, Tensor | None],  # of the network: embeddings, logits, pictures
+    labels: Tensor,  # (B,), ids
+    responsibilities: Tensor | None,  # (U, K), of the unlabelled slices
     means: Tensor | None,  # (K, D); None: without the clustering term
-    targets: Tensor | None,  # (U, C), what the head should say of the unlabelled slices; None: without that term
+    targets: Tensor | None,  # (U, C), what the head should say of them; None: without that term
     threshold: float,  # confidence from which a target counts
-    reconstruct: bool,  # whether the decoder's term is wanted
 ) -> dict[str, Tensor]:  # unweighted scalars by name
-    "Every term of the joint objective for one batch."
-    x = torch.cat([labelled, unlabelled])
-    embedding, logits, reconstruction = wrapped(x, reconstruct=reconstruct)
-    known = len(labelled)
+    "Return every term of the joint objective for one batch."
+    embedding, logits, reconstruction = outputs
+    known = len(labels)
     losses = {"cross_entropy": classification_loss(logits[:known], labels)}
     if means is not None:
         losses["cluster_distance"] = cluster_distance(embedding[known:], responsibilities, means)
     if targets is not None:
         losses["pseudo_labels"] = pseudo_label_loss(logits[known:], targets, threshold)
-    if reconstruct:
+    if reconstruction is not None:
         losses["reconstruction"] = reconstruction_loss(reconstruction, x)
     return losses
 
 # %% ../../nbs/training/05_objective.ipynb #110034
-def loss_weights(config: Config, epoch: int) -> dict[str, float]:
-    "Weight of each term in an epoch (from 1)."
+def loss_weights(
+    config: Config,
+    epoch: int,  # from 1
+) -> dict[str, float]:
+    "Return the weight of each term in an epoch."
     growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
-    return {"cross_entropy": 1.0, "cluster_distance": config.cluster_weight * growing,
+    return {"cross_entropy": 1., "cluster_distance": config.cluster_weight * growing,
             "pseudo_labels": config.pseudo_label_weight * growing,
             "reconstruction": config.reconstruction_weight}
-
-
-def augmented(
-    slices: Tensor,  # uint8 (B, 1, H, W)
-    data: TrainingData,  # they are from
-    policy: str,  # name of an augmentation
-    generator: torch.Generator,  # source of its randomness, on the slices' device
-    start: int = 0,
-    total: int | None = None,  # where the slices stand in the batch, and how many it has, if other processes have the rest
-) -> Tensor:  # (B, 1, H, W), standardised
-    "Augment and standardise a batch of slices."
-    return (get_augmentation(policy)(slices.float().div_(255), generator, start, total)
-            .sub(data.mean).div(data.std))
-
-
-def view(
-    data: TrainingData,
-    rows: np.ndarray | Tensor,  # (B,), which slices
-    policy: str,  # name of an augmentation
-    generator: torch.Generator,  # source of its randomness, on `device`
-    device: torch.device,
-) -> Tensor:  # (B, 1, H, W), standardised
-    "Take a batch of slices, augment and standardise it."
-    return augmented(take_slices(data.images, rows, device), data, policy, generator)
 
 # %% ../../nbs/training/05_objective.ipynb #110036
 def self_training_round(
     epoch: int,  # from 1
     config: Config,
     labelled: bool,  # whether there are labelled slices
-) -> tuple[int, int]:  # first epoch and number of epochs of the generation that `epoch` belongs to
-    """The supervised epochs are the first generation.
-
-    The others follow, the last one perhaps shorter.
-    """
+) -> tuple[int, int]:  # first epoch and number of epochs of the generation of `epoch`
+    "The supervised epochs are the first; the others follow, the last one perhaps shorter."
     alone, length = config.supervised_epochs if labelled else 0, config.round_epochs
     if epoch <= alone: return 1, min(alone, config.epochs)
     first = alone + 1 + (epoch - alone - 1) // length * length
@@ -111,7 +77,7 @@ def measured_epochs(
     config: Config,
     labelled: bool,  # whether there are labelled slices
 ) -> list[int]:  # ascending, from 1; the last epoch is always among them
-    "The epochs after which slices are embedded, clustered and measured."
+    "Return the epochs after which slices are embedded, clustered and measured."
     def due(epoch: int) -> bool:
         "Whether others learn from this epoch, or its turn has come, or it is the last."
         first, length = self_training_round(epoch, config, labelled)
@@ -124,136 +90,141 @@ def has_teacher(
     config: Config,
     data: TrainingData,
 ) -> bool:
-    """Whether what the head says of unlabelled slices can mean something.
-
-    It has labels to learn from, or has learnt these classes from drawings.
-    """
+    "Tell whether the head knows the classes, from labels or from drawings, and so may teach."
     drawn = config.init == "phantom" and set(config.classes) <= set(CLASSES)
     return config.pseudo_label_weight > 0 and (len(data.labelled) > 0 or drawn)
 
-
-def reinitialise_student(
-    state: TrainingState,  # changed in place
-    initial: dict[str, Tensor],  # state of the network before any training
-) -> None:
-    """Forget what was learnt.
-
-    Weights, their average and the optimiser's moments, all in their places, which a recorded step
-    knows.
-    """
-    state.network.load_state_dict(initial)
+# %% ../../nbs/training/05_objective.ipynb #libe5f304
+@patch
+def reinitialise(self: Trainer) -> None:
+    "Forget what was learnt: weights, their average and the optimiser's moments."
+    state = self.state
+    for network in (self.network, state.average):
+        if network is not None:
+            network.load_state_dict(self.initial)
     for moments in state.optimizer.state.values():
         for moment in moments.values():
             moment.zero_()
-    if state.average is not None:
-        state.average.load_state_dict(initial)
 
 # %% ../../nbs/training/05_objective.ipynb #11003s076
-def rows_on_device(
-    batches: list[np.ndarray],  # rows of slices
-    device: torch.device,
-) -> list[Tensor]:
-    """The batches as tensors there, brought in one go.
-
-    A device that is asked in between would have to finish first.
-    """
-    return list(torch.from_numpy(np.concatenate(batches)).to(device)
-                .split([len(batch) for batch in batches]))
-
-
+@patch
 def joint_step(
-    fabric: Fabric,
-    wrapped: torch.nn.Module,
-    state: TrainingState,
-    data: TrainingData,
-    config: Config,
-    known: LocalBatch,
-    unknown: LocalBatch,  # the labelled and the unlabelled slices
-    labelled: Tensor,
-    labels: Tensor,  # uint8 (B, 1, H, W); ids (B,)
-    unlabelled: Tensor,  # uint8 (U, 1, H, W)
-    weights: Tensor,  # of the `TERMS`
-    pull: Tensor,  # of the moving average
-    responsibilities: Tensor | None = None,
-    targets: Tensor | None = None,  # (U, K), (U, C), what is known of the unlabelled slices
-    means: Tensor | None = None,  # (K, D); None: without the clustering term
+    self: Trainer,
+    known: LocalBatch,  # of the labelled slices
+    unknown: LocalBatch,  # of the unlabelled slices
+    **batch: Tensor | None,  # what `step_inputs` and `epoch_inputs` give
 ) -> dict[str, Tensor]:  # each unweighted term, and their weighted sum as "loss"
-    "Augment, run forward and backward, and change the weights and their average."
-    part, generator = state.watch.part, state.graph_capture.generator
+    "Take one step of the joint objective."
+    data, config, state = self.data, self.config, self.state
+    part, targets = state.watch.part, batch.get("targets")
+    look = partial(augmented, data=data, generator=state.graph_capture.generator)
     with part("augmentation"):
-        labelled = augmented(
-            labelled, data, config.augmentation, generator, known.start, known.total)
-        unlabelled = augmented(unlabelled, data, config.unlabelled_augmentation, generator,
-                               unknown.start, unknown.total)
+        labelled = look(batch["labelled"], policy=config.augmentation,
+                        start=known.start, total=known.total)
+        unlabelled = look(batch["unlabelled"], policy=config.unlabelled_augmentation,
+                          start=unknown.start, total=unknown.total)
     with part("forward"):
-        losses = batch_losses(wrapped, labelled, labels, unlabelled, responsibilities, means,
-                              targets, config.pseudo_label_threshold,
-                              reconstruct=not len(data.labelled) and targets is None)
-    losses = {name: value * local_weight(name, known, unknown) for name, value in losses.items()}
-    weight_of = dict(zip(TERMS, weights.unbind()))
-    losses["loss"] = sum(weight_of[name] * value for name, value in losses.items())
-    take_step(fabric, state.optimizer, losses["loss"], part)
-    if state.average is not None:
-        with part("moving average"):
-            update_ema(state.average, state.network, pull)
-    return {name: value.detach() for name, value in losses.items()}
+        x = torch.cat([labelled, unlabelled])
+        outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None)
+        losses = batch_losses(x, outputs, batch["labels"], batch.get("responsibilities"),
+                              batch["means"], targets, config.pseudo_label_threshold)
+    losses = {name: loss * local_weight(name, known, unknown) for name, loss in losses.items()}
+    weight_of = dict(zip(TERMS, batch["weights"].unbind()))
+    losses["loss"] = sum(weight_of[name] * loss for name, loss in losses.items())
+    take_step(self.fabric, state.optimizer, losses["loss"], part)
+    return {name: loss.detach() for name, loss in losses.items()}
+
+# %% ../../nbs/training/05_objective.ipynb #libe5f305
+@patch
+def epoch_inputs(
+    self: Trainer,
+    epoch: int,  # from 1
+    asks: bool,  # whether there are unlabelled slices to ask; else their terms are missing, not 0
+) -> tuple[dict[str, Tensor | None], dict[str, Tensor]]:
+    "Return what all steps share, and tables of what is known, with a row for every slice."
+    config, data, tensors = self.config, self.data, self.state.tensors
+    here = partial(torch.as_tensor, device=self.fabric.device)
+    weights = loss_weights(config, epoch)
+    shared = {"means": None, "weights": here([weights[term] for term in TERMS],
+                                             dtype=next(self.network.parameters()).dtype)}
+    if config.cluster_weight and asks:
+        shared["means"] = here(tensors["mixture.means"], dtype=torch.float32)
+    tables = {"labels": here(data.labels)}
+    for name in ("responsibilities", "targets"):
+        if name not in tensors or not asks: continue
+        rows = here(tensors[name])  # of the training slices only
+        tables[name] = rows.new_zeros(len(data.images), rows.shape[1])
+        tables[name][here(data.train)] = rows
+    return shared, tables
+
+# %% ../../nbs/training/05_objective.ipynb #libe5f30a
+@patch
+def step_inputs(
+    self: Trainer,
+    known: LocalBatch,  # of the labelled slices
+    unknown: LocalBatch,  # of the unlabelled slices
+    tables: dict[str, Tensor],  # from `epoch_inputs`
+) -> dict[str, Tensor]:
+    "Take the slices of a step, the labels of the known and what is known of the others."
+    images, device = self.data.images, self.fabric.device
+    inputs = {"labelled": take_slices(images, known.rows, device),
+              "unlabelled": take_slices(images, unknown.rows, device)}
+    for name, table in tables.items():
+        rows = known.rows if name == "labels" else unknown.rows
+        inputs[name] = table[torch.as_tensor(rows, device=device)]
+    return inputs
+
+# %% ../../nbs/training/05_objective.ipynb #libe5f30b
+@patch(as_prop=True)
+def steps(self: Trainer) -> int:
+    "Optimiser steps of a joint epoch."
+    data, config = self.data, self.config
+    return count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size,
+                       config.unlabelled_batch_size)
+
+
+@patch
+def joint_batches(
+    self: Trainer,
+    unlabelled: np.ndarray,  # rows of the unlabelled slices
+    steps: int,  # optimiser steps of the epoch
+    epoch: int,  # from 1
+) -> list[tuple[Tensor, Tensor]]:  # rows of the labelled and the unlabelled slices of each step
+    "Draw the batches of an epoch, as rows on the device of the slices."
+    config, data, device = self.config, self.data, self.data.images.device
+    seed = lambda name: derived_seed(config.seed, name, epoch)
+    known = cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled"))
+    unknown = split_batches(unlabelled, steps, seed("unlabelled"))
+    return list(zip(rows_on_device(known, device), rows_on_device(unknown, device)))
 
 # %% ../../nbs/training/05_objective.ipynb #new152528
+@patch
 def joint_epoch(
-    fabric: Fabric,
-    wrapped: torch.nn.Module,
-    state: TrainingState,
-    data: TrainingData,
-    config: Config,
-    unlabelled: np.ndarray,  # rows for the clustering term; empty for the supervised baseline
+    self: Trainer,
+    unlabelled: np.ndarray,  # rows for the terms of the unlabelled slices; may be empty
     steps: int,  # optimiser steps of the epoch
     epoch: int,  # from 1
     bar: tqdm,
-) -> dict[str, float]:  # mean of each unweighted term, their weighted sum as "loss", and the last learning rate
+) -> dict[str, float]:  # mean of each term and of their weighted sum, and the last learning rate
     "Train one epoch; every random number follows from the config's seed and `epoch`."
-    wrapped.train()
-    if len(data.labelled) and epoch <= config.supervised_epochs:
+    config, state, labelled = self.config, self.state, len(self.data.labelled) > 0
+    if labelled and epoch <= config.supervised_epochs:
         unlabelled = unlabelled[:0]
-    seed = lambda name: derived_seed(config.seed, name, epoch)
-    state.graph_capture.generator.manual_seed(seed("augmentation"))
-    first, length = (self_training_round(epoch, config, len(data.labelled) > 0)
-                     if config.reinitialise else (1, config.epochs))
-    weights, places = loss_weights(config, epoch), np.full(len(data.images), -1)
-    # responsibilities are in the order of data.train
-    places[data.train] = np.arange(len(data.train))
-    # else the terms of the unlabelled slices are missing from the history, not 0
-    asks = len(unlabelled) > 0
-    here = partial(torch.as_tensor, device=fabric.device)
-    numbers = partial(here, dtype=next(state.network.parameters()).dtype)
-    pulls = numbers([ema_momentum((epoch - first) * steps + number, config.ema_decay)
-                     for number in range(steps)])
-    fixed = {"means": here(state.tensors["mixture.means"], dtype=torch.float32)
-             if config.cluster_weight and asks else None,
-             "weights": numbers([weights[term] for term in TERMS])}
-    tables = {name: here(state.tensors[name]) for name in ("responsibilities", "targets")
-              if name in state.tensors and asks}
-    labels, places, totals = here(data.labels), here(places), {}
-    batches = zip(
-        rows_on_device(
-            cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled")),
-            data.images.device),
-        rows_on_device(split_batches(unlabelled, steps, seed("unlabelled")), data.images.device))
-    for number, batch in enumerate(batches):
-        known, unknown = local_batches(fabric, *batch)
-        taken = {"labelled": take_slices(data.images, known.rows, fabric.device),
-                 "labels": labels[here(known.rows)],
-                 "unlabelled": take_slices(data.images, unknown.rows, fabric.device),
-                 "pull": pulls[number],
-                 **{name: table[places[here(unknown.rows)]] for name, table in tables.items()}}
-        rate = learning_rate(
-            (epoch - first) * steps + number, length * steps, config.learning_rate, config.schedule)
+    first, length = (
+        self_training_round(epoch, config, labelled) if config.reinitialise else (1, config.epochs))
+    state.graph_capture.generator.manual_seed(derived_seed(config.seed, "augmentation", epoch))
+    shared, tables = self.epoch_inputs(epoch, len(unlabelled) > 0)
+    totals: dict[str, Tensor] = {}
+    self.wrapped.train()
+    batches = self.joint_batches(unlabelled, steps, epoch)
+    for step, batch in enumerate(batches, (epoch - first) * steps):
+        known, unknown = local_batches(self.fabric, *batch)
+        inputs = {**shared, **self.step_inputs(known, unknown, tables)}
+        rate = learning_rate(step, length * steps, config.learning_rate, config.schedule)
         set_rate(state.optimizer, rate)
-        losses = state.graph_capture(
-            partial(joint_step, fabric, wrapped, state, data, config, known, unknown),
-            {**fixed, **taken})
+        losses = state.graph_capture(partial(self.joint_step, known, unknown), inputs)
+        self.follow(step)
         for name, value in losses.items():
             totals[name] = totals.get(name, 0) + value
         bar.update(known.total + unknown.total)
-    return {
-        **{name: float(mean_of_processes(fabric, value) / steps) for name, value in totals.items()},
-        "learning_rate": rate}
+    return {**self.end_epoch(totals, steps), "learning_rate": rate}

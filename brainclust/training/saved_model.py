@@ -26,6 +26,8 @@ __all__ = ['MODEL_FORMAT', 'save_model', 'read_description', 'read_mixture', 'lo
 
 # %% ../../nbs/training/07_saved_model.ipynb #110057
 MODEL_FORMAT = 2  # raised when files of before can no longer be read
+_PREPARATION = ("skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
+                "window_percentiles")
 
 
 def save_model(
@@ -33,21 +35,19 @@ def save_model(
     state: TrainingState,  # of the joint training
     data: TrainingData,
     config: Config,
-) -> dict:  # the content of model.json; "cluster_classes" holds the class id of each cluster, or None without labels
+) -> dict:  # content of model.json; "cluster_classes" has each cluster's class id, or is None
     "Write the network, the mixture and everything needed to use them."
-    labelled = (
-        state.tensors["responsibilities"].numpy().argmax(axis=1)[data.labels[data.train] >= 0])
-    mapping = map_clusters(
-        contingency(labelled, data.labels[data.labelled], config.n_clusters, data.n_classes))
-    mixture = {name: value for name, value in state.tensors.items() if name.startswith("mixture.")}
+    clusters = state.tensors["responsibilities"].numpy().argmax(axis=1)
+    labelled = clusters[data.labels[data.train] >= 0]
+    counts = contingency(labelled, data.labels[data.labelled], config.n_clusters, data.n_classes)
+    mixture = {name: part for name, part in state.tensors.items() if name.startswith("mixture.")}
     weights = {f"network.{name}": value for name, value in state.result.state_dict().items()}
     description = {"format": MODEL_FORMAT, "encoder": config.encoder,
                    "decoder": state.network.decoder is not None, "classes": config.classes,
                    "image_size": config.image_size, "mean": data.mean, "std": data.std,
-                   "skull_strip": config.skull_strip, "denoise_sigma": config.denoise_sigma,
-                   "otsu_relax": config.otsu_relax, "closing_radius": config.closing_radius,
-                   "window_percentiles": config.window_percentiles, "flip_tta": config.flip_tta,
-                   "cluster_classes": mapping.tolist() if len(labelled) else None}
+                   **{name: getattr(config, name) for name in _PREPARATION},
+                   "flip_tta": config.flip_tta,
+                   "cluster_classes": map_clusters(counts).tolist() if len(labelled) else None}
     save_tensors(folder / "model.safetensors", weights | mixture)
     save_json(folder / "model.json", description)
     return description
@@ -65,14 +65,12 @@ class _ModelRecord(Record):
 def read_description(
     file: Path,  # model.json
 ) -> dict[str, Any]:
-    "What a model is; `ValueError` in one sentence for what no training writes."
+    "Read what a model is; `ValueError` in one sentence for what no training writes."
     description = load_json(file, "train again")
     if description.get("format") != MODEL_FORMAT:
-        raise ValueError(
-            f"{file} has format {str(description.get('format'))[:20]}, this version reads "
-            f"{MODEL_FORMAT}: train again.")
-    settings = ("encoder", "classes", "image_size", "skull_strip", "denoise_sigma", "otsu_relax",
-                "closing_radius", "window_percentiles", "flip_tta")
+        raise ValueError(f"{file} has format {str(description.get('format'))[:20]}, this version "
+                         f"reads {MODEL_FORMAT}: train again.")
+    settings = ("encoder", "classes", "image_size", *_PREPARATION, "flip_tta")
     check_record(description, _ModelRecord, file)
     missing = [name for name in settings if name not in description]
     if missing: raise ValueError(f"{file} is damaged: {missing[0]} is missing.")
@@ -80,7 +78,8 @@ def read_description(
         validate({name: description[name] for name in settings})
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {str(error)[:300]}") from None
-    if not set(description["cluster_classes"] or []) <= set(range(len(description["classes"]))):
+    known = set(range(len(description["classes"])))
+    if not set(description["cluster_classes"] or []) <= known:
         raise ValueError(f"{file} is damaged: cluster_classes names a class that is none.")
     return description
 
@@ -90,11 +89,10 @@ def read_mixture(
     dimensions: int,  # D
     file: Path,  # they come from
 ) -> Mixture:
-    "The mixture of a model; `ValueError` for one that cannot be used."
+    "Return the mixture of a model; `ValueError` for one that cannot be used."
     wrong = ValueError(f"{file} holds no mixture of clusters in {dimensions} dimensions.")
-    if any(
-        value.dtype not in (torch.float64, torch.float32, torch.bool) for value in parts.values()):
-        raise wrong
+    allowed = (torch.float64, torch.float32, torch.bool)
+    if any(value.dtype not in allowed for value in parts.values()): raise wrong
     try:
         mixture = Mixture(**{name: value.numpy() for name, value in parts.items()})
     except TypeError:
@@ -104,32 +102,28 @@ def read_mixture(
     shapes = {"centre": (dimensions,), "components": (d, dimensions), "weights": (k,),
               "reduced_means": (k, d), "variances": (k, d), "means": (k, dimensions),
               "l2_normalise": ()}
-    if any(getattr(mixture, name).shape != shape for name, shape in shapes.items()) or not k:
-        raise wrong
-    if (not all(np.isfinite(value).all() for value in vars(mixture).values())
-        or (mixture.variances <= 0).any() or (mixture.weights < 0).any()):
-        raise wrong
+    found = {name: getattr(mixture, name).shape for name in shapes}
+    if found != shapes or not k: raise wrong
+    if not all(np.isfinite(value).all() for value in vars(mixture).values()): raise wrong
+    if (mixture.variances <= 0).any() or (mixture.weights < 0).any(): raise wrong
     return mixture
 
 # %% ../../nbs/training/07_saved_model.ipynb #c9a7d01d
 def load_model(
     folder: Path,  # with model.safetensors and model.json
 ) -> tuple[ClusteringNetwork, Mixture, dict]:  # network in evaluation mode, mixture, description
-    """Read what `save_model` wrote.
-
-    `ValueError` in one sentence if it is damaged, another version wrote it, or nobody's training.
-    """
+    "Read what `save_model` wrote; `ValueError` in one sentence for what it did not write."
     file, description = folder / "model.safetensors", read_description(folder / "model.json")
     tensors = load_tensors(file, "train again", 2**30)
     weights, parts = ({name[8:]: value for name, value in tensors.items() if name.startswith(start)}
                       for start in ("network.", "mixture."))
-    if "head.bias" not in weights or weights["head.bias"].shape != (len(description["classes"]),):
+    classes, named = description["classes"], description["cluster_classes"]
+    if "head.bias" not in weights or weights["head.bias"].shape != (len(classes),):
         raise ValueError(f"{file} has not the classes of model.json: train again.")
-    network = make_network(description["encoder"], len(description["classes"]),
-                           description["image_size"], description["decoder"])
+    network = make_network(description["encoder"], len(classes), description["image_size"],
+                           description["decoder"])
     load_weights(network, weights, file)
     mixture = read_mixture(parts, network.encoder.dimensions, file)
-    if description["cluster_classes"] is not None and len(description["cluster_classes"]) != len(
-        mixture.weights):
+    if named is not None and len(named) != len(mixture.weights):
         raise ValueError(f"{file} has not the clusters of model.json: train again.")
     return network.eval(), mixture, description

@@ -7,36 +7,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastcore.basics import patch
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..core.config import Config
+from ..core.files import load_tensors, save_tensors
 from brainclust.core.metrics import (
     accuracy, class_probabilities, contingency, hungarian_accuracy, map_clusters, partition_scores,
 )
 from ..core.runtime import derived_seed
 from ..models.encoders import ClusteringNetwork
 from ..models.losses import align_distribution, class_prior_factors, pseudo_targets
-from ..models.mixture import align_clusters, collapse_alarm, effective_rank, fit_mixture
-from .batches import TrainingData, count_steps, embed_slices
-from .checkpoints import TrainingState, save_outputs
-from .distributed import broadcast_from_rank_zero
-from .loop import finish_training, run_epochs, start_training
-from brainclust.training.objective import (
-    reinitialise_student, self_training_round, has_teacher, joint_epoch, measured_epochs,
+from brainclust.models.mixture import (
+    Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture,
 )
+from .batches import TrainingData, embed_slices
+from .checkpoints import TrainingState
+from .distributed import broadcast_from_rank_zero, is_main_process
+from .loop import Trainer, run_epochs
+from .objective import self_training_round, has_teacher, measured_epochs
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['prior_factors', 'cluster_epoch', 'measure_clusters', 'cluster_and_measure', 'train_jointly',
+__all__ = ['prior_factors', 'measure_clusters', 'save_outputs', 'load_outputs', 'load_all_outputs', 'train_jointly',
            'train_supervised_baseline']
+
+# %% ../../nbs/training/06_self_training.ipynb #libf60409
+@patch
+def embed(self: Trainer) -> tuple[np.ndarray, np.ndarray]:
+    "Embed all slices with the network that is measured."
+    return embed_slices(self.fabric, self.state.result, self.data, flip_tta=self.config.flip_tta)
 
 # %% ../../nbs/training/06_self_training.ipynb #110038
 def prior_factors(
@@ -44,59 +53,75 @@ def prior_factors(
     data: TrainingData,
     config: Config,
 ) -> Tensor:  # float64 (C,); ones where there is nothing to align, or nothing to align it with
-    """The factors that move the answers for the unlabelled slices towards the class shares of the
-    labelled.
-    """
+    "Return what moves the answers for unlabelled slices towards the labelled class shares."
     if not config.distribution_alignment or not len(data.labelled) or not len(data.unlabelled):
         return torch.ones(data.n_classes, dtype=torch.float64)
-    # Laplace: no class has none
-    shares = torch.from_numpy(
-        np.bincount(data.labels[data.labelled], minlength=data.n_classes) + 1.0)
-    return class_prior_factors(answers[torch.from_numpy(data.unlabelled)], shares / shares.sum(),
-                               config.distribution_alignment)
+    counts = np.bincount(data.labels[data.labelled], minlength=data.n_classes)
+    shares = torch.from_numpy(counts + 1.)  # Laplace: no class has none
+    unlabelled = answers[torch.from_numpy(data.unlabelled)]
+    return class_prior_factors(unlabelled, shares / shares.sum(), config.distribution_alignment)
 
-
-def cluster_epoch(
-    state: TrainingState,  # its tensors "responsibilities" (N_train, K) and "mixture.*" are replaced, and "targets" (N_train, C) after a generation
+# %% ../../nbs/training/06_self_training.ipynb #libf60402
+@patch
+def fit_clusters(
+    self: Trainer,
     embeddings: np.ndarray,  # (N, D), of all slices
     head: np.ndarray,  # (N, C), probabilities of all slices
-    data: TrainingData,
-    config: Config,
     epoch: int,  # that has just been trained, from 1; 0: before any training
-) -> np.ndarray:  # responsibilities of all slices (N, K)
+) -> tuple[Mixture, np.ndarray]:  # responsibilities of all slices (N, K)
     "Fit this epoch's mixture, with cluster numbers that follow those of the epoch before."
+    data, config, previous = self.data, self.config, self.state.tensors.get("responsibilities")
     anchors = data.labels[data.train] if config.anchored and len(data.labelled) else None
     mixture = fit_mixture(
         embeddings[data.train], config.n_clusters, anchors,
-        derived_seed(config.seed, "k-means", epoch), state.watch.part,
-        next(state.network.parameters()).device, dimensions=config.cluster_dimensions,
+        derived_seed(config.seed, "k-means", epoch), self.state.watch.part,
+        next(self.network.parameters()).device, dimensions=config.cluster_dimensions,
         variance_floor=config.variance_floor, l2_normalise=config.l2_normalise,
         tied_covariance=config.tied_covariance)
     responsibilities = mixture.responsibilities(embeddings)
-    previous = state.tensors.get("responsibilities")
     if previous is not None:
         previous = previous.argmax(dim=1).numpy()
     if has_teacher(config, data) and config.anchored:
-        # the head, if it has learnt from drawings, names clusters without labels
         previous = head[data.train].argmax(axis=1)
-    # anchored components are named by their class already
     if previous is not None and anchors is None:
-        order = align_clusters(
-            previous, responsibilities[data.train].argmax(axis=1), config.n_clusters)
+        clusters = responsibilities[data.train].argmax(axis=1)
+        order = align_clusters(previous, clusters, config.n_clusters)
         mixture, responsibilities = mixture.reorder(order), responsibilities[:, order]
-    targets = {name: value for name, value in state.tensors.items() if name == "targets"}
-    state.tensors = {"responsibilities": torch.from_numpy(responsibilities[data.train].copy()),
-                     **{f"mixture.{name}": torch.from_numpy(value.copy())
-                        for name, value in vars(mixture).items()}}
-    if has_teacher(config, data) and (
-        not targets
-        or self_training_round(epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1):
-        answers = pseudo_targets(torch.from_numpy(head), torch.from_numpy(responsibilities),
-                                 config.teacher_mixture_weight)
-        targets = {
-            "targets": align_distribution(answers, prior_factors(answers, data, config))[data.train]
-        }
-    state.tensors |= targets
+    return mixture, responsibilities
+
+# %% ../../nbs/training/06_self_training.ipynb #libf6040b
+@patch
+def teach(
+    self: Trainer,
+    head: np.ndarray,  # (N, C), probabilities of all slices
+    responsibilities: np.ndarray,  # (N, K), of all slices
+) -> Tensor:  # (N_train, C)
+    "Return what the head shall say of the training slices: what head and mixture say now."
+    data, config = self.data, self.config
+    answers = pseudo_targets(torch.from_numpy(head), torch.from_numpy(responsibilities),
+                             config.teacher_mixture_weight)
+    return align_distribution(answers, prior_factors(answers, data, config))[data.train]
+
+# %% ../../nbs/training/06_self_training.ipynb #libf6040d
+@patch
+def cluster(
+    self: Trainer,
+    embeddings: np.ndarray,  # (N, D), of all slices
+    head: np.ndarray,  # (N, C), probabilities of all slices
+    epoch: int,  # that has just been trained, from 1; 0: before any training
+) -> np.ndarray:  # responsibilities of all slices (N, K)
+    "Cluster the embedding, and after a generation ask head and mixture for new targets."
+    data, config, tensors = self.data, self.config, self.state.tensors
+    mixture, responsibilities = self.fit_clusters(embeddings, head, epoch)
+    found = {"responsibilities": torch.from_numpy(responsibilities[data.train].copy())}
+    for name, value in vars(mixture).items():
+        found[f"mixture.{name}"] = torch.from_numpy(value.copy())
+    if "targets" in tensors:
+        found["targets"] = tensors["targets"]
+    begins = self_training_round(epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1
+    if has_teacher(config, data) and ("targets" not in tensors or begins):
+        found["targets"] = self.teach(head, responsibilities)
+    self.state.tensors = found
     return responsibilities
 
 # %% ../../nbs/training/06_self_training.ipynb #110039b
@@ -107,51 +132,113 @@ def measure_clusters(
     data: TrainingData,
     config: Config,
     device: torch.device | str = "cpu",  # a GPU helps with what is large
-) -> tuple[dict, np.ndarray]:  # history columns; class probabilities of all slices by cluster (N, C)
+) -> tuple[dict, np.ndarray]:  # history columns; class probabilities by cluster (N, C)
     "Measure the clustering of one epoch on the training and on the test slices."
-    clusters = responsibilities.argmax(axis=1)
-    counts = contingency(
-        clusters[data.labelled], data.labels[data.labelled], config.n_clusters, data.n_classes)
+    labelled, test, clusters = data.labelled, data.test, responsibilities.argmax(axis=1)
+    counts = contingency(clusters[labelled], data.labels[labelled], config.n_clusters,
+                         data.n_classes)
     by_cluster = class_probabilities(responsibilities, map_clusters(counts), data.n_classes)
-    if not len(data.labelled):
+    if not len(labelled):
         by_cluster[:] = np.nan  # without a label a cluster has no name
     rank = effective_rank(embeddings[data.train], device)
     shares = np.bincount(clusters[data.train], minlength=config.n_clusters) / len(data.train)
-    pseudo = by_cluster[data.unlabelled].argmax(axis=1)
-    row = {
-        "test_accuracy_hungarian": hungarian_accuracy(data.truth[data.test], clusters[data.test]),
-        **partition_scores(
-            data.truth[data.test], clusters[data.test], embeddings[data.test], seed=config.seed),
-        "pseudo_label_accuracy": accuracy(data.truth[data.unlabelled], pseudo) if len(data.labelled)
-        else float("nan"), "cluster_change": float("nan") if previous is None
-        else float((previous != clusters[data.train]).mean()), "effective_rank": rank,
-        **{f"cluster_share_{k}": float(share) for k, share in enumerate(shares)},
-        "alarm": collapse_alarm(responsibilities[data.train], rank)}
+    pseudo = accuracy(data.truth[data.unlabelled], by_cluster[data.unlabelled].argmax(axis=1))
+    changed = np.nan if previous is None else (previous != clusters[data.train]).mean()
+    row = {"test_accuracy_hungarian": hungarian_accuracy(data.truth[test], clusters[test]),
+           **partition_scores(data.truth[test], clusters[test], embeddings[test], seed=config.seed),
+           "pseudo_label_accuracy": pseudo if len(labelled) else float("nan"),
+           "cluster_change": float(changed), "effective_rank": rank,
+           **{f"cluster_share_{k}": float(share) for k, share in enumerate(shares)},
+           "alarm": collapse_alarm(responsibilities[data.train], rank)}
     return row, by_cluster
 
-# %% ../../nbs/training/06_self_training.ipynb #110041b
+# %% ../../nbs/training/06_self_training.ipynb #110041
+def save_outputs(path: Path, **arrays: np.ndarray) -> None:
+    "Write arrays as one safetensors file, embeddings in half precision."
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    if "embeddings" in tensors:
+        tensors["embeddings"] = tensors["embeddings"].half()
+    save_tensors(path, tensors)
+
+# %% ../../nbs/training/06_self_training.ipynb #libf60412
+@patch
 def cluster_and_measure(
-    state: TrainingState,  # its tensors are those of the next epoch afterwards
-    embeddings: np.ndarray,
-    head: np.ndarray,  # (N, D); (N, C), probabilities
-    data: TrainingData,
-    config: Config,
+    self: Trainer,
+    embeddings: np.ndarray,  # (N, D)
+    head: np.ndarray,  # (N, C), probabilities
     epoch: int,  # that has just been trained, from 1
-    folder: Path,  # gets what the test and validation slices came out as, and after the last epoch all slices
+    folder: Path,  # gets outputs of test and validation slices, in the last epoch of all slices
 ) -> dict:  # history columns
     "Cluster the embedding after an epoch, and measure the head and the clusters."
-    previous, test = state.tensors["responsibilities"].numpy().argmax(axis=1), data.test
-    responsibilities = cluster_epoch(state, embeddings, head, data, config, epoch)
+    data, config, test = self.data, self.config, self.data.test
+    previous = self.state.tensors["responsibilities"].numpy().argmax(axis=1)
+    responsibilities = self.cluster(embeddings, head, epoch)
     row, by_cluster = measure_clusters(responsibilities, previous, embeddings, data, config,
-                                       next(state.network.parameters()).device)
+                                       next(self.network.parameters()).device)
     save_outputs(folder / f"epoch_{epoch:03d}.safetensors", embeddings=embeddings[test],
                  head=head[test], clusters=by_cluster[test].astype(np.float32),
                  responsibilities=responsibilities[test], validation=head[data.validation])
     if epoch == config.epochs:
         save_outputs(folder / "all_slices.safetensors", embeddings=embeddings, head=head)
-    score = lambda answers: (accuracy(data.truth[test], answers[test].argmax(axis=1))
-                             if len(data.labelled) else float("nan"))
+
+    def score(answers: np.ndarray) -> float:
+        "Accuracy on the test slices, where labels have given the classes their names."
+        if not len(data.labelled): return float("nan")
+        return accuracy(data.truth[test], answers[test].argmax(axis=1))
     return {"test_accuracy": score(head), "test_accuracy_clusters": score(by_cluster), **row}
+
+# %% ../../nbs/training/06_self_training.ipynb #libf60404
+def load_outputs(
+    folder: Path,  # of the joint training's checkpoint
+    epoch: int,  # from 1, one of `measured_epochs`
+) -> dict[str, np.ndarray]:  # of the test slices: embeddings (M, D), head (M, C), clusters (M, C),
+    # responsibilities (M, K); of the validation slices: validation (V, C), the head's answers
+    "Read what the test slices, and the validation slices, came out as after an epoch."
+    remedy = f"delete {folder} and resume to train this part anew"
+    outputs = load_tensors(folder / f"epoch_{epoch:03d}.safetensors", remedy)
+    return {name: value.float().numpy() for name, value in outputs.items()}
+
+
+def load_all_outputs(
+    folder: Path,  # of a joint training that has ended
+) -> tuple[np.ndarray, np.ndarray]:  # embeddings (N, D) and head probabilities (N, C), float32
+    "Read what `embed_slices` gave in the end, embeddings to the digits of half precision."
+    remedy = f"delete {folder} and resume to train this part anew"
+    outputs = load_tensors(folder / "all_slices.safetensors", remedy)
+    return outputs["embeddings"].float().numpy(), outputs["head"].float().numpy()
+
+# %% ../../nbs/training/06_self_training.ipynb #libf60406
+@patch
+def begin(self: Trainer) -> None:
+    "Cluster the embedding as it is before any training."
+    state, embedded = self.state, self.embed()
+    broadcast_from_rank_zero(self.fabric, lambda: self.cluster(*embedded, 0))
+    state.tensors = broadcast_from_rank_zero(self.fabric, lambda: state.tensors)
+
+# %% ../../nbs/training/06_self_training.ipynb #libf60414
+@patch
+def self_training_epoch(
+    self: Trainer,
+    folder: Path,  # of the checkpoint and the outputs
+    epoch: int,  # from 1
+    bar: tqdm,
+) -> dict:  # history columns
+    "Train for an epoch, and after those that are measured cluster the embedding."
+    fabric, data, config, state = self.fabric, self.data, self.config, self.state
+    labelled = len(data.labelled) > 0
+    if config.reinitialise and epoch == self_training_round(epoch, config, labelled)[0] > 1:
+        self.reinitialise()
+    losses = self.joint_epoch(data.unlabelled, self.steps, epoch, bar)
+    bar.set_postfix_str(f"loss {losses['loss']:.3f}")
+    if epoch not in measured_epochs(config, labelled): return losses
+    with state.watch.part("embedding"):
+        embedded = self.embed()
+    with state.watch.part("measuring"):
+        measure = partial(self.cluster_and_measure, *embedded, epoch, folder)
+        row = broadcast_from_rank_zero(fabric, measure)
+    state.tensors = broadcast_from_rank_zero(fabric, lambda: state.tensors)
+    bar.set_postfix_str(f"loss {losses['loss']:.3f}, test accuracy {row['test_accuracy']:.3f}")
+    return {**losses, **row}
 
 # %% ../../nbs/training/06_self_training.ipynb #110042
 def train_jointly(
@@ -161,42 +248,43 @@ def train_jointly(
     config: Config,
     folder: Path,  # of the checkpoint and the test outputs of each epoch
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
-) -> TrainingState:  # its history has one row per epoch; what was not measured after an epoch is missing from its row
+) -> TrainingState:  # one history row per epoch; columns not measured after it are missing
     "The joint loop: cluster, train towards the clusters, measure."
-    state, wrapped, measured = start_training(fabric, network, config)
-    initial = {name: value.clone() for name, value in network.state_dict().items()}
-    steps = count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size,
-                        config.unlabelled_batch_size)
-    measured_after = measured_epochs(config, len(data.labelled) > 0)
+    trainer = Trainer(fabric, network, data, config)
     if not (folder / "state.json").exists():
-        embedded = embed_slices(fabric, measured, data, flip_tta=config.flip_tta)
-        broadcast_from_rank_zero(fabric, lambda: cluster_epoch(state, *embedded, data, config, 0))
-        state.tensors = broadcast_from_rank_zero(fabric, lambda: state.tensors)
-
-    def run_epoch(epoch: int, bar: tqdm) -> dict:
-        "Train for an epoch, and after those that are measured cluster the embedding."
-        if (config.reinitialise
-            and epoch == self_training_round(epoch, config, len(data.labelled) > 0)[0] > 1):
-            reinitialise_student(state, initial)
-        losses = joint_epoch(
-            fabric, wrapped, state, data, config, data.unlabelled, steps, epoch, bar)
-        bar.set_postfix_str(f"loss {losses['loss']:.3f}")
-        if epoch not in measured_after: return losses
-        with state.watch.part("embedding"):
-            embedded = embed_slices(fabric, measured, data, flip_tta=config.flip_tta)
-        with state.watch.part("measuring"):
-            row = broadcast_from_rank_zero(
-                fabric, lambda: cluster_and_measure(state, *embedded, data, config, epoch, folder))
-        state.tensors = broadcast_from_rank_zero(fabric, lambda: state.tensors)
-        bar.set_postfix_str(f"loss {losses['loss']:.3f}, test accuracy {row['test_accuracy']:.3f}")
-        return {**losses, **row}
-
-    known = steps * config.labelled_batch_size * bool(len(data.labelled))
-    slices = [known + len(data.unlabelled) * (not known or epoch > config.supervised_epochs)
+        trainer.begin()
+    known = trainer.steps * config.labelled_batch_size * bool(len(data.labelled))
+    alone = config.supervised_epochs if known else 0
+    slices = [known + len(data.unlabelled) * (epoch > alone)
               for epoch in range(1, config.epochs + 1)]
-    run_epochs(state, config.epochs, run_epoch, folder, "joint training", slices, on_epoch,
-               fabric.is_global_zero)
-    return finish_training(state)
+    run_epochs(trainer.state, config.epochs, partial(trainer.self_training_epoch, folder), folder,
+               "joint training", slices, on_epoch)
+    return trainer.finish()
+
+# %% ../../nbs/training/06_self_training.ipynb #libf60408
+@patch
+def supervised_baseline_epoch(
+    self: Trainer,
+    folder: Path,  # of the checkpoint and the outputs
+    epoch: int,  # from 1
+    bar: tqdm,
+) -> dict:  # history columns
+    "Train on the labelled slices; measure the test slices where the joint training does."
+    fabric, data, config = self.fabric, self.data, self.config
+    losses = self.joint_epoch(data.train[:0], self.steps, epoch, bar)
+    row = {name: losses[name] for name in ("loss", "cross_entropy", "learning_rate")}
+    bar.set_postfix_str(f"loss {losses['loss']:.3f}")
+    if epoch not in measured_epochs(config, True): return row
+    head = np.zeros((0, data.n_classes), dtype=np.float32)
+    with self.state.watch.part("embedding"):
+        if len(data.test):
+            tested = replace(data, images=data.images[data.test])
+            head = embed_slices(fabric, self.state.result, tested, flip_tta=config.flip_tta)[1]
+    if is_main_process():
+        save_outputs(folder / f"epoch_{epoch:03d}.safetensors", head=head)
+    row["test_accuracy"] = accuracy(data.truth[data.test], head.argmax(axis=1))
+    bar.set_postfix_str(f"loss {row['loss']:.3f}, test accuracy {row['test_accuracy']:.3f}")
+    return row
 
 # %% ../../nbs/training/06_self_training.ipynb #110050
 def train_supervised_baseline(
@@ -207,43 +295,14 @@ def train_supervised_baseline(
     folder: Path,  # of the checkpoint and the test outputs of each epoch
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
 ) -> TrainingState:  # history columns: epoch, loss, cross_entropy, learning_rate, test_accuracy
-    """Train on the labelled slices with the joint training's budget of steps.
-
-    `ValueError` if there are none.
-    """
+    "Train on the labelled slices with the joint training's steps; `ValueError` if there are none."
     if not len(data.labelled):
-        raise ValueError(
-            "No slice is labelled: there is nothing for the supervised baseline to learn from.")
-    # there is no answer that a second generation could be given
-    config = replace(config, reinitialise=False)
-    state, wrapped, measured = start_training(fabric, network, config)
-    steps = count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size,
-                        config.unlabelled_batch_size)
-    state.tensors = {"responsibilities": torch.zeros(len(data.train), 1),
-                     "mixture.means": torch.zeros(1, network.encoder.dimensions)}
-    # the epochs of the joint training
-    nothing, measured_after = data.train[:0], measured_epochs(config, len(data.labelled) > 0)
-
-    def run_epoch(epoch: int, bar: tqdm) -> dict:
-        """Train on the labelled slices for an epoch, and measure the test slices where the joint
-        training does.
-        """
-        losses = joint_epoch(fabric, wrapped, state, data, config, nothing, steps, epoch, bar)
-        row = {name: losses[name] for name in ("loss", "cross_entropy", "learning_rate")}
-        bar.set_postfix_str(f"loss {losses['loss']:.3f}")
-        if epoch not in measured_after: return row
-        head = np.zeros((0, data.n_classes), dtype=np.float32)
-        with state.watch.part("embedding"):
-            if len(data.test):
-                head = embed_slices(fabric, measured, replace(data, images=data.images[data.test]),
-                                    flip_tta=config.flip_tta)[1]
-        if fabric.is_global_zero:
-            save_outputs(folder / f"epoch_{epoch:03d}.safetensors", head=head)
-        scores = {"test_accuracy": accuracy(data.truth[data.test], head.argmax(axis=1))}
-        bar.set_postfix_str(
-            f"loss {losses['loss']:.3f}, test accuracy {scores['test_accuracy']:.3f}")
-        return row | scores
-
-    run_epochs(state, config.epochs, run_epoch, folder, "supervised baseline",
-               steps * config.labelled_batch_size, on_epoch, fabric.is_global_zero)
-    return finish_training(state)
+        raise ValueError("No slice is labelled: there is nothing for the supervised baseline "
+                         "to learn from.")
+    # There is no answer that a second generation could be given.
+    trainer = Trainer(fabric, network, data, replace(config, reinitialise=False))
+    trainer.state.tensors = {"responsibilities": torch.zeros(len(data.train), 1),
+                             "mixture.means": torch.zeros(1, network.encoder.dimensions)}
+    run_epochs(trainer.state, config.epochs, partial(trainer.supervised_baseline_epoch, folder),
+               folder, "supervised baseline", trainer.steps * config.labelled_batch_size, on_epoch)
+    return trainer.finish()

@@ -23,10 +23,10 @@ from tqdm import tqdm
 from ..core.checks import as_ids, same_slices
 from ..core.runtime import derived_seed
 from ..models.companions import ThreeBlockNetwork, TwoBlockNetwork
-from .batches import TrainingData, learning_rate, split_batches, to_unit_range
-from .checkpoints import TrainingState, save_outputs
-from .loop import run_epochs, set_rate, take_step
-from .objective import view
+from .batches import TrainingData, split_batches, to_unit_range, view
+from .checkpoints import TrainingState
+from .loop import learning_rate, run_epochs, set_rate, take_step
+from .self_training import save_outputs
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
