@@ -122,7 +122,7 @@ def _scores(
                     methods[prefix + column].get(method, np.nan))
     return scores
 
-
+# %% ../../nbs/runs/10_comparison.ipynb #n75f0cf6
 def compare_runs(
     folders: Sequence[Path | str],  # run directories, at least one
 ) -> pd.DataFrame:  # one row per run, in the order given
@@ -189,7 +189,7 @@ def _readable(
                        for value, low, high in limits]
     return shown.loc[:, (shown != "").any()].T.to_string(header=False)
 
-
+# %% ../../nbs/runs/10_comparison.ipynb #n2ffdffb
 def compare_command(
     arguments: list[str] | None = None,  # default: the process's own
 ) -> int:  # exit status: 0; 2 when a folder holds no finished run

@@ -258,7 +258,7 @@ def _draw_quality(
         line.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.minorticks_off()
 
-
+# %% ../../nbs/runs/03_data_figures.ipynb #n565f35e
 def _number_points(
     axis: Axes,  # has the points, on logarithmic axes
     x: np.ndarray,  # (n,) data coordinates, NaN for a slice that is not drawn

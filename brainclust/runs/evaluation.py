@@ -200,7 +200,7 @@ def macro_scores(
             **{f"F1 {row.class_name}": row.f1 for row in table.itertuples()
                if row.class_name in class_names}}
 
-
+# %% ../../nbs/runs/01_evaluation.ipynb #n055b22e
 def claims_table(
     history: pd.DataFrame,  # of the joint training
     predictions: pd.DataFrame,  # of the last epoch

@@ -111,7 +111,7 @@ def check_names(
         raise ValueError(
             f"Unknown setting {', '.join(unknown)}; the settings are: {', '.join(sorted(known))}.")
 
-
+# %% ../../nbs/runs/02_execute.ipynb #n5bf3e16
 def free_folder(
     notebook: str,  # such as "train"
     given: dict[str, Any],  # parameters
@@ -228,7 +228,7 @@ def parse_parameters(
     "Read the parameters of a command line, whose values are YAML."
     return {name: read_yaml(text) for name, text in pairs}
 
-
+# %% ../../nbs/runs/02_execute.ipynb #n813f9d5
 def report_command(
     arguments: list[str] | None = None,  # default: the process's own
 ) -> int:  # exit status: 0, 1 when the run failed, 2 when a parameter is wrong

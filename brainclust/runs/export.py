@@ -54,10 +54,7 @@ def import_extra(
 class QuarterMaximum(nn.Module):
     "Max pooling of square maps to 2 x 2, as `nn.AdaptiveMaxPool2d(2)` does."
 
-    def forward(
-        self,
-        x: Tensor,  # (B, C, side, side)
-    ) -> Tensor:  # (B, C, 2, 2)
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, side, side) to (B, C, 2, 2)
         "Take the maximum of each quarter."
         side = x.shape[2]
         return x.expand(-1, -1, 2, 2) if side == 1 else F.max_pool2d(x, (side + 1) // 2, side // 2)
@@ -135,10 +132,7 @@ class ExportedNetwork(nn.Module):
                 y.reshape(2, -1, y.shape[1]).mean(dim=0) for y in (embeddings, logits))
         return embeddings, logits.softmax(dim=1)
 
-    def cluster(
-        self,
-        embeddings: Tensor,  # (B, D)
-    ) -> Tensor:  # float32 (B, K), rows sum to 1
+    def cluster(self, embeddings: Tensor) -> Tensor:  # (B, D) to float32 (B, K), rows sum to 1
         "Compute responsibilities, as `Mixture.responsibilities` does."
         x = embeddings.double()
         if self.l2_normalise:

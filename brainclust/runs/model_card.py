@@ -119,7 +119,7 @@ def _method_scores(
                                   for column in ("accuracy", "low", "high")))
             for prefix, part in PARTS.items()}
 
-
+# %% ../../nbs/runs/11_model_card.ipynb #n515461e
 def results_section(
     folder: Path,
     record: dict[str, Any],
@@ -204,22 +204,18 @@ class _CardRecord(RunRecord):
     versions: _Versions
 
 # %% ../../nbs/runs/11_model_card.ipynb #libbd9aa8
-def _licence(
-    data: dict[str, Any],  # of run.json
-) -> str:
+def _licence(data: dict[str, Any]) -> str:
     "Return the terms of the data as far as the run recorded them."
     known = data.get("collection")
     if not isinstance(known, dict): return "not recorded"
     return str(known.get("licence") or known.get("license") or "not recorded")
 
 
-def _removed(
-    data: dict[str, Any],  # of run.json
-) -> str:
+def _removed(data: dict[str, Any]) -> str:
     "List the slices left out, by reason."
     return ", ".join(f"{n} {reason}" for reason, n in data["removed"].items()) or "nothing"
 
-
+# %% ../../nbs/runs/11_model_card.ipynb #ned5fe83
 def _facts(
     record: dict[str, Any],  # of `_CardRecord`'s form
 ) -> dict[str, str]:  # Markdown by its place in the template
@@ -283,11 +279,8 @@ CLAIM = (
     "Registration", "Access to the protocol", "Funding")
 
 # %% ../../nbs/runs/11_model_card.ipynb #n344c7af
-def _settings(
-    config: dict[str, Any],
-    *names: str,  # of settings; those of another version may be missing
-) -> str:
-    "List settings with their values."
+def _settings(config: dict[str, Any], *names: str) -> str:
+    "List settings with their values; another version's may be missing."
     return ", ".join(f"{name} {config[name]}" for name in names if name in config)
 
 

@@ -103,6 +103,44 @@ def _number_clusters(
     return [f"{classes[k]} {cluster_classes[:cluster].count(k) + 1}"
             if cluster_classes.count(k) > 1 else "" for cluster, k in enumerate(cluster_classes)]
 
+# %% ../../nbs/runs/08_predictor.ipynb #n785ea65
+def _describe(
+    found: dict[str, np.ndarray],  # from `Predictor.outputs`
+    classes: np.ndarray,  # (C,) names
+    subtypes: list[str],  # one per cluster
+    named: bool,  # whether the run had labels
+    has_sets: bool,  # whether thresholds were fitted
+) -> pd.DataFrame:  # as `Predictor.describe`
+    "Write outputs as a table."
+    probabilities = found["probabilities"]
+    clusters = found["responsibilities"].argmax(axis=1)
+    in_distribution = ~(found["ood_score"] > 1)
+    names = classes[probabilities.argmax(axis=1)] if named else np.full(len(clusters), "")
+    shown = probabilities if named else np.full_like(probabilities, np.nan)
+    sets = [";".join(classes[row.astype(bool)]) if has_sets else "" for row in found["sets"]]
+    return pd.DataFrame(
+        {"class": names, **{f"prob_{name}": shown[:, k] for k, name in enumerate(classes)},
+         "prediction_set": sets,
+         "abstain": ~in_distribution | (has_sets & (found["sets"].sum(axis=1) != 1)),
+         "cluster": clusters, "subtype": np.array(subtypes)[clusters],
+         "ood_score": found["ood_score"], "in_distribution": in_distribution})
+
+# %% ../../nbs/runs/08_predictor.ipynb #n941fa86
+def _nearest(
+    known: np.ndarray,  # float32 (n, D), embeddings of the training slices
+    embeddings: np.ndarray,  # (N, D), of other slices
+    count: int,  # 1 or more
+) -> np.ndarray:  # (N, count) rows of `known`, the smallest angle first
+    "Find the embeddings with the smallest angles; ValueError if the shapes differ."
+    if (embeddings.ndim != 2 or embeddings.shape[1] != known.shape[1]
+        or not np.isfinite(embeddings).all() or count < 1):
+        raise ValueError(
+            f"Embeddings must be finite, (N, {known.shape[1]}), and count 1 or more; got "
+            f"{embeddings.dtype} {embeddings.shape} and {count}. Use `transform`.")
+    # a query's length changes no order
+    closeness = embeddings.astype(np.float32) @ normalize(known).T
+    return np.argsort(-closeness, axis=1, kind="stable")[:, :count]
+
 # %% ../../nbs/runs/08_predictor.ipynb #n22f5f1e
 PREPARATION = ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
                "window_percentiles")  # settings in model.json, as in `preprocess_slice`
@@ -210,21 +248,7 @@ class Predictor:
         and in_distribution. Columns that need labels are empty if the run had none.
         """
         has_sets = self.named and self.record["thresholds"] is not None
-        probabilities = found["probabilities"]
-        clusters = found["responsibilities"].argmax(axis=1)
-        in_distribution = ~(found["ood_score"] > 1)
-        names = (self.classes_[probabilities.argmax(axis=1)] if self.named
-                 else np.full(len(clusters), ""))
-        shown = probabilities if self.named else np.full_like(probabilities, np.nan)
-        sets = [";".join(self.classes_[row.astype(bool)]) if has_sets else ""
-                for row in found["sets"]]
-        return pd.DataFrame(
-            {"class": names,
-             **{f"prob_{name}": shown[:, k] for k, name in enumerate(self.classes_)},
-             "prediction_set": sets,
-             "abstain": ~in_distribution | (has_sets & (found["sets"].sum(axis=1) != 1)),
-             "cluster": clusters, "subtype": np.array(self.subtypes)[clusters],
-             "ood_score": found["ood_score"], "in_distribution": in_distribution})
+        return _describe(found, self.classes_, self.subtypes, self.named, has_sets)
 
     def transform(self, slices: Sequence[np.ndarray]) -> np.ndarray:  # float32 (N, D)
         "Embed slices."
@@ -263,16 +287,8 @@ class Predictor:
 
         Raises: ValueError if these are not embeddings of the run.
         """
-        known, embeddings = self.reference["embeddings"].astype(np.float32), np.asarray(embeddings)
-        if (embeddings.ndim != 2 or embeddings.shape[1] != known.shape[1]
-            or not np.isfinite(embeddings).all() or count < 1):
-            raise ValueError(
-                f"Embeddings must be finite, (N, {known.shape[1]}), and count 1 or more; got "
-                f"{embeddings.dtype} {embeddings.shape} and {count}. Use `transform`.")
-        # a query's length changes no order
-        closeness = embeddings.astype(np.float32) @ normalize(known).T
-        nearest = np.argsort(-closeness, axis=1, kind="stable")[:, :count]
-        return self.reference["rows"][nearest]
+        known = self.reference["embeddings"].astype(np.float32)
+        return self.reference["rows"][_nearest(known, np.asarray(embeddings), count)]
 
 # %% ../../nbs/runs/08_predictor.ipynb #newb69f14
 HEALTHY = "notumor"  # the class without a tumour to outline

@@ -256,7 +256,7 @@ def _row_percent(
     totals = counts.sum(axis=1, keepdims=True)
     return np.divide(100.0 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
 
-
+# %% ../../nbs/runs/04_training_figures.ipynb #n8939fd1
 def _draw_confusion(
     axis: Axes,  # gets one matrix
     counts: np.ndarray,  # (C, C) counts
