@@ -11,7 +11,6 @@ import argparse
 import html
 import json
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pandas as pd
 
 from ..core.files import load_json, load_table, atomic_write, write_csv
 from ..core.metrics import accuracy_interval
+from ..core.resources import resource_text
 from ..core.untrusted import Record, check_record, read_csv
 from .comparison import METHODS, PARTS, RunConfig, RunData, RunRecord, read_run
 from .run import run_table
@@ -257,9 +257,8 @@ def model_card(
         "notes": [in_markdown(note) for note in record["notes"]],
         "results": "\n\n".join(filter(None, results_section(folder, record, methods))),
         "trust": "\n\n".join(trust_section(folder, record))}
-    template = resources.files("brainclust") / "templates" / "model_card.md"
-    return (ModelCard.from_template(
-                front, template_str=template.read_text(encoding="utf-8"), **places).content + "\n")
+    template = resource_text("runs", "templates/model_card.md")
+    return ModelCard.from_template(front, template_str=template, **places).content + "\n"
 
 # %% ../../nbs/runs/11_model_card.ipynb #cd290012
 CLAIM = (
