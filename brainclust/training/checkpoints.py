@@ -134,7 +134,7 @@ def _read_checkpoint(
         raise ValueError(f"{path} must have the checksum in {folder / 'state.json'}: {remedy}.")
     return record, tensors, path
 
-
+# %% ../../nbs/training/03_checkpoints.ipynb #na551d31
 def load_checkpoint(
     state: TrainingState,  # newly made; filled in place
     folder: Path,

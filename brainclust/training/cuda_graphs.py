@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fastcore.basics import patch
 import torch
 from torch import Tensor
 
@@ -58,16 +59,19 @@ class GraphCapture:
             graph.replay()
         return results
 
-    def capture(self,
-        function: Callable[..., dict[str, Tensor]],  # as above
-        inputs: dict[str, Tensor | None],  # as above
-    ) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor | None], dict[str, Tensor]]:
-        "Capture a function without running it; return its graph, inputs and results."
-        places = {name: None if value is None else value.clone() for name, value in inputs.items()}
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.generator)
-        # one memory pool serves all graphs, as no two of them run at once
-        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
-            results = function(**places)
-        self.pool = graph.pool()
-        return graph, places, results
+# %% ../../nbs/training/02_cuda_graphs.ipynb #n3a24533
+@patch
+def capture(
+    self: GraphCapture,
+    function: Callable[..., dict[str, Tensor]],
+    inputs: dict[str, Tensor | None],  # by the names of its parameters; on the device
+) -> tuple[torch.cuda.CUDAGraph, dict[str, Tensor | None], dict[str, Tensor]]:
+    "Capture a function without running it; return its graph, inputs and results."
+    places = {name: None if value is None else value.clone() for name, value in inputs.items()}
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(self.generator)
+    # one memory pool serves all graphs, as no two of them run at once
+    with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+        results = function(**places)
+    self.pool = graph.pool()
+    return graph, places, results

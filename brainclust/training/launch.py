@@ -143,7 +143,7 @@ def _run(
             raise
     return running.returncode, last
 
-
+# %% ../../nbs/training/10_launch.ipynb #n30dcc81
 def train_in_processes(
     folder: Path,  # of the training's checkpoint
     training: str,  # a key of `TRAININGS`
@@ -165,7 +165,6 @@ def train_in_processes(
             f"devices must be at most {here}, the GPUs of this machine; got {config.devices}. "
             "Lower devices, or set BRAINCLUST_LAUNCHER to a command that starts processes on "
             "several machines.")
-    # chosen once: CPUs of other machines may have other instructions
     exact = choose_precision(device, config.precision)
     job = write_job(
         folder, training, network, data, replace(config, precision=exact), images, tensorboard)

@@ -75,7 +75,7 @@ def self_training_round(
     first = supervised + 1 + (epoch - supervised - 1) // length * length
     return first, min(length, config.epochs - first + 1)
 
-
+# %% ../../nbs/training/05_objective.ipynb #n4fda64a
 def measured_epochs(
     config: Config,
     labelled: bool,  # whether there are labelled slices
@@ -88,7 +88,7 @@ def measured_epochs(
         return teaches or epoch % config.clustering_epochs == 0 or epoch == config.epochs
     return [epoch for epoch in range(1, config.epochs + 1) if is_measured(epoch)]
 
-
+# %% ../../nbs/training/05_objective.ipynb #ned6b2d1
 def has_teacher(
     config: Config,
     data: TrainingData,

@@ -68,7 +68,7 @@ def for_each_part(
         for count in finished:
             bar.update(count)
 
-
+# %% ../../nbs/training/11_parts.ipynb #n50c9b81
 def _ray_parts(
     work: Callable[[int], int],  # as in `for_each_part`
     parts: int,
@@ -150,7 +150,7 @@ def _prepare_part(
     return TrainingData(torch.from_numpy(images[:, None]), none, none, none, none,
                         description["mean"], description["std"], len(description["classes"]))
 
-
+# %% ../../nbs/training/11_parts.ipynb #nb5f18cc
 def embed_part(
     files: pd.DataFrame,  # path and sha256 of the slices
     model: Path,  # a run directory, or another with model.safetensors and model.json

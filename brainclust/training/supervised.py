@@ -99,7 +99,7 @@ def group_folds(
                          f"got {fewest.min()}. Label more patients.")
     return StratifiedGroupKFold(int(min(folds, fewest.min())), shuffle=True, random_state=seed)
 
-
+# %% ../../nbs/training/08_supervised.ipynb #n5fc63e0
 def cut_validation(
     rows: np.ndarray,  # training slices
     labels: np.ndarray,  # (N,), ids of all slices

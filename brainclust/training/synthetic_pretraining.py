@@ -57,7 +57,7 @@ def phantom_training_data(
         rows[:first], rows[first:], float(sample.mean() / 255), float(sample.std() / 255),
         len(CLASSES))
 
-
+# %% ../../nbs/training/09_synthetic_pretraining.ipynb #ne596838
 def pretrain_on_phantoms(
     fabric: Fabric,
     network: ClusteringNetwork,  # trained in place
@@ -87,7 +87,7 @@ def save_phantom_weights(
     with atomic_write(file) as temporary:
         save_file(tensors, temporary)
 
-
+# %% ../../nbs/training/09_synthetic_pretraining.ipynb #n4194aff
 def load_phantom_weights(
     network: ClusteringNetwork,  # changed in place; its decoder, if any, keeps its weights
     class_names: tuple[str, ...] = CLASSES,  # of its head
@@ -112,7 +112,7 @@ def load_phantom_weights(
                              for name, value in weights.items()}, strict=False)
     return network
 
-
+# %% ../../nbs/training/09_synthetic_pretraining.ipynb #n99d00c5
 def initialise(
     network: ClusteringNetwork,  # with random weights; changed in place
     init: str,  # "phantom", "imagenet", or "random" and "autoencoder", which change nothing here
