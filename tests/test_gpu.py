@@ -61,22 +61,22 @@ def assert_same(one, other, tolerance=1e-6):
 @pytest.mark.parametrize("config", [
     settings(**PSEUDO_LABEL_SETTINGS),
     settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
-def test_recorded_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
-    data, recorded = on_gpu(slices[0]), []
-    record = GraphCapture.record
+def test_captured_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
+    data, captured = on_gpu(slices[0]), []
+    capture = GraphCapture.capture
     monkeypatch.setattr(
-        GraphCapture, "record", lambda self, *inputs: (recorded.append(1), record(self, *inputs))[1]
-    )
-    fast = train(data, config, tmp_path / "recorded", how)
-    assert recorded
+        GraphCapture, "capture",
+        lambda self, *inputs: (captured.append(1), capture(self, *inputs))[1])
+    fast = train(data, config, tmp_path / "captured", how)
+    assert captured
     monkeypatch.setattr(GraphCapture, "__call__", lambda self, function, inputs: function(**inputs))
     assert_same(fast, train(data, config, tmp_path / "called", how))
 
 
-def test_without_labels_the_reconstruction_is_recorded_too(slices, tmp_path, monkeypatch):
+def test_without_labels_the_reconstruction_is_captured_too(slices, tmp_path, monkeypatch):
     data, config = on_gpu(slices[0]), settings("paper", encoder="autoencoder", epochs=2)
     data = replace(data, labels=np.full_like(data.labels, -1))
-    fast = train(data, config, tmp_path / "recorded")
+    fast = train(data, config, tmp_path / "captured")
     monkeypatch.setattr(GraphCapture, "__call__", lambda self, function, inputs: function(**inputs))
     assert_same(fast, train(data, config, tmp_path / "called"))
     assert fast.history[-1]["reconstruction"] > 0
@@ -99,8 +99,8 @@ def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monk
     config = settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
     call = GraphCapture.__call__
     def strict(self, function, inputs):
-        "Forbid whatever makes Python wait for the GPU from the first recorded step on."
-        torch.cuda.set_sync_debug_mode("error" if len(self.recorded) else "default")
+        "Forbid whatever makes Python wait for the GPU from the first captured step on."
+        torch.cuda.set_sync_debug_mode("error" if len(self.captured) else "default")
         try:
             return call(self, function, inputs)
         finally:
@@ -109,7 +109,7 @@ def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monk
     fabric = make_fabric(GPU, "bf16-mixed")
     state = train_jointly(
         fabric, make_network(config.encoder, 4, 64, seed=0), data, config, tmp_path)
-    assert len(state.graph_capture.recorded) >= 2 and "recorded steps" in state.parts[0]
+    assert len(state.graph_capture.captured) >= 2 and "recorded steps" in state.parts[0]
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "autoencoder", "attention"])
