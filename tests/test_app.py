@@ -56,8 +56,8 @@ def run(tmp_path_factory) -> Path:
     scans = prepare_scans(
         write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25),
         label_fraction=0.34, cache_folder=folder)[0]
-    config, out = (make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"),
-                   folder / "run")
+    config = make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu")
+    out = folder / "run"
     out.mkdir()
     images = build_slice_cache(scans, folder / "cache", 64, "none")
     train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
@@ -171,7 +171,9 @@ class Visitor:
 
     def __init__(self, browser, address: str, width: int = 1280):
         self.context = browser.new_context(viewport={"width": width, "height": 900})
-        self.page, self.strays, self.errors = self.context.new_page(), [], []
+        self.page = self.context.new_page()
+        self.strays = []
+        self.errors = []
         self.page.on(
             "request",
             lambda request: (self.strays.append(request.url)
@@ -232,9 +234,9 @@ class Visitor:
 
 @needs_browser
 def test_a_scan_is_read(server, chromium, run, slices):
-    visitor, good, scans = (Visitor(chromium, server.address),
-                            good_files(slices[0].images[:, 0].numpy()),
-                            pd.read_parquet(run / "scans.parquet"))
+    visitor = Visitor(chromium, server.address)
+    good = good_files(slices[0].images[:, 0].numpy())
+    scans = pd.read_parquet(run / "scans.parquet")
     path = Path(scans.path[scans.split == "test"].iloc[0])
     expected = Predictor(run, "cpu").predict([np.array(Image.open(path))])[0]
     visitor.read("phantom.png", path.read_bytes())
@@ -261,8 +263,8 @@ TINY_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 @needs_browser
 def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tmp_path):
-    visitor, dicom = (Visitor(chromium, server.address),
-                      good_files(slices[0].images[:, 0].numpy())["g.dcm"])
+    visitor = Visitor(chromium, server.address)
+    dicom = good_files(slices[0].images[:, 0].numpy())["g.dcm"]
     Image.new("L", (10_000, 10_000)).save(tmp_path / "huge.png")
     for name, content, words in (
         ("huge.png", (tmp_path / "huge.png").read_bytes(), "too large: 10000 x 10000"),
@@ -279,7 +281,8 @@ def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tm
 
 @needs_browser
 def test_groups_are_browsed(server, chromium, run):
-    visitor, slices = Visitor(chromium, server.address), len(pd.read_parquet(run / "scans.parquet"))
+    visitor = Visitor(chromium, server.address)
+    slices = len(pd.read_parquet(run / "scans.parquet"))
     visitor.view("Browse the groups")
     page = visitor.page
     page.wait_for_selector("#browse-map [data-ready=true], [data-ready=true]")
@@ -325,7 +328,8 @@ def test_groups_are_browsed(server, chromium, run):
 def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    truth, rows = pd.read_parquet(run / "scans.parquet"), []
+    truth = pd.read_parquet(run / "scans.parquet")
+    rows = []
     place = tmp_path / "place"
     server = Server(copy, place).__enter__()
     visitor = Visitor(chromium, server.address)
@@ -444,7 +448,8 @@ def anything(rng: random.Random, depth: int = 0):
 
 
 def test_garbage_is_survived(server, run, slices):
-    rng, host = random.Random(0), server.address.removeprefix("http://").encode()
+    rng = random.Random(0)
+    host = server.address.removeprefix("http://").encode()
     asked = [
         "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=a", "/gradio_api/call/read",
         "/gradio_api/call/read/none", "/gradio_api/run/read", "/gradio_api/api/read",
@@ -473,7 +478,9 @@ def test_garbage_is_survived(server, run, slices):
         return (rng.choice([b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"X"]) + b" "
                 + rng.choice(asked).encode() + b" HTTP/1.1\r\n" + b"\r\n".join(headers)
                 + b"\r\n\r\n" + body)
-    endings, before, requests = set(), set(server.place.rglob("*")), [request() for _ in range(300)]
+    endings = set()
+    before = set(server.place.rglob("*"))
+    requests = [request() for _ in range(300)]
     with ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(lambda request: raw(server, request, 2), requests))
     for request, response in zip(requests, responses):
@@ -510,9 +517,10 @@ def test_pages_of_others_are_not_answered(server, headers):
 
 def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
     scans = pd.read_parquet(run / "scans.parquet").sample(50, random_state=0)
-    expected, seconds = (
-        Predictor(run, "cpu").table(
-            Predictor(run, "cpu").prepare([np.array(Image.open(path)) for path in scans.path])), {})
+    predictor = Predictor(run, "cpu")
+    pictures = [np.array(Image.open(path)) for path in scans.path]
+    expected = predictor.table(predictor.prepare(pictures))
+    seconds = {}
 
     def visit(number: int) -> str:
         start = time.perf_counter()
@@ -533,7 +541,8 @@ def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
 @needs_browser
 def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
     run = Path(shutil.copytree(report, tmp_path / "run"))
-    before, given = pd.read_parquet(run / "scans.parquet"), []
+    before = pd.read_parquet(run / "scans.parquet")
+    given = []
     with Server(run, tmp_path / "place") as server:
         visitor = Visitor(chromium, server.address)
         visitor.view("Label next")
@@ -600,8 +609,8 @@ def test_a_run_without_labels_knows_groups_only(run, tmp_path):
 def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
     from brainclust.app.pieces import map_content
     from brainclust.app.workbench import Workbench, label_slice, next_row
-    pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7),
-                  tmp_path / "run")
+    pile = write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7)
+    copy = tmp_path / "run"
     (pile / "labels.csv").unlink()
     (pile / "broken.png").write_bytes(b"nothing")
     shutil.copytree(run, copy)

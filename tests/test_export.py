@@ -33,8 +33,8 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
     """
     data = replace(data, images=data.images[:, :, ::2, ::2].contiguous())
     config = make_config(preset, image_size=32, encoder=encoder, device="cpu")
-    fabric, network = (make_fabric(torch.device("cpu"), "32-true"),
-                       make_network(encoder, 4, 32, seed=0))
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    network = make_network(encoder, 4, 32, seed=0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # one pass is enough
@@ -79,7 +79,8 @@ def copied(folder, target, **changes):
 
 def assert_same(folder, file, images):
     """Ask the run and the file about the same slices."""
-    exported, predictor = load_exported(file), Predictor(folder, "cpu", "32-true")
+    exported = load_exported(file)
+    predictor = Predictor(folder, "cpu", "32-true")
     prepared = predictor.prepare(images)
     assert (exported.prepare(images) == prepared).all()
     expected, found = predictor.outputs(prepared), exported.outputs(prepared)

@@ -31,9 +31,9 @@ COLUMNS = ["path", "class", "prob_glioma", "prob_meningioma", "prob_notumor", "p
 @pytest.fixture(scope="module")
 def trained(slices, tmp_path_factory):
     """A run directory with everything that a prediction needs."""
-    data, config, folder = (
-        slices[0], make_config("demo", image_size=64, epochs=2, precision="32-true", device="cpu"),
-        tmp_path_factory.mktemp("run"))
+    data = slices[0]
+    config = make_config("demo", image_size=64, epochs=2, precision="32-true", device="cpu")
+    folder = tmp_path_factory.mktemp("run")
     fabric = make_fabric(torch.device("cpu"), "32-true")
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 64, seed=0), data, config, folder / "checkpoint")
@@ -127,7 +127,8 @@ def test_maps_lie_on_the_slices(trained, slices, tmp_path):
     assert (table["mask"] != "").equals(
         (table["class"] != "notumor") & (table.in_distribution.astype(str) == "True"))
     for row in table.itertuples():
-        cam, size = np.array(Image.open(row.cam)), Image.open(row.path).size
+        cam = np.array(Image.open(row.cam))
+        size = Image.open(row.path).size
         assert cam.shape == size[::-1] and cam.max() > 0
         if row.mask:
             assert (set(np.unique(np.array(Image.open(row.mask)))) <= {0, 255}

@@ -143,7 +143,8 @@ def chained_tiff(pages: int) -> bytes:
         struct.pack("<H", len(tags))
         + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
         + struct.pack("<I", following))
-    start, size = 8 + 4096, len(page(0))
+    start = 8 + 4096
+    size = len(page(0))
     return (b"II*\0" + struct.pack("<I", start) + bytes(4096)
             + b"".join(page(start + size * (n + 1) if n < pages - 1 else 0) for n in range(pages)))
 
@@ -193,7 +194,8 @@ def large_extension() -> bytes:
 def greedy_files() -> dict[str, tuple[bytes, str]]:
     """Small files that would take gigabytes or hours, and the reason each must be given."""
     with h5py.File(patient := io.BytesIO(), "w") as file:
-        file["cjdata/image"], file["cjdata/label"] = np.zeros((64, 64), np.int16), np.array([[1.]])
+        file["cjdata/image"] = np.zeros((64, 64), np.int16)
+        file["cjdata/label"] = np.array([[1.]])
         file.create_dataset(
             "cjdata/PID", (8192, 8192), "i2", chunks=(1024, 1024), compression="gzip", fillvalue=65)
     return {"pages.tif": (chained_tiff(20_000), "several pages"),
@@ -333,8 +335,8 @@ def test_a_patient_is_text_that_every_table_can_hold():
 
 
 def test_a_patient_is_no_formula():
-    formula, image = ('=HYPERLINK("http://example.org")',
-                      np.arange(4096).astype(np.uint8).reshape(64, 64))
+    formula = '=HYPERLINK("http://example.org")'
+    image = np.arange(4096).astype(np.uint8).reshape(64, 64)
     assert (decode_slice(dicom_bytes(image, PatientID=formula), ".dcm").facts["patient"]
             == "_" + formula)
     assert (decode_slice(cheng_bytes(image.astype(np.int16), image > 9, "-1+1"), ".mat").facts[
@@ -384,9 +386,9 @@ def run(tmp_path_factory) -> Path:
     scans = prepare_scans(
         write_phantoms(folder / "slices", 6, 2, 64, seed=0, test_fraction=0.34),
         label_fraction=0.5, cache_folder=folder)[0]
-    config, out = (make_config("demo", image_size=32, epochs=2, labelled_batch_size=8,
-                               unlabelled_batch_size=16, precision="32-true", device="cpu"),
-                   folder / "run")
+    config = make_config("demo", image_size=32, epochs=2, labelled_batch_size=8,
+                         unlabelled_batch_size=16, precision="32-true", device="cpu")
+    out = folder / "run"
     (out / "tables").mkdir(parents=True)
     images = build_slice_cache(scans, folder / "cache", 32, "none")
     train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
@@ -458,8 +460,11 @@ def plant(file: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["pickle", "torch", "old torch", "numpy"])
 def test_nothing_that_is_handed_over_is_unpickled(handed, kind, tmp_path, monkeypatch):
-    trap, checkpoint, cpu = tmp_path / "trap", handed / "checkpoint", torch.device("cpu")
-    content, last = pickles(trap)[kind], next(checkpoint.glob("state_*.safetensors"))
+    trap = tmp_path / "trap"
+    checkpoint = handed / "checkpoint"
+    cpu = torch.device("cpu")
+    content = pickles(trap)[kind]
+    last = next(checkpoint.glob("state_*.safetensors"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     weights = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
@@ -529,7 +534,8 @@ def test_caches_with_pickles_in_them_are_made_anew(tmp_path, slices):
 
 
 def test_a_parquet_table_cannot_bring_code(handed, tmp_path):
-    trap, table = tmp_path / "trap", pq.read_table(handed / "scans.parquet")
+    trap = tmp_path / "trap"
+    table = pq.read_table(handed / "scans.parquet")
     hidden = {b"ARROW:extension:name": b"arrow.py_extension_type",
               b"ARROW:extension:metadata": pickle.dumps(Trap(trap))}
     schema = pa.schema(
@@ -560,8 +566,8 @@ def dangers(source: str) -> list[str]:
             found += [f"{node.module}.{name.name}" for name in node.names
                       if not name.name.endswith("Error")]
         if not isinstance(node, ast.Call): continue
-        name, given = (ast.unparse(node.func),
-                       {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords})
+        name = ast.unparse(node.func)
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         if name in FORBIDDEN_NAMES | FORBIDDEN_CALLS:
             found.append(name)
         if name in ("torch.load", "load_state_dict_from_url") or name.endswith(
@@ -699,8 +705,10 @@ def test_a_list_of_a_million_members_is_not_read(tmp_path):
     entry = zipfile.ZipInfo("a" * 8)
     with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive:
         archive.writestr(entry, b"")
-    content, mark = stream.getvalue(), stream.getvalue().index(b"PK\1\2")
-    end, count = content.index(b"PK\5\6"), 1_000_000
+    content = stream.getvalue()
+    mark = stream.getvalue().index(b"PK\1\2")
+    end = content.index(b"PK\5\6")
+    count = 1_000_000
     entries = content[mark:end] * count
     (tmp_path / "a.zip").write_bytes(content[:mark] + entries + content[end : end + 12]
                                      + len(entries).to_bytes(4, "little") + content[end + 16 :])
@@ -1042,7 +1050,8 @@ def test_what_a_run_calls_its_classes_is_text(handed):
         content = load_json(handed / name)
         (content if name == "model.json" else content["config"])["classes"] = classes
         if name == "run.json":
-            content["notes"], content["data"]["removed"] = [EVIL], {EVIL: 3}
+            content["notes"] = [EVIL]
+            content["data"]["removed"] = {EVIL: 3}
         save_json(handed / name, content)
     scans = pd.read_parquet(handed / "scans.parquet")
     save_table(handed / "scans.parquet", scans.assign(source=EVIL, plane=EVIL))
@@ -1136,7 +1145,8 @@ def test_a_training_from_the_page_keeps_to_this_machine(tmp_path):
 
 def test_who_labels_cannot_fill_or_bend_the_table(handed):
     bench = Workbench(handed, device="cpu")
-    rows, known = np.flatnonzero(bench.collection.table.split == "train"), CLASSES[0]
+    rows = np.flatnonzero(bench.collection.table.split == "train")
+    known = CLASSES[0]
     label_slice(bench, str(rows[0]), "=HYPERLINK(1)\n" + "x" * 10**6, known)
     for row in ("9" * 5000, "-1", "1e3", "\u00b2", "", str(10**8), "x"):
         label_slice(bench, row, "me", known)

@@ -134,9 +134,10 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
 
 
 def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
-    out, few = (tmp_path / "run",
-                "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
-                "unlabelled_batch_size: 16}")
+    out = tmp_path / "run"
+    few = (
+        "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+                    "unlabelled_batch_size: 16}")
     settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", ablations="no flip at test time",
                     ablation_labels=0.5, epochs=2, image_size=32, device="cpu", overrides=few)
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
@@ -163,11 +164,10 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
 
 @pytest.mark.nightly
 def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
-    out, settings = (
-        tmp_path / "run",
-        dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
-             overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
-                        "unlabelled_batch_size: 16}")))
+    out = tmp_path / "run"
+    settings = dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
+                    overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
+                               "unlabelled_batch_size: 16}"))
     assert report("active_learning", out, part="1/2", **settings) == 0  # the list's chain alone
     chains = {path.name: path.stat().st_mtime_ns for path in (out / "chains").iterdir()}
     assert len(chains) == 1

@@ -66,7 +66,8 @@ class SkipEncoder(nn.Module):
                 features.append(x)
             return [features[0], *features]
         stem, *blocks = [part for part in self.body.convolutions if isinstance(part, nn.Sequential)]
-        x, features = stem(x), []
+        x = stem(x)
+        features = []
         for convolution, pooling in blocks:
             features.append(convolution(x))
             x = pooling(features[-1])
@@ -186,7 +187,8 @@ class _UNetTraining:
         generator = torch.Generator(device).manual_seed(
             derived_seed(settings.seed, "masks", epoch))
         side = settings.side(epoch, self.data.images.shape[-1])
-        total, steps = torch.zeros((), device=device), settings.epochs * settings.steps
+        total = torch.zeros((), device=device)
+        steps = settings.epochs * settings.steps
         batches = cycle_batches(self.rows, settings.batch_size, settings.steps,
                                 derived_seed(settings.seed, "mask batches", epoch))
         for step, batch in enumerate(batches, (epoch - 1) * settings.steps):

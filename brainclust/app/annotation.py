@@ -130,7 +130,8 @@ class Queue:
         self,
         order: Sequence[int],  # rows, the most useful first
     ):
-        self.order, self.lock = list(order), threading.Lock()
+        self.order = list(order)
+        self.lock = threading.Lock()
         self.looking: dict[int, tuple[str, float]] = {}  # row: person, since when
         self.aside: dict[str, set[int]] = {}  # person: rows
 
@@ -249,7 +250,9 @@ class Training:
         self,
         out: Path,  # run directory; beside it lie <out>-parameters.json, <out>.log, <out>.lock
     ):
-        self.out, self.process, self.stopped = out, None, False
+        self.out = out
+        self.process = None
+        self.stopped = False
         self.log, self.lock = out.with_name(f"{out.name}.log"), out.with_name(f"{out.name}.lock")
 
     def start(
@@ -343,7 +346,8 @@ def compare_predictions(
     draws: int = 1000,  # of the bootstrap
 ) -> pd.DataFrame:  # test_slices ("all", "clean"; no row without slices) and the columns below
     "Compare the accuracies of two runs on the slices that both have predicted."
-    both, rows = before.add_suffix("_before").join(after.add_suffix("_after"), how="inner"), []
+    both = before.add_suffix("_before").join(after.add_suffix("_after"), how="inner")
+    rows = []
     clean = both[both["clean_before"] & both["clean_after"]]
     for name, slices in (("all", both), ("clean", clean)):
         if not len(slices): continue

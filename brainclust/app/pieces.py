@@ -38,7 +38,8 @@ def _group_colours(
     predictor: Predictor,
 ) -> dict[str, str]:  # name of a group: "#RRGGBB"
     "Colour groups like the classes that they are named after, if these differ."
-    names, classes = cluster_names(predictor), predictor.description["cluster_classes"]
+    names = cluster_names(predictor)
+    classes = predictor.description["cluster_classes"]
     if classes is None or len(set(classes)) < len(classes): return class_palette(names)
     palette = class_palette(list(predictor.classes_))
     return {name: palette[predictor.classes_[k]] for name, k in zip(names, classes)}
@@ -67,8 +68,11 @@ def map_colours(
     bench: Workbench,
 ) -> list[dict[str, Any]]:  # title, names, colours, values: (N,), number of the name of each slice
     "List the choices of colour for the map."
-    table, predictor, given = bench.collection.table, bench.predictor, bench.labels()
-    classes, groups = list(predictor.classes_), np.array(cluster_names(predictor))
+    table = bench.collection.table
+    predictor = bench.predictor
+    given = bench.labels()
+    classes = list(predictor.classes_)
+    groups = np.array(cluster_names(predictor))
     known = np.array([*classes, "unlabelled"])[table["label"]]
     labels = [given.get(content, name) for content, name in zip(table["sha256"], known)]
     palette = class_palette(classes)

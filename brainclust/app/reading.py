@@ -228,7 +228,8 @@ def probability_bars(
     class_names: Sequence[str],
 ) -> list[dict[str, Any]]:  # name, probability, colour, fits (is in the prediction set)
     "List the probabilities, the most probable class first."
-    members, colours = prediction["prediction_set"].split(";"), class_palette(list(class_names))
+    members = prediction["prediction_set"].split(";")
+    colours = class_palette(list(class_names))
     order = sorted(class_names, key=lambda name: -prediction[f"prob_{name}"])
     return [{"name": plain(name), "probability": prediction[f"prob_{name}"],
              "colour": colours[name], "fits": name in members} for name in order]

@@ -209,7 +209,8 @@ def begin_training(
         config = load_json(bench.run / "config.json", "train again")
         training = Training(out)
         training.start(training_parameters(config, folder, out))
-        bench.training, bench.outcome = training, {"state": "none"}
+        bench.training = training
+        bench.outcome = {"state": "none"}
     if continued: return "The training continues."
     return f"The training began, with {len(labels)} new labels."
 

@@ -254,7 +254,8 @@ def fit_rounds(
 
     A run that ended early in a self-training round would save a student that is not yet trained.
     """
-    usual, epochs = PRESETS[preset], changes.get("epochs")
+    usual = PRESETS[preset]
+    epochs = changes.get("epochs")
     if "supervised_epochs" not in usual or type(epochs) is not int or epochs < 1: return {}
     alone = changes.get(
         "supervised_epochs", max(1, round(epochs * usual["supervised_epochs"] / usual["epochs"])))

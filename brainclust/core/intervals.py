@@ -53,7 +53,8 @@ def _interval_limits(
     "Limit the axis to the range of the values, or to [0, 1]."
     values = table[
         [column for column in (value, "low", "high", "chance") if column in table]].to_numpy(float)
-    low, high = np.nanmin(values, initial=0), np.nanmax(values, initial=0)
+    low = np.nanmin(values, initial=0)
+    high = np.nanmax(values, initial=0)
     return ((low - 0.02, 1.12) if whole
             else (low - 0.05 * (high - low or 1), high + 0.12 * (high - low or 1)))
 
@@ -107,8 +108,9 @@ def plot_intervals(
             "plot_intervals shows fractions and scores in [-1, 1] on one axis: leave other "
             "quantities to the table.")
     rows, names = list(table[row].unique()), list(table[series].unique())
-    positions, marks, labels = (_row_positions(len(rows), len(names)), _series_marks(names),
-                                wrap_names(rows, 26))
+    positions = _row_positions(len(rows), len(names))
+    marks = _series_marks(names)
+    labels = wrap_names(rows, 26)
     lines = max(label.count("\n") + 1 for label in labels)
     figure, axes = new_figure(7, 1 + len(rows) * max(0.24 * len(names), 0.06 + 0.15 * lines))
     axis = axes[0, 0]

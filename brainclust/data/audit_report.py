@@ -285,7 +285,8 @@ def failures(
     conditions: Sequence[str],  # of FAILURES
 ) -> list[str]:  # one clause per condition that is met
     "List the conditions of `--fail-on` that are met."
-    pairs, contested = sum(summary["pairs"].values()), summary["conflicts"]["images"]
+    pairs = sum(summary["pairs"].values())
+    contested = summary["conflicts"]["images"]
     leaks = [row for row in summary["leaks"] if row["class_name"] == ALL and row["leaked"]]
     leaked = [f"{number_of(row['leaked'], row['held_out'] + ' image')} with a duplicate in "
               f"{row['other']}" for row in leaks]

@@ -52,7 +52,8 @@ def inflate(
 
     Raises: UnreadableSlice if it would exceed the bound, zlib.error if it is damaged or cut off.
     """
-    inflater, size = zlib.decompressobj(-15), 0
+    inflater = zlib.decompressobj(-15)
+    size = 0
     for start in range(0, len(data), 2**16):
         rest = data[start:start + 2**16]
         while rest and not inflater.eof:

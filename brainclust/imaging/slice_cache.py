@@ -132,7 +132,8 @@ def open_slice_cache(
     image_size: int,  # pixels expected
 ) -> np.memmap | None:  # uint8 (count, 1, image_size, image_size); None: absent or damaged
     "Open a finished cache if it is complete and undamaged."
-    file, header = folder / "images.npy", images_header(count, image_size)
+    file = folder / "images.npy"
+    header = images_header(count, image_size)
     try:
         checksum = json.loads((folder / "settings.json").read_text())["checksum"]
         with file.open("rb") as handle:

@@ -70,7 +70,8 @@ def tsne_frames(
     Raises: ValueError if the number of slices changes, or a value is not finite.
     """
     _check_embeddings(embeddings_by_epoch)
-    frames, before = {}, None
+    frames = {}
+    before = None
     for epoch, embedding in sorted(embeddings_by_epoch.items()):
         first = before is None
         # PCA divides by the variance, which collapsed embeddings do not have
@@ -284,7 +285,8 @@ def gallery_selection(
 
     No slice is chosen twice.
     """
-    largest, cluster = responsibilities.max(axis=1), responsibilities.argmax(axis=1)
+    largest = responsibilities.max(axis=1)
+    cluster = responsibilities.argmax(axis=1)
     distances = -largest if distances is None else np.asarray(distances)
     rows = []
     for k in range(responsibilities.shape[1]):
@@ -359,7 +361,8 @@ def plot_responsibilities(
             f"Responsibilities of shape {gamma.shape} must be (N, K) with rows that sum to 1.")
     n_clusters = gamma.shape[1]
     names = _default_names(cluster_names, n_clusters)
-    palette, columns = class_palette(names), min(5, n_clusters)
+    palette = class_palette(names)
+    columns = min(5, n_clusters)
     rows = math.ceil(n_clusters / columns)
     figure, axes = new_figure(
         max(3, 1.9 * columns), 0.4 + 1.9 * rows, rows, columns, sharex=True, sharey=True)

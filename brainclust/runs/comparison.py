@@ -132,7 +132,8 @@ def compare_runs(
     the scores of each method, gain with low and high, calibration_error and minutes. Values that a
     run did not measure are NaN.
     """
-    rows, letters = [], {}
+    rows = []
+    letters = {}
     for folder, name in zip(folders, run_names(folders)):
         record, methods, tested = read_run(folder)
         data, results = record["data"], record["results"]
@@ -204,7 +205,8 @@ def compare_command(
     parser.add_argument("--out", help="folder that gets runs.csv, settings.csv and runs.png")
     options = parser.parse_args(arguments)
     try:
-        table, settings = compare_runs(options.runs), differing_settings(options.runs)
+        table = compare_runs(options.runs)
+        settings = differing_settings(options.runs)
     except (ValueError, OSError) as error:
         print(f"brainclust-compare: {error}", file=sys.stderr)
         return 2

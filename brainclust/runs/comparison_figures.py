@@ -61,7 +61,9 @@ def plot_reconstructions(
             "shape and at least one slice.")
     difference = np.abs(images - reconstructions)
     figure, axes = new_figure(1.6 * len(images) + 1.4, 4.9, 3, len(images))
-    low, high, largest = images.min(), images.max(), difference.max() or 1.0
+    low = images.min()
+    high = images.max()
+    largest = difference.max() or 1.0
     for i, column in enumerate(axes.T):
         show_slice(column[0], as_picture(images[i]), vmin=low, vmax=high)
         show_slice(column[1], as_picture(reconstructions[i]), vmin=low, vmax=high)

@@ -50,7 +50,8 @@ def plot_class_distribution(
     """
     parts = _distribution_parts(counts)
     class_names, splits = (list(parts.index.unique(level)) for level in ("class_name", "split"))
-    palette, thickness = class_palette(class_names), 0.8 / len(splits)
+    palette = class_palette(class_names)
+    thickness = 0.8 / len(splits)
     figure, axes = new_figure(7, 1 + 0.28 * len(parts))
     axis = axes[0, 0]
     for (name, split), (labelled, unlabelled) in parts.iterrows():
@@ -155,7 +156,8 @@ def plot_image_sizes(
     names = list(
         dict.fromkeys([name for name in CLASS_COLOURS if (table["class_name"] == name).any()]
                       + sorted(table["class_name"].unique())))
-    palette, columns = class_palette(names), min(4, len(names))
+    palette = class_palette(names)
+    columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
     figure, axes = new_figure(
         max(3, 2.1 * columns), 0.7 + 2.1 * rows, rows, columns, sharex=True, sharey=True)

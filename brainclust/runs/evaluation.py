@@ -130,7 +130,8 @@ def compare_methods(
             f"The clusters of {', '.join(wrong)} are not those of the {len(predictions)} test "
             "slices.")
     known = (predictions.y_true != "").to_numpy()
-    table, columns = predictions[known].reset_index(drop=True), ["method", *SCORES]
+    table = predictions[known].reset_index(drop=True)
+    columns = ["method", *SCORES]
     if not known.any(): return pd.DataFrame(columns=columns)
     truth = pd.factorize(table.y_true, sort=True)[0]
     correct = {
@@ -151,7 +152,8 @@ def summarise(
     draws: int,  # of the bootstrap
 ) -> dict[str, Any]:  # name: number, or a dict of numbers by method
     "Collect the headline numbers of a run."
-    by_method, last = comparison.set_index("method"), history.iloc[-1]
+    by_method = comparison.set_index("method")
+    last = history.iloc[-1]
     def value(method: str, column: str = "accuracy") -> float:
         "Return a number of a method, NaN if it was not measured."
         return by_method[column].get(method, float("nan"))

@@ -52,10 +52,13 @@ def notebook_path(
 # %% ../../nbs/runs/02_execute.ipynb #nb252c13
 def last_lines(text: str) -> str:
     "Return text as a terminal shows it in the end, where progress bars overwrite their lines."
-    lines, row, column = [""], 0, 0
+    lines = [""]
+    row = 0
+    column = 0
     for piece in re.split(r"(\n|\r|\x1b\[A)", text.replace("\r\n", "\n")):
         if piece == "\n":
-            row, column = row + 1, 0
+            row = row + 1
+            column = 0
             if row == len(lines):
                 lines.append("")
         elif piece == "\r":
@@ -147,7 +150,8 @@ def until_interrupted(
     """
     # In the main thread, the library that runs the kernel would take the signal, and lose it
     # while the kernel starts.
-    children, pool = psutil.Process().children, ThreadPoolExecutor(1)
+    children = psutil.Process().children
+    pool = ThreadPoolExecutor(1)
     before = set(children(recursive=True))
     running = pool.submit(work)
     try:

@@ -111,8 +111,11 @@ class ExportedNetwork(nn.Module):
         thresholds: Sequence[float] | None = None,  # (C,), of the prediction sets; None: 0
     ):
         super().__init__()
-        self.network, self.mean, self.std = exportable(network), mean, std
-        self.flip_tta, self.temperature = flip_tta, temperature or 1.0
+        self.network = exportable(network)
+        self.mean = mean
+        self.std = std
+        self.flip_tta = flip_tta
+        self.temperature = temperature or 1.0
         self.l2_normalise = bool(mixture.l2_normalise)
         for name in ("centre", "components", "weights", "reduced_means", "variances"):
             self.register_buffer(name, torch.as_tensor(getattr(mixture, name), dtype=torch.float64))
@@ -214,7 +217,8 @@ class ExportedRun:
 
         Raises: ValueError if the slices have another size or type, or there are none.
         """
-        side, prepared = self.description["image_size"], np.asarray(prepared)
+        side = self.description["image_size"]
+        prepared = np.asarray(prepared)
         if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
             raise ValueError(
                 f"Prepared slices must be uint8 (N, {side}, {side}), at least one; "
@@ -270,7 +274,8 @@ def load_exported(
 
     Raises: ValueError if the file is not an exported run; ImportError without onnxruntime.
     """
-    onnxruntime, file = import_extra("onnxruntime"), Path(file).expanduser()
+    onnxruntime = import_extra("onnxruntime")
+    file = Path(file).expanduser()
     if not file.is_file():
         raise ValueError(f"{file} is missing: write it with `brainclust-export`.")
     content = regular_file(file, 2**30).read_bytes()
@@ -331,7 +336,9 @@ def check_agreement(
 
     Raises: ValueError if a difference exceeds `TOLERANCE`.
     """
-    prepared, exported, record = check_slices(predictor), load_exported(file), predictor.record
+    prepared = check_slices(predictor)
+    exported = load_exported(file)
+    record = predictor.record
     expected = predictor.outputs(prepared)
     table = pd.DataFrame(
         {name: differences(exported.outputs(prepared, size), expected, record["temperature"],

@@ -315,7 +315,8 @@ def _about_model(
 ) -> dict[int, str]:  # text by number of the item
     "Fill in the items about the model and its training."
     config = record["config"]
-    size, classes = config["image_size"], ", ".join(config["classes"])
+    size = config["image_size"]
+    classes = ", ".join(config["classes"])
     return {
         22: f"{config['encoder']}; model.json and model.safetensors in the run; input 1 x {size} "
             f"x {size}, outputs {classes} and {config['n_clusters']} clusters.",
@@ -337,7 +338,8 @@ def _about_results(
     record: dict[str, Any],
 ) -> dict[int, str]:  # text by number of the item
     "Fill in the items about metrics, results and their limits."
-    figures, draws = folder / "figures", record["config"].get("bootstrap", 0)
+    figures = folder / "figures"
+    draws = record["config"].get("bootstrap", 0)
     return {
         28: "Accuracy, precision, recall, F1, NMI, ARI, silhouette, expected calibration error.",
         29: f"Bootstrap over groups, {draws} draws, 95 % intervals.",
@@ -381,7 +383,8 @@ def card_command(
     options = parser.parse_args(arguments)
     folder = Path(options.run).expanduser()
     try:
-        card, checklist = model_card(folder), claim_checklist(folder)
+        card = model_card(folder)
+        checklist = claim_checklist(folder)
     except (ValueError, OSError) as error:
         print(f"brainclust-card: {error}", file=sys.stderr)
         return 2

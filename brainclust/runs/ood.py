@@ -101,7 +101,8 @@ def describe_statistics(
     is the root mean square of the residual, shape (1,).
     """
     x = statistics.astype(np.float64)
-    centre, scale = x.mean(axis=0), x.std(axis=0)
+    centre = x.mean(axis=0)
+    scale = x.std(axis=0)
     # a constant statistic carries no information
     scale = np.where(scale > 1e-6 * max(scale.max(), 1e-12), scale, np.inf)
     z = (x - centre) / scale
@@ -134,7 +135,8 @@ def neighbour_distance(
     "Measure the Euclidean distance to the k-th nearest reference."
     search = NearestNeighbors(n_neighbors=min(neighbours, len(references)), algorithm="brute")
     search.fit(references.astype(np.float64))
-    found, known = np.full(len(points), np.nan), np.isfinite(points).all(axis=1)
+    found = np.full(len(points), np.nan)
+    known = np.isfinite(points).all(axis=1)
     if known.any():
         found[known] = search.kneighbors(points[known].astype(np.float64))[0][:, -1]
     return found
@@ -159,7 +161,8 @@ def ood_threshold(
     "Compute the score that `TYPICAL` of the training slices stay below, by cross-validation."
     ids = np.unique(groups, return_inverse=True)[1]
     if ids.max() + 1 < folds: return None
-    fold, found = np.random.default_rng(seed).permutation(ids.max() + 1)[ids] % folds, []
+    fold = np.random.default_rng(seed).permutation(ids.max() + 1)[ids] % folds
+    found = []
     for held in range(folds):
         described = describe_statistics(statistics[fold != held])
         found.append(ood_score(statistics[fold == held], described,

@@ -69,7 +69,8 @@ def _map_name(
     fact: dict[str, Any],  # from `inspect_file`
 ) -> str:  # <name>-<frame>-<8 digits>, unique for each slice
     "Name the images of a slice."
-    origin, frame = fact.get("volume") or fact["path"], fact.get("frame", -1)
+    origin = fact.get("volume") or fact["path"]
+    frame = fact.get("frame", -1)
     digits = sha256(f"{origin}:{frame}".encode()).hexdigest()[:8]
     return f"{Path(origin).name.split('.')[0]}{f'-{frame}' if frame >= 0 else ''}-{digits}"
 
@@ -225,7 +226,8 @@ def predict_files(
     with (tqdm(total=len(files), desc="predicting", unit="file", mininterval=1) as bar,
           ThreadPoolExecutor(workers or None) as pool):
         for start in range(0, len(files), part):
-            chosen, target = files[start:start + part], parts / f"{start:09d}.json"
+            chosen = files[start:start + part]
+            target = parts / f"{start:09d}.json"
             if not _is_finished(target):
                 _write_part(target, *predict_part(
                     predictor, chosen, pool, workers, cache_folder, maps=maps))

@@ -200,7 +200,8 @@ class Predictor:
 
         Raises: ValueError if they have another size or type, or there are none.
         """
-        side, prepared = self.description["image_size"], np.asarray(prepared)
+        side = self.description["image_size"]
+        prepared = np.asarray(prepared)
         if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
             raise ValueError(
                 f"Prepared slices must be uint8 (N, {side}, {side}), at least one; "

@@ -87,7 +87,8 @@ def check_resume(config: Config, folder: Path, study: dict[str, Any] | None = No
         raise ValueError(
             f"{folder} already holds a run; pass resume=True to go on with it, or choose "
             "another out.")
-    before, now = load_json(record, "choose another out"), config_record(config, **(study or {}))
+    before = load_json(record, "choose another out")
+    now = config_record(config, **(study or {}))
     if changed := _changed_settings(before, now):
         raise ValueError(
             f"{folder} was begun with other settings ({changed}); resume with the same, or "
@@ -117,8 +118,12 @@ class Run:
         # another process may have begun and ended since
         check_resume(config, self.folder, self.study)
         remove_leftovers(self.folder)
-        self.config, self.seconds, self.artefacts, self.notes = config, {}, {}, []
-        self.started, self.staged = time.perf_counter(), 0.
+        self.config = config
+        self.seconds = {}
+        self.artefacts = {}
+        self.notes = []
+        self.started = time.perf_counter()
+        self.staged = 0.
 
     def resolve(self, device: str, precision: str) -> str:
         """Write `config.json` with the values that 'auto' became, and return the precision.

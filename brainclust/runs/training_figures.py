@@ -102,8 +102,8 @@ def _draw_box(
     colour: str,  # face
 ) -> None:
     "Draw a box with a bold title and a few lines below it."
-    corner, lines = (centre - (BOX_WIDTH / 2, BOX_HEIGHT / 2),
-                     detail.count("\n") + 1 if detail else 0)
+    corner = centre - (BOX_WIDTH / 2, BOX_HEIGHT / 2)
+    lines = detail.count("\n") + 1 if detail else 0
     axis.add_patch(
         FancyBboxPatch(corner, BOX_WIDTH, BOX_HEIGHT, boxstyle="round,pad=0,rounding_size=0.08",
                        facecolor=colour, edgecolor="#444444"))
@@ -279,7 +279,8 @@ def _draw_confusion(
                       for row in zip(counts, percent)])
     sns.heatmap(np.nan_to_num(percent), annot=cells, fmt="", vmin=0, vmax=100, cmap="Blues",
                 cbar=False, square=True, linewidths=0.5, ax=axis, annot_kws={"fontsize": 8})
-    ticks, crowded = np.arange(len(class_names)) + 0.5, len(class_names) > 6
+    ticks = np.arange(len(class_names)) + 0.5
+    crowded = len(class_names) > 6
     axis.set_xticks(
         ticks, wrap_names(class_names, 16 if crowded else 10), rotation=90 if crowded else 0)
     axis.set_yticks(ticks, wrap_names(class_names), rotation=0)
