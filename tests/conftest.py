@@ -1,4 +1,4 @@
-"""What the tests share: tiny phantoms and tiny runs of the training notebook."""
+"""Fixtures of the tests: tiny phantoms and tiny runs of the training notebook."""
 import os
 import subprocess
 import sys
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("assertions", "examples")
 ROOT = Path(__file__).resolve().parent.parent
-# One patient more than enough for two epochs at 32 pixels: seconds instead of minutes, every step taken.
+# Enough for two epochs at 32 pixels that take every step in seconds.
 TINY = {"image_size": 32, "epochs": 2, "encoder": "autoencoder", "phantom_patients": 8,
         "phantom_slices": 3, "phantom_size": 64, "labelled_batch_size": 8,
         "unlabelled_batch_size": 16, "bootstrap": 20, "device": "cpu"}
@@ -27,10 +28,7 @@ def run_papermill(target: Path, **parameters) -> subprocess.CompletedProcess:
 
 
 def made_once(tmp_path_factory, name: str, make) -> Path:
-    """A folder that `make(folder)` fills, once for all processes that share the tests.
-
-    The others wait for it.
-    """
+    """Return a folder that `make(folder)` fills once for all test processes."""
     from filelock import FileLock
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
@@ -43,23 +41,25 @@ def made_once(tmp_path_factory, name: str, make) -> Path:
 
 
 def pytest_addoption(parser) -> None:
-    """The long tests: `pytest --nightly -m nightly tests`."""
+    """Add the option for the long tests: `pytest --nightly -m nightly tests`."""
     parser.addoption(
         "--nightly", action="store_true", help="run the tests marked nightly, which take hours, too"
     )
 
 
 def pytest_configure(config) -> None:
-    """Name the mark."""
+    """Name the mark, and ignore the warnings that damaged files are expected to cause."""
     config.addinivalue_line("markers", "nightly: takes too long for every change")
+    for warning in ("UserWarning:pydicom", "PIL.Image.DecompressionBombWarning"):
+        config.addinivalue_line("filterwarnings", f"ignore::{warning}")
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave out what is for the night, unless it was asked for."""
+    """Skip nightly tests unless they were asked for."""
     if config.getoption("--nightly"): return
     for item in items:
         if item.get_closest_marker("nightly"):
-            item.add_marker(pytest.mark.skip(reason="for the night: --nightly"))
+            item.add_marker(pytest.mark.skip(reason="nightly: run with --nightly"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,12 +72,14 @@ def private_cache(tmp_path_factory) -> None:
 @pytest.fixture(scope="session")
 def slices(tmp_path_factory) -> tuple:
     """Six patients per class, half of them labelled, and the file of their slices."""
-    from brainclust.synthetic.phantoms import make_phantoms
-    from brainclust.training.batches import TrainingData
     import numpy as np
     import torch
+
+    from brainclust.synthetic.phantoms import make_phantoms
+    from brainclust.training.batches import TrainingData
     phantoms = make_phantoms(6, 3, 64, seed=0, test_fraction=.3)
-    table, file = phantoms.table, tmp_path_factory.mktemp("slices") / "images.npy"
+    table = phantoms.table
+    file = tmp_path_factory.mktemp("slices") / "images.npy"
     train, test = (np.flatnonzero(table.split == split) for split in ("train", "test"))
     truth = table.label.to_numpy(dtype=np.int64)
     labels = np.where(np.isin(table.patient, table.patient[train].unique()[::2]), truth, -1)
@@ -88,10 +90,24 @@ def slices(tmp_path_factory) -> tuple:
 
 
 @pytest.fixture(scope="session")
+def small_data(slices: tuple):
+    """Return 24 training and 6 test slices of 32 pixels."""
+    from dataclasses import replace
+
+    import numpy as np
+    whole, _ = slices
+    rows = np.concatenate([whole.train[:: max(1, len(whole.train) // 24)][:24], whole.test[:6]])
+    return replace(whole, images=whole.images[rows][:, :, ::2, ::2].contiguous(),
+                   labels=whole.labels[rows], truth=whole.truth[rows], train=np.arange(24),
+                   test=np.arange(24, 30))
+
+
+@pytest.fixture(scope="session")
 def phantom_tree(tmp_path_factory) -> Path:
     """Small phantoms as a user has scans: Training and Testing with one folder per class."""
-    from brainclust.synthetic.phantoms import write_phantoms
     import pandas as pd
+
+    from brainclust.synthetic.phantoms import write_phantoms
     def make(folder: Path) -> None:
         source = write_phantoms(folder / "source", 8, 3, 64, 0, .25)
         for row in pd.read_csv(source / "labels.csv").itertuples():

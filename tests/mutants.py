@@ -1,15 +1,16 @@
-"""Plants small faults in modules, one at a time, and asks the notebooks and the tests whether they notice: `kill` is the word when one does.
+"""Plant small faults in modules, one at a time, and run notebooks and tests that may notice them.
 
-    python tests/mutants.py                                  for the night: the first hundred faults, the table, and the share killed
-    python tests/mutants.py --draw 1 --csv table.csv         the second hundred; the table is kept
-    python tests/mutants.py --again table.csv                the faults of a table once more, as far as their code is still there
+    python tests/mutants.py                               nightly: the first hundred faults
+    python tests/mutants.py --draw 1 --csv table.csv      the second hundred; writes the table
+    python tests/mutants.py --again table.csv             the faults of a table that still exist
     python tests/mutants.py --modules models/losses --number 25     only in one module
-    python tests/mutants.py --brief                          the module's own notebook and property tests are asked alone
+    python tests/mutants.py --brief                       only its notebook and property tests
 
-The faults are drawn place by place in an order that depends on nothing but the code, so that two draws never share a place. Each first
-meets its module's own notebook, then the property tests that import the module,
-then the training notebook and two more files of tests. What survives is either answered by a test or listed in `equivalent_mutants.csv`
-with the reason why no test can notice it.
+A test that notices a fault kills it. Faults are drawn place by place in an order that depends on
+the code alone, so that two draws never meet in a place. Each fault first meets its module's own
+notebook, then the property tests that import the module, then the training notebook and two more
+test files. A survivor is either killed by a new test or listed in `equivalent_mutants.csv` with
+the reason why no test can notice it.
 """
 import argparse
 import ast
@@ -18,7 +19,6 @@ import csv
 import hashlib
 import math
 import os
-import re
 import resource
 import shutil
 import signal
@@ -86,7 +86,7 @@ class Mutant(NamedTuple):
         return source[:self.start] + self.text.encode() + source[self.end:]
 
 
-# --- the faults ---------------------------------------------------------------------------------------------------------
+# --- the faults -----------------------------------------------------------------------------------
 
 def is_text(node: ast.AST) -> bool:
     """Whether an operand is a text or a list, for which arithmetic means something else."""
@@ -156,7 +156,7 @@ def of_slice(node: ast.Slice) -> Iterator[ast.AST]:
 
 
 def faults(node: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in a node's place."""
+    """Return what may stand in a node's place."""
     match node:
         case ast.Compare():
             for place, operation in enumerate(node.ops):
@@ -239,7 +239,9 @@ def all_mutants(module: str) -> list[list[Mutant]]:
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    lines, found, seen = source.decode().splitlines(), [], {}
+    lines = source.decode().splitlines()
+    found = []
+    seen = {}
     for node, function in places(ast.parse(source)):
         at_place = []
         for other in faults(node):
@@ -290,7 +292,7 @@ def of_table(table: Path, modules: list[str]) -> list[Mutant]:
             if mutant.name() in names]
 
 
-# --- who notices --------------------------------------------------------------------------------------------------------
+# --- who notices ----------------------------------------------------------------------------------
 
 def wait_for(process: int, seconds: float) -> tuple[str, float]:
     """How a process ended.
@@ -315,8 +317,9 @@ def alone(folder: str, seconds: float) -> None:
     bounded memory and bounded processor time.
     """
     os.setpgid(0, 0)
-    os.environ["BRAINCLUST_CACHE"], os.environ["TMPDIR"], tempfile.tempdir = (
-        f"{folder}/cache", folder, folder)
+    os.environ["BRAINCLUST_CACHE"] = f"{folder}/cache"
+    os.environ["TMPDIR"] = folder
+    tempfile.tempdir = folder
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds),) * 2)
@@ -329,7 +332,8 @@ def mutated_cell(mutant: Mutant) -> tuple[str, str]:
 
     Nbdev's shorter imports matter in no cell with faults.
     """
-    before, after = module_source(mutant.module), mutant.applied(module_source(mutant.module))
+    before = module_source(mutant.module)
+    after = mutant.applied(module_source(mutant.module))
     for cell, place in exported_cells(NOTEBOOKS[mutant.module]).items():
         if place.line < mutant.line <= place.line + len(place.lines):
             longer = after.count(b"\n") - before.count(b"\n")
@@ -338,14 +342,17 @@ def mutated_cell(mutant: Mutant) -> tuple[str, str]:
 
 
 def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
-    """Let a module's own notebook meet each fault, in a process split off behind the imports, which take longest.
+    """Run a module's own notebook with each fault, in a process forked after the imports.
 
-    What became of it, by the fault's name: "" for nothing, "failed" or "timeout".
+    Return the verdicts by the fault's name: "" where it passed, "failed" or "timeout".
     """
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # threads do not survive the split
     imports, *_ = exported_cells(NOTEBOOKS[module])
     # `faulty`: the cell to change, in a process split off
-    result, imported, asked, faulty = {}, False, False, {}
+    result = {}
+    imported = False
+    asked = False
+    faulty = {}
 
     def before_cell(cell) -> None:
         """Split the processes off before the first cell behind the imports.
@@ -358,9 +365,11 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
         elif asked:
             cell.source = ""
         elif imported:
-            asked, patience = True, HANGING
+            asked = True
+            patience = HANGING
             for mutant in (None, *mutants):
-                folder, process = tempfile.mkdtemp(), os.fork()
+                folder = tempfile.mkdtemp()
+                process = os.fork()
                 if process == 0:
                     child = True
                     if mutant:
@@ -384,20 +393,28 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
     return result
 
 
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports, such as "models.mixture"."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("brainclust.")]
+    names = [name for node in nodes
+             for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))]
+    return {name.removeprefix("brainclust.") for name in names}
+
+
 def commands(module: str, brief: bool) -> dict[str, list[str]]:
-    """Who is asked about what the module's notebook did not notice, in order, by name."""
-    importing = re.compile(rf"from brainclust(\.{module} import| import .*\b{module}\b)")
-    users = [path for path in sorted((ROOT / "tests").glob("test_*.py"))
-             if path.stem.startswith(("test_rubbish", "test_numbers"))
-             and importing.search(path.read_text())]
+    """Return the commands that run, in order, when the module's notebook did not notice."""
+    users = [path for folder in ("properties", "robustness")
+             for path in sorted((ROOT / "tests" / folder).glob("test_*.py"))
+             if module.replace("/", ".") in imported_modules(path)]
     tests = lambda *paths: [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                             *map(str, paths)]
-    asked = {path.stem: tests(path) for path in users}
+    asked = {"property tests": tests(*users)} if users else {}
     if not brief:
         asked["06_self_training"] = [sys.executable, str(ROOT / "tests" / "notebooks.py"),
                                      "training/06_self_training"]
-        asked |= {
-            name: tests(ROOT / "tests" / f"{name}.py") for name in ("test_bad_input", "test_audit")}
+        asked |= {name: tests(ROOT / "tests" / f"{name}.py")
+                  for name in ("robustness/test_scan_folders", "test_audit")}
     return asked
 
 
@@ -484,7 +501,7 @@ def main() -> int:
     parser.add_argument(
         "--brief", action="store_true", help="ask only the module's notebook and its property tests"
     )
-    parser.add_argument("--least", type=float, default=.85, help="share that must be killed")
+    parser.add_argument("--minimum", type=float, default=.85, help="fraction that must be killed")
     parser.add_argument("--csv", type=Path, help="where the table is written")
     arguments = parser.parse_args()
     if arguments.again:
@@ -506,7 +523,7 @@ def main() -> int:
     print(f"{len(rows)} mutants: {killed} killed ({killed / len(rows):.0%}), {same} equivalent, "
           f"{len(rows) - killed - same} survive; "
           f"{killed / (len(rows) - same):.0%} of those that can be killed")
-    return int(killed < arguments.least * (len(rows) - same))
+    return int(killed < arguments.minimum * (len(rows) - same))
 
 
 if __name__ == "__main__":

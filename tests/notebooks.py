@@ -1,8 +1,12 @@
-"""Runs notebooks as nbdev-test does, each exported cell under the name and the line numbers of its module, so that coverage counts it there.
+"""Run notebooks as nbdev-test does, each exported cell under its module's name and line numbers.
 
-python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
-python tests/notebooks.py --coverage FOLDER                      for the night: all notebooks and all tests under coverage, and the table
-python tests/notebooks.py --coverage FOLDER models/02_losses test_audit only these; what FOLDER holds from before is added
+So coverage counts the cells in their modules.
+
+    python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
+    python tests/notebooks.py --coverage FOLDER                      nightly: all, and the table
+    python tests/notebooks.py --coverage FOLDER models/02_losses test_audit     only these
+
+What FOLDER holds from an earlier call is added.
 """
 import argparse
 import ast
@@ -21,7 +25,7 @@ SKIPPED = ("slow", "cuda")  # as in pyproject.toml
 
 
 class Place(NamedTuple):
-    """Where nbdev wrote a cell."""
+    """The place in a module where nbdev wrote a cell."""
     file: str  # of the module
     line: int  # of the marker before the cell, from 1
     lines: list[str]  # that follow it, up to the next marker
@@ -61,7 +65,8 @@ def same_code(place: Place, source: str) -> bool:
 
 def run_notebook(
     path: Path,
-    before_cell: Callable[[object], None] | None = None,  # called with each cell that is about to run, and may change its source
+    # called with each cell that is about to run, whose source it may change
+    before_cell: Callable[[object], None] | None = None,
 ) -> bool:
     """Run a notebook's cells as nbdev-test does; False when one raised."""
     import nbdev.test
@@ -94,9 +99,11 @@ def run_notebook(
             if before_cell and cell.cell_type == "code":
                 before_cell(cell)
             if os.getpid() != self.process:  # split off: threads do not survive that
-                self.process, self.loop = os.getpid(), asyncio.new_event_loop()
+                self.process = os.getpid()
+                self.loop = asyncio.new_event_loop()
                 threading.Thread(target=self.loop.run_forever, daemon=True).start()
-            self.compile.place, self.compile.directives = place, directives(cell.source)
+            self.compile.place = place
+            self.compile.directives = directives(cell.source)
             super().cell(cell, **named)
 
     nbdev.test.CaptureShell = ModuleShell
@@ -118,7 +125,7 @@ def measure_coverage(names: list[str], folder: Path) -> int:
     coverage = [sys.executable, "-m", "coverage"]
     failed = 0
     for name in names:
-        what = (["-m", "pytest", "-q", f"tests/{name}.py"] if name.startswith("test_")
+        what = (["-m", "pytest", "-q", f"tests/{name}.py"] if Path(name).name.startswith("test_")
                 else ["tests/notebooks.py", name])
         code = subprocess.run(
             [*coverage, "run", f"--source={ROOT / 'brainclust'}", *what], cwd=ROOT, env=environment
@@ -142,11 +149,13 @@ def main() -> int:
     notebooks = [path.relative_to(ROOT / "nbs").with_suffix("").as_posix()
                  for path in sorted((ROOT / "nbs").rglob("*.ipynb"))
                  if not set(path.parts) & {".ipynb_checkpoints"}]
-    everything = notebooks + [path.stem for path in sorted(ROOT.glob("tests/test_*.py"))]
+    everything = notebooks + [
+        path.relative_to(ROOT / "tests").with_suffix("").as_posix()
+        for path in sorted(ROOT.glob("tests/**/test_*.py"))]
     names = arguments.names or everything
     unknown = sorted(set(names) - set(everything))
     if unknown:
-        parser.error(f"there is no notebook or test file {' '.join(unknown)}")
+        parser.error(f"not a notebook or test file: {' '.join(unknown)}")
     if arguments.coverage: return measure_coverage(names, arguments.coverage.resolve())
     return sum(not run_notebook(ROOT / "nbs" / f"{name}.ipynb") for name in names)
 

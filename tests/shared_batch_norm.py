@@ -1,6 +1,6 @@
 """Batch normalisation over the slices of all processes, on a CPU, where PyTorch has none.
 
-With it, nothing but rounding may be left between a training in one process and the same training in two.
+With it, a training in two processes differs from the same training in one by rounding alone.
 """
 
 import torch

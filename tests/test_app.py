@@ -1,4 +1,5 @@
-"""The page in a real browser: what visitors do, what they must not be able to do, and what many of them do at once."""
+"""The web app in a real browser: visitors read, label and train; attacks and crowds fail to harm.
+"""
 import http.server
 import json
 import os
@@ -23,17 +24,19 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
+from brainclust.app.collection import plain
+from brainclust.app.reading import MAXIMUM_UPLOAD
 from brainclust.app.workbench import newest_run
-from brainclust.data.cleaning import prepare_scans
-from brainclust.data.splits import group_keys
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json, save_table
-from brainclust.models.encoders import make_network
-from brainclust.synthetic.phantoms import write_phantoms
-from brainclust.runs.ood import save_reference
-from brainclust.runs.predictor import Predictor
+from brainclust.core.style import class_palette
+from brainclust.data.cleaning import prepare_scans
+from brainclust.data.splits import group_keys
 from brainclust.imaging.slice_cache import build_slice_cache
-from brainclust.app.reading import MAXIMUM_UPLOAD
+from brainclust.models.encoders import make_network
+from brainclust.runs.ood import Calibration, save_reference
+from brainclust.runs.predictor import Predictor
+from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.batches import TrainingData
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import save_model
@@ -53,8 +56,8 @@ def run(tmp_path_factory) -> Path:
     scans = prepare_scans(
         write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25),
         label_fraction=0.34, cache_folder=folder)[0]
-    config, out = (make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"),
-                   folder / "run")
+    config = make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu")
+    out = folder / "run"
     out.mkdir()
     images = build_slice_cache(scans, folder / "cache", 64, "none")
     train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
@@ -64,20 +67,20 @@ def run(tmp_path_factory) -> Path:
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [0.3] * 4,
-                   flip_tta=config.flip_tta)
+    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(),
+                   Calibration(1.2, [0.3] * 4, flip_tta=config.flip_tta))
     save_table(out / "scans.parquet", scans)
     return out
 
 
 def place_of_fonts() -> Path:
-    """Where matplotlib keeps its list of fonts."""
+    """Return the folder of matplotlib's list of fonts."""
     import matplotlib
     return Path(matplotlib.get_cachedir())
 
 
 class Server:
-    """The page of a run in a process of its own."""
+    """Serve the web app of a run in its own process."""
 
     def __init__(self, run: Path, place: Path, *data: str):
         self.run, self.place, self.data = run, place, data
@@ -92,14 +95,15 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "MPLCONFIGDIR": str(place_of_fonts()),
         }  # a list of fonts, which matplotlib makes once for every user
-        program = "import sys; from brainclust.app.server import app_command; sys.exit(app_command(sys.argv[1:]))"
+        program = ("import sys; from brainclust.app.server import app_command; "
+                   "sys.exit(app_command(sys.argv[1:]))")
         self.log = open(self.place / "log.txt", "a+")
         self.process = subprocess.Popen(
             [sys.executable, "-c", program, str(self.run), *self.data, "--device", "cpu"],
             cwd=self.place / "here", env=environment, stdout=subprocess.PIPE, stderr=self.log,
             text=True)
         line = self.process.stdout.readline()
-        assert "The page is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
+        assert "The web app is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
         self.address = re.search(r"http://\S+?(?=/ )", line)[0]
         return self
 
@@ -118,27 +122,27 @@ class Server:
         request = urllib.request.Request(
             self.address + path, body, {"content-type": kind} if body is not None else {})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, answer.read()
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
     def upload(self, name: str, content: bytes) -> str:
-        """Send a file as the page does; returns what the server calls it."""
+        """Send a file as the web app does; return the server's name of it."""
         body = (b"--x\r\ncontent-disposition: form-data; name=\"files\"; filename=\""
                 + name.encode() + b"\"\r\ncontent-type: application/octet-stream\r\n\r\n" + content
                 + b"\r\n--x--\r\n")
-        status, answer = self.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")
-        assert status == 200, answer
-        return json.loads(answer)[0]
+        status, response = self.get("/gradio_api/upload", body, "multipart/form-data; boundary=x")
+        assert status == 200, response
+        return json.loads(response)[0]
 
     def read(self, file: dict) -> str:
         """Let a file be read; returns the HTML, or the error."""
-        status, answer = self.get(
+        status, response = self.get(
             "/gradio_api/call/read", json.dumps({"data": [file, "axial"]}).encode())
-        assert status == 200, answer
-        answer = self.get(f"/gradio_api/call/read/{json.loads(answer)['event_id']}")[1].decode()
-        event, content = re.findall(r"event: (complete|error)\ndata: (.*)", answer)[-1]
+        assert status == 200, response
+        response = self.get(f"/gradio_api/call/read/{json.loads(response)['event_id']}")[1].decode()
+        event, content = re.findall(r"event: (complete|error)\ndata: (.*)", response)[-1]
         return json.loads(content)[0] if event == "complete" else f"error: {content}"
 
     def send(self, name: str, content: bytes) -> str:
@@ -163,11 +167,13 @@ def chromium():
 
 
 class Visitor:
-    """A browser window on the page, which notes whatever leaves the machine or goes wrong."""
+    """Open a browser window that records requests to other machines, and errors."""
 
     def __init__(self, browser, address: str, width: int = 1280):
         self.context = browser.new_context(viewport={"width": width, "height": 900})
-        self.page, self.strays, self.errors = self.context.new_page(), [], []
+        self.page = self.context.new_page()
+        self.strays = []
+        self.errors = []
         self.page.on(
             "request",
             lambda request: (self.strays.append(request.url)
@@ -175,8 +181,9 @@ class Visitor:
         self.page.on(
             "console",
             lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.on("response", lambda answer: (self.errors.append(f"{answer.status} {answer.url}")
-                                                 if answer.status >= 400 else None))
+        self.page.on("response", lambda response: (
+            self.errors.append(f"{response.status} {response.url}")
+            if response.status >= 400 else None))
         self.page.goto(address)
         self.page.get_by_role("tab", name="Read a scan").wait_for()
 
@@ -192,7 +199,7 @@ class Visitor:
         self.page.locator(".overflow-dropdown button", has_text=name).click()
 
     def read(self, name: str, content: bytes) -> None:
-        """Drop a file, and wait for what the page says of it."""
+        """Drop a file and wait for its reading."""
         clear = self.page.locator(
             "#read-file button[aria-label*=lear], #read-file button[aria-label*=emove]"
         )
@@ -227,9 +234,9 @@ class Visitor:
 
 @needs_browser
 def test_a_scan_is_read(server, chromium, run, slices):
-    visitor, good, scans = (Visitor(chromium, server.address),
-                            good_files(slices[0].images[:, 0].numpy()),
-                            pd.read_parquet(run / "scans.parquet"))
+    visitor = Visitor(chromium, server.address)
+    good = good_files(slices[0].images[:, 0].numpy())
+    scans = pd.read_parquet(run / "scans.parquet")
     path = Path(scans.path[scans.split == "test"].iloc[0])
     expected = Predictor(run, "cpu").predict([np.array(Image.open(path))])[0]
     visitor.read("phantom.png", path.read_bytes())
@@ -256,8 +263,8 @@ TINY_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 @needs_browser
 def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tmp_path):
-    visitor, dicom = (Visitor(chromium, server.address),
-                      good_files(slices[0].images[:, 0].numpy())["g.dcm"])
+    visitor = Visitor(chromium, server.address)
+    dicom = good_files(slices[0].images[:, 0].numpy())["g.dcm"]
     Image.new("L", (10_000, 10_000)).save(tmp_path / "huge.png")
     for name, content, words in (
         ("huge.png", (tmp_path / "huge.png").read_bytes(), "too large: 10000 x 10000"),
@@ -265,15 +272,17 @@ def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tm
         ("broken.dcm", dicom[: len(dicom) // 2], "truncated"),
         ("<img src=x onerror=alert(1)>.png", b"x", "not an image")):
         visitor.read(name, content)
-        said = visitor.page.inner_text("#read-result .bc-refusal")
-        assert words in said.lower() and "cannot be read" in said and "\n\n" not in said.strip()
+        message = visitor.page.inner_text("#read-result .bc-refusal")
+        assert words in message.lower() and "cannot be read" in message
+        assert "\n\n" not in message.strip()
     assert visitor.page.locator("#read-result img").count() == 0
     visitor.leave()
 
 
 @needs_browser
 def test_groups_are_browsed(server, chromium, run):
-    visitor, slices = Visitor(chromium, server.address), len(pd.read_parquet(run / "scans.parquet"))
+    visitor = Visitor(chromium, server.address)
+    slices = len(pd.read_parquet(run / "scans.parquet"))
     visitor.view("Browse the groups")
     page = visitor.page
     page.wait_for_selector("#browse-map [data-ready=true], [data-ready=true]")
@@ -285,6 +294,8 @@ def test_groups_are_browsed(server, chromium, run):
                        box["y"] + (content["y"][i] * 0.94 + 0.03) * box["width"])
     page.mouse.move(*where(0))
     page.wait_for_selector(".bc-tip:not([hidden]) img[src*='page/slice/']")
+    colour = page.eval_on_selector(".bc-tip span", "span => getComputedStyle(span).color")
+    assert colour == "rgb(255, 255, 255)"  # on a dark ground, in every theme
     left, top, side = box["x"] + 2, box["y"] + 2, box["width"] - 4
     page.mouse.move(left, top)
     page.mouse.down()
@@ -296,6 +307,13 @@ def test_groups_are_browsed(server, chromium, run):
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save the list").click()
     assert len(pd.read_csv(saved.value.path())) == slices
+    colours = {choice["title"]: dict(zip(choice["names"], choice["colours"]))
+               for choice in content["choices"]}
+    palette = {plain(name): colour for name, colour in class_palette(TINY_CLASSES).items()}
+    for title in ("prediction", "label, where known"):  # a class has one colour
+        known_colours = {name: colour for name, colour in colours[title].items()
+                         if name != "unlabelled"}
+        assert known_colours.items() <= palette.items()
     page.locator(".bc-side select").select_option("1")
     known = int((pd.read_parquet(run / "scans.parquet").label >= 0).sum()
                 + (pd.read_parquet(run / "scans.parquet").split == "test").sum())
@@ -310,7 +328,8 @@ def test_groups_are_browsed(server, chromium, run):
 def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    truth, rows = pd.read_parquet(run / "scans.parquet"), []
+    truth = pd.read_parquet(run / "scans.parquet")
+    rows = []
     place = tmp_path / "place"
     server = Server(copy, place).__enter__()
     visitor = Visitor(chromium, server.address)
@@ -407,14 +426,14 @@ def raw(server: "Server", request: bytes, seconds: float = 10) -> bytes:
     """The first bytes that come back for whatever is sent."""
     host, port = server.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), seconds) as line:
-        answer = b""
+        response = b""
         try:
             line.sendall(request)
-            while (part := line.recv(2**16)) and len(answer) < 2**18:
-                answer += part
+            while (part := line.recv(2**16)) and len(response) < 2**18:
+                response += part
         except (TimeoutError, ConnectionError):
-            pass  # a stream that stays open has said enough
-        return answer
+            pass  # a stream that stays open has sent enough
+        return response
 
 
 def anything(rng: random.Random, depth: int = 0):
@@ -429,7 +448,8 @@ def anything(rng: random.Random, depth: int = 0):
 
 
 def test_garbage_is_survived(server, run, slices):
-    rng, host = random.Random(0), server.address.removeprefix("http://").encode()
+    rng = random.Random(0)
+    host = server.address.removeprefix("http://").encode()
     asked = [
         "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=a", "/gradio_api/call/read",
         "/gradio_api/call/read/none", "/gradio_api/run/read", "/gradio_api/api/read",
@@ -458,11 +478,13 @@ def test_garbage_is_survived(server, run, slices):
         return (rng.choice([b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"X"]) + b" "
                 + rng.choice(asked).encode() + b" HTTP/1.1\r\n" + b"\r\n".join(headers)
                 + b"\r\n\r\n" + body)
-    endings, before, requests = set(), set(server.place.rglob("*")), [request() for _ in range(300)]
+    endings = set()
+    before = set(server.place.rglob("*"))
+    requests = [request() for _ in range(300)]
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda request: raw(server, request, 2), requests))
-    for request, answer in zip(requests, answers):
-        head, _, content = answer.partition(b"\r\n\r\n")
+        responses = list(pool.map(lambda request: raw(server, request, 2), requests))
+    for request, response in zip(requests, responses):
+        head, _, content = response.partition(b"\r\n\r\n")
         endings.add(head[9:12])
         assert b"\ninjected:" not in head.lower(), request
         assert (b"Traceback" not in content and b"site-packages" not in content
@@ -477,7 +499,9 @@ def test_garbage_is_survived(server, run, slices):
         "after.png", Path(pd.read_parquet(run / "scans.parquet").path[0]).read_bytes())
 
 
-@pytest.mark.parametrize("headers", [{"Host": "example.org"}, {"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "example.org", "Origin": "http://example.org"}])
+@pytest.mark.parametrize("headers", [
+    {"Host": "example.org"}, {"Origin": "http://example.org"}, {"Origin": "null"},
+    {"Host": "example.org", "Origin": "http://example.org"}])
 def test_pages_of_others_are_not_answered(server, headers):
     """Neither what another page in the same browser asks, nor one that calls this machine by its
     own name.
@@ -493,21 +517,22 @@ def test_pages_of_others_are_not_answered(server, headers):
 
 def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
     scans = pd.read_parquet(run / "scans.parquet").sample(50, random_state=0)
-    expected, seconds = (
-        Predictor(run, "cpu").table(
-            Predictor(run, "cpu").prepare([np.array(Image.open(path)) for path in scans.path])), {})
+    predictor = Predictor(run, "cpu")
+    pictures = [np.array(Image.open(path)) for path in scans.path]
+    expected = predictor.table(predictor.prepare(pictures))
+    seconds = {}
 
     def visit(number: int) -> str:
         start = time.perf_counter()
-        said = server.send(f"visitor-{number}.png", Path(scans.path.iloc[number]).read_bytes())
+        message = server.send(f"visitor-{number}.png", Path(scans.path.iloc[number]).read_bytes())
         seconds[number] = time.perf_counter() - start
-        return said
+        return message
     with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(visit, range(50)))
-    for number, (answer, row) in enumerate(zip(answers, expected.to_dict("records"))):
-        assert f"visitor-{number}.png" in answer and f'data-class="{row["class"]}"' in answer, (
+        responses = list(pool.map(visit, range(50)))
+    for number, (response, row) in enumerate(zip(responses, expected.to_dict("records"))):
+        assert f"visitor-{number}.png" in response and f'data-class="{row["class"]}"' in response, (
             number)
-        assert f"{row['ood_score']:.2f} of the limit" in answer, number  # a number of its own
+        assert f"{row['ood_score']:.2f} of the limit" in response, number  # a number of its own
     with capsys.disabled():
         print(f"\n50 visitors at once: median {np.median(list(seconds.values())):.1f} s, 95 % "
               f"within {np.quantile(list(seconds.values()), 0.95):.1f} s")
@@ -516,12 +541,13 @@ def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
 @needs_browser
 def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
     run = Path(shutil.copytree(report, tmp_path / "run"))
-    before, given = pd.read_parquet(run / "scans.parquet"), []
+    before = pd.read_parquet(run / "scans.parquet")
+    given = []
     with Server(run, tmp_path / "place") as server:
         visitor = Visitor(chromium, server.address)
         visitor.view("Label next")
         visitor.page.click("#label-retrain")
-        visitor.page.get_by_text("There is no new label yet").wait_for()
+        visitor.page.get_by_text("No new labels yet").wait_for()
         visitor.page.wait_for_selector("#label-slice [data-row]")
         for _ in range(4):
             given.append(int(visitor.press(str(int(before.true_label[int(visitor.row())]) + 1))))
@@ -532,7 +558,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
         assert ("no test slice" not in visitor.page.inner_text("#label-training")
                 and visitor.page.locator("#label-training tr").count() == 3)
         visitor.page.reload()
-        visitor.page.get_by_text("training 1 from this page").wait_for()
+        visitor.page.get_by_text("training 1 from the web app").wait_for()
         visitor.leave()
     after = pd.read_parquet(run / "retrained" / "001" / "scans.parquet")
     assert (after.split == "test").sum() == (before.split == "test").sum() and set(
@@ -540,7 +566,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
     known = after.set_index("sha256").label
     assert (known[before.sha256[given]].to_numpy() == before.true_label[given].to_numpy()).all()
     assert (known >= 0).sum() == (before.label >= 0).sum() + 4
-    # which answers when the page is started again
+    # which responds when the web app is started again
     assert newest_run(run) == run / "retrained" / "001"
 
 
@@ -551,17 +577,17 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
     (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
     for arguments, words in (([str(tmp_path)], "holds no model.json"),
                              ([str(run), str(tmp_path / "absent")], "does not exist"),
-                             ([str(broken)], "names 'cyst'"),
-                             ([str(run), "--port", "99999999"], "give another --port")):
+                             ([str(broken)], "got 'cyst'"),
+                             ([str(run), "--port", "99999999"], "Give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
-        said = capsys.readouterr().err.strip().splitlines()
-        assert words in said[-1] and said[-1].startswith("brainclust-app: ")
+        message = capsys.readouterr().err.strip().splitlines()
+        assert words in message[-1] and message[-1].startswith("brainclust-app: ")
 
 
 def test_a_run_without_labels_knows_groups_only(run, tmp_path):
-    from brainclust.app.server import map_content
-    from brainclust.app.views import cards_html, headline, label_html, next_row
-    from brainclust.app.workbench import Workbench
+    from brainclust.app.pieces import groups_html, label_html, map_content
+    from brainclust.app.views import headline
+    from brainclust.app.workbench import Workbench, next_row
     unsupervised = tmp_path / "run"
     shutil.copytree(run, unsupervised)
     for name, change in (("model.json", {"cluster_classes": None}),
@@ -570,22 +596,21 @@ def test_a_run_without_labels_knows_groups_only(run, tmp_path):
     scans = pd.read_parquet(run / "scans.parquet")
     save_table(unsupervised / "scans.parquet", scans.assign(label=-1, true_label=-1))
     bench = Workbench(unsupervised, device="cpu")
-    said = bench.read(np.array(Image.open(scans.path[0])), "a.png")
-    assert ("The run had no labels" in said and re.search(r"<h3>Group \d</h3>", said)
-            and "bc-bar" not in said and 'data-class=""' in said)
+    message = bench.read(np.array(Image.open(scans.path[0])), "a.png")
+    assert ("The run had no labels" in message and re.search(r"<h3>Group \d</h3>", message)
+            and "bc-bar" not in message and 'data-class=""' in message)
     assert [choice["title"] for choice in map_content(bench)["choices"]] == [
         "label, where known", "group", "source", "plane"]
-    assert "without labels" in headline(bench) and "the run says" not in cards_html(bench)
+    assert "without labels" in headline(bench) and "predicted" not in groups_html(bench)
     assert f'data-row="{next_row(bench, "me")}"' in label_html(
         bench, next_row(bench, "me"), hint=True)
 
 
 def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
-    from brainclust.app.server import map_content
-    from brainclust.app.views import label_slice, next_row
-    from brainclust.app.workbench import Workbench
-    pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7),
-                  tmp_path / "run")
+    from brainclust.app.pieces import map_content
+    from brainclust.app.workbench import Workbench, label_slice, next_row
+    pile = write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7)
+    copy = tmp_path / "run"
     (pile / "labels.csv").unlink()
     (pile / "broken.png").write_bytes(b"nothing")
     shutil.copytree(run, copy)

@@ -120,7 +120,7 @@ def test_every_planted_flaw_is_in_its_table(pets, tmp_path):
         "train/cats/00.png",
         "train/cats/pixels.bmp",
         "train/cats/02.png",
-        "train/dogs/10.png",  # their copies stay
+        "train/dogs/10.png",  # their duplicates stay
         "train/dogs/11.png",
         "train/cats/is a dog.png",
         "test/dogs/cut.png",
@@ -145,15 +145,17 @@ def test_each_condition_fails_for_its_own_reason_only(pets, tmp_path, condition)
                 for c in ("leak", "duplicate", "conflict")}
     assert statuses == {"leak": int(condition == "leak"), "duplicate": 1,
                         "conflict": int(condition == "conflict")}
-    assert audit("pets", cwd=tmp_path).returncode == 0  # findings alone are no failure
+    assert audit("pets", cwd=tmp_path).returncode == 0  # findings alone do not fail
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: tags, attributes that load or run something, text."""
+    """Collect the tags, the active attributes and the text that a browser would see."""
 
     def __init__(self, path: Path):
         super().__init__()
-        self.tags, self.active, self.text = set(), [], ""
+        self.tags = set()
+        self.active = []
+        self.text = ""
         self.feed(path.read_text(encoding="utf-8", errors="replace"))
 
     def handle_starttag(self, tag, attributes):

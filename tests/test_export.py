@@ -1,4 +1,4 @@
-"""A run becomes one ONNX file that says the same, or no file."""
+"""A run becomes one ONNX file with the same outputs, or no file."""
 import shutil
 import sys
 from dataclasses import replace
@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from brainclust.models.mixture import fit_mixture
 from brainclust.core.config import make_config
 from brainclust.core.files import load_arrays, load_json, save_json, save_tensors
 from brainclust.models.encoders import make_network
+from brainclust.models.mixture import fit_mixture
 from brainclust.runs.export import (
-    OUTPUTS, TOLERANCE, check_agreement, export_command, export_run, load_exported,
+    OUTPUTS,
+    TOLERANCE,
+    check_agreement,
+    export_command,
+    export_run,
+    load_exported,
 )
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.training.batches import embed_slices
 from brainclust.training.distributed import make_fabric
@@ -28,11 +33,11 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
     """
     data = replace(data, images=data.images[:, :, ::2, ::2].contiguous())
     config = make_config(preset, image_size=32, encoder=encoder, device="cpu")
-    fabric, network = (make_fabric(torch.device("cpu"), "32-true"),
-                       make_network(encoder, 4, 32, seed=0))
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    network = make_network(encoder, 4, 32, seed=0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # one pass says all
+            module.momentum = None  # one pass is enough
     with torch.no_grad():
         network.train()((data.images.float() / 255 - data.mean) / data.std)
     embeddings, _ = embed_slices(fabric, network, data, flip_tta=config.flip_tta)
@@ -46,7 +51,8 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
     # no limit of ood_score, which takes seconds and is not exported
     one_group = np.zeros(len(data.images), dtype=int)
     save_reference(
-        folder, fabric, network, data, one_group, temperature, thresholds, flip_tta=config.flip_tta)
+        folder, fabric, network, data, one_group,
+        Calibration(temperature, thresholds, flip_tta=config.flip_tta))
     return folder
 
 
@@ -73,7 +79,8 @@ def copied(folder, target, **changes):
 
 def assert_same(folder, file, images):
     """Ask the run and the file about the same slices."""
-    exported, predictor = load_exported(file), Predictor(folder, "cpu", "32-true")
+    exported = load_exported(file)
+    predictor = Predictor(folder, "cpu", "32-true")
     prepared = predictor.prepare(images)
     assert (exported.prepare(images) == prepared).all()
     expected, found = predictor.outputs(prepared), exported.outputs(prepared)
@@ -137,7 +144,7 @@ def test_a_file_that_says_something_else_is_not_kept(
     before = sorted(run.iterdir())
     monkeypatch.setattr("brainclust.runs.export.write_onnx",
                         lambda module, description, file: shutil.copy(small / "model.onnx", file))
-    with pytest.raises(ValueError, match=f"does not say what the run says: .*{name} differ by"):
+    with pytest.raises(ValueError, match=f"must be those of the run; .*{name} differ by"):
         export_run(run)
     assert sorted(run.iterdir()) == before and (run / "model.onnx").read_text() == "of before"
 
@@ -154,8 +161,9 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
     for arguments, words in (([str(tmp_path)], "holds no model.json"),
                              ([str(small), "--out", str(tmp_path)], "is a folder")):
         assert export_command(arguments) == 2
-        said = capsys.readouterr().err.strip()
-        assert said.startswith("brainclust-export: ") and words in said and said.count("\n") == 0
+        message = capsys.readouterr().err.strip()
+        assert message.startswith("brainclust-export: ") and words in message
+        assert message.count("\n") == 0
     assert list(tmp_path.iterdir()) == []
     from onnx import TensorProto, helper, save_model as save_onnx
     other = helper.make_graph(
@@ -165,14 +173,14 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
               tmp_path / "other.onnx")
     for file, words in ((tmp_path / "other.onnx", "another program"),
                         (small / "model.json", "cannot be read"),
-                        (tmp_path / "absent.onnx", "There is no file")):
+                        (tmp_path / "absent.onnx", "is missing")):
         with pytest.raises(ValueError, match=words):
             load_exported(file)
     for missing in ("onnx", "onnxscript", "onnxruntime"):
         with monkeypatch.context() as changed:
             changed.setitem(sys.modules, missing, None)
             assert export_command([str(small), "--out", str(tmp_path / "model.onnx")]) == 2
-        said = capsys.readouterr().err.strip()
-        assert (f'{missing} cannot be imported' in said
-                and 'pip install "brainclust[export]"' in said and said.count("\n") == 0)
+        message = capsys.readouterr().err.strip()
+        assert (f'{missing} cannot be imported' in message
+                and 'pip install "brainclust[export]"' in message and message.count("\n") == 0)
     assert not (tmp_path / "model.onnx").exists()

@@ -1,4 +1,4 @@
-"""What a GPU does is what the processor does; skipped where there is none."""
+"""A GPU computes what the CPU computes; skipped without a GPU."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from brainclust.imaging.augmentation import AUGMENTATIONS
-from brainclust.models.mixture import effective_rank, fit_mixture
 from brainclust.core.config import make_config
+from brainclust.imaging.augmentation import AUGMENTATIONS
 from brainclust.models.encoders import make_network
+from brainclust.models.mixture import effective_rank, fit_mixture
 from brainclust.training.batches import embed_slices, place_images
 from brainclust.training.checkpoints import load_checkpoint
 from brainclust.training.cuda_graphs import GraphCapture
@@ -32,8 +32,9 @@ def settings(preset="best", **changes):
                           unlabelled_batch_size=14, precision="64-true", device="cuda"), **changes})
 
 
-PSEUDO_LABEL_SETTINGS = dict(encoder="autoencoder", supervised_epochs=1, round_epochs=2, clustering_epochs=1,
-              ema_decay=0.5, pseudo_label_threshold=0.3, cluster_weight=0.01)
+PSEUDO_LABEL_SETTINGS = dict(
+    encoder="autoencoder", supervised_epochs=1, round_epochs=2, clustering_epochs=1, ema_decay=0.5,
+    pseudo_label_threshold=0.3, cluster_weight=0.01)
 
 
 def on_gpu(data):
@@ -57,9 +58,12 @@ def assert_same(one, other, tolerance=1e-6):
 
 
 @pytest.mark.parametrize("how", [train_jointly, train_supervised_baseline, pretrain])
-@pytest.mark.parametrize("config", [settings(**PSEUDO_LABEL_SETTINGS), settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
+@pytest.mark.parametrize("config", [
+    settings(**PSEUDO_LABEL_SETTINGS),
+    settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
 def test_captured_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
-    data, captured = on_gpu(slices[0]), []
+    data = on_gpu(slices[0])
+    captured = []
     capture = GraphCapture.capture
     monkeypatch.setattr(
         GraphCapture, "capture",
@@ -71,7 +75,8 @@ def test_captured_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, c
 
 
 def test_without_labels_the_reconstruction_is_captured_too(slices, tmp_path, monkeypatch):
-    data, config = on_gpu(slices[0]), settings("paper", encoder="autoencoder", epochs=2)
+    data = on_gpu(slices[0])
+    config = settings("paper", encoder="autoencoder", epochs=2)
     data = replace(data, labels=np.full_like(data.labels, -1))
     fast = train(data, config, tmp_path / "captured")
     monkeypatch.setattr(GraphCapture, "__call__", lambda self, function, inputs: function(**inputs))
@@ -80,7 +85,8 @@ def test_without_labels_the_reconstruction_is_captured_too(slices, tmp_path, mon
 
 
 def test_a_broken_off_training_goes_on(slices, tmp_path):
-    data, config = on_gpu(slices[0]), settings(**PSEUDO_LABEL_SETTINGS)
+    data = on_gpu(slices[0])
+    config = settings(**PSEUDO_LABEL_SETTINGS)
     whole = train(data, config, tmp_path / "whole")
     fabric = make_fabric(GPU, config.precision)
     with pytest.raises(ZeroDivisionError):
@@ -92,7 +98,8 @@ def test_a_broken_off_training_goes_on(slices, tmp_path):
 
 
 def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monkeypatch):
-    data, config = on_gpu(slices[0]), settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
+    data = on_gpu(slices[0])
+    config = settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
     call = GraphCapture.__call__
     def strict(self, function, inputs):
         "Forbid whatever makes Python wait for the GPU from the first captured step on."
@@ -110,7 +117,8 @@ def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monk
 
 @pytest.mark.parametrize("encoder", ["resnet18", "autoencoder", "attention"])
 def test_embeddings_are_those_of_the_processor(slices, encoder):
-    data, network = slices[0], make_network(encoder, 4, 64, seed=0)
+    data = slices[0]
+    network = make_network(encoder, 4, 64, seed=0)
     expected = embed_slices(
         make_fabric(torch.device("cpu"), "64-true"), network.double(), data, flip_tta=True)
     found = embed_slices(make_fabric(GPU, "64-true"), network.to(GPU), on_gpu(data), flip_tta=True)
@@ -132,7 +140,8 @@ def test_mixture_and_rank_are_those_of_the_processor():
 
 @pytest.mark.parametrize("policy", sorted(AUGMENTATIONS))
 def test_augmentation_is_that_of_the_processor(slices, policy):
-    x, generator = slices[0].images[:16].float() / 255, torch.Generator().manual_seed(0)
+    x = slices[0].images[:16].float() / 255
+    generator = torch.Generator().manual_seed(0)
     expected = AUGMENTATIONS[policy](x, generator)
     generator.manual_seed(0)  # of the processor: its numbers are moved to the GPU
     torch.testing.assert_close(

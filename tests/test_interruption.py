@@ -117,7 +117,7 @@ def whole(tmp_path_factory) -> tuple[dict[str, bytes], float]:
 
 
 def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) -> str:
-    """Start a run, stop it when `due(out)` says so, resume it, compare.
+    """Start a run, stop it when `due(out)` is true, resume it, compare.
 
     Return where it was stopped.
     """
@@ -127,11 +127,11 @@ def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) 
         time.sleep(.01)
     place = where(out) if process.poll() is None else "ended"
     stop(process, kind)
-    said = (folder / "run.log").read_text(errors="replace")
+    message = (folder / "run.log").read_text(errors="replace")
     if place != "ended" and process.returncode > 0:
         sentence = (f"brainclust-report: .* -p out {out} -p resume True" if out.exists()
                     else "brainclust-report: interrupted before the run began")
-        assert re.match(sentence, said.splitlines()[-1]), said[-2000:]
+        assert re.match(sentence, message.splitlines()[-1]), message[-2000:]
     process = start(out, cache, resume=True)
     assert finish(process) == 0, (folder / "run.log").read_text(errors="replace")[-4000:]
     check_same(whole, out)
@@ -151,11 +151,14 @@ def exporting(seconds: float):
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(5))  # ten moments each, for several processes
 def test_at_fifty_random_moments(tmp_path, whole, part):
-    numbers, rows = random.Random(part), []
+    numbers = random.Random(part)
+    rows = []
     for number in range(10):
-        folder, kind = tmp_path / str(number), KINDS[(10 * part + number) % len(KINDS)]
+        folder = tmp_path / str(number)
+        kind = KINDS[(10 * part + number) % len(KINDS)]
         folder.mkdir()
-        begun, after = time.monotonic(), numbers.uniform(1, .95 * whole[1])
+        begun = time.monotonic()
+        after = numbers.uniform(1, .95 * whole[1])
         # chance would miss what is so short
         moment = ((lambda out: time.monotonic() - begun > after) if number < 8
                   else exporting(numbers.uniform(0, 1)))
@@ -187,7 +190,7 @@ def interrupted(out: Path, cache: Path, kind: str, place: str) -> None:
 def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, whole, kind, place):
     """The disk of run and cache is too small at first.
 
-    Where there is no right to mount such a disk, only the interruption is left.
+    Without the right to mount such a disk, only the interruption is tested.
     """
     disk = tmp_path / "disk"
     out, cache, log = disk / "run", disk / "cache", disk / "run.log"
@@ -200,9 +203,9 @@ def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, whole, kind, p
     try:
         if small:
             assert finish(start(out, cache)) in (1, 2)
-            said = log.read_text(errors="replace")
-            assert ("the disk is full" in said.splitlines()[-1]
-                    and "brainclust-report: " in said.splitlines()[-1]), said[-2000:]
+            message = log.read_text(errors="replace")
+            assert ("the disk is full" in message.splitlines()[-1]
+                    and "brainclust-report: " in message.splitlines()[-1]), message[-2000:]
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         interrupted(out, cache, kind, place)
         assert finish(start(out, cache, resume=True)) == 0, log.read_text(errors="replace")[-4000:]

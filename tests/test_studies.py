@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.runs.execute import report_command
+from brainclust.synthetic.phantoms import write_phantoms
 
 QUICK = ("{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, "
          "encoder: autoencoder}")
@@ -46,8 +46,8 @@ def collections(tmp_path_factory) -> tuple[Path, Path]:
         collection(folder, seed, first) for folder, seed, first in zip(folders, (0, 1), (1, 1001)))
 
 
-def check_run(out: Path, shares: tuple[str, ...]) -> dict:
-    """Check that a run directory is complete and that its headline shares are numbers.
+def check_run(out: Path, fractions: tuple[str, ...]) -> dict:
+    """Check that a run directory is complete and that its headline fractions are numbers.
 
     Return its record.
     """
@@ -57,7 +57,7 @@ def check_run(out: Path, shares: tuple[str, ...]) -> dict:
         (out / name).stat().st_size > 0 for name in {*manifest.file, *manifest.numbers})
     listed = {Path(name).name for name in manifest.file if name.endswith(".png")}
     assert listed and listed == {path.name for path in (out / "figures").iterdir()}
-    for name in shares:
+    for name in fractions:
         value = record["results"][name]
         assert isinstance(value, (int, float)) and np.isfinite(value) and 0 <= value <= 1, name
     return record
@@ -134,10 +134,11 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
 
 
 def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
-    out, few = (tmp_path / "run",
-                "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
-                "unlabelled_batch_size: 16}")
-    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", ablations="no mirror image",
+    out = tmp_path / "run"
+    few = (
+        "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+                    "unlabelled_batch_size: 16}")
+    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", ablations="no flip at test time",
                     ablation_labels=0.5, epochs=2, image_size=32, device="cpu", overrides=few)
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
@@ -153,21 +154,20 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     check_run(out, ())
     ladder = pd.read_csv(out / "tables" / "ablations.csv").set_index("method")
     assert ladder.change["joint training"] == 0 and np.isclose(
-        ladder.change["no mirror image"],
-        ladder.accuracy["no mirror image"] - ladder.accuracy["joint training"])
+        ladder.change["no flip at test time"],
+        ladder.accuracy["no flip at test time"] - ladder.accuracy["joint training"])
     assert report("label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
-    assert "No method or rung is called 'magic'" in capfd.readouterr().err
+    assert "methods and ablations must be known names; got 'magic'" in capfd.readouterr().err
     assert report("label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1
-    assert "'few' is neither a number nor all" in capfd.readouterr().err
+    assert "labels must be numbers or all; got 'few'" in capfd.readouterr().err
 
 
 @pytest.mark.nightly
 def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
-    out, settings = (
-        tmp_path / "run",
-        dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
-             overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
-                        "unlabelled_batch_size: 16}")))
+    out = tmp_path / "run"
+    settings = dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
+                    overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
+                               "unlabelled_batch_size: 16}"))
     assert report("active_learning", out, part="1/2", **settings) == 0  # the list's chain alone
     chains = {path.name: path.stat().st_mtime_ns for path in (out / "chains").iterdir()}
     assert len(chains) == 1

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from conftest import TINY, run_papermill
 
-from brainclust.runs.model_card import card_command
 from brainclust.runs.comparison import compare_command
+from brainclust.runs.model_card import card_command
 from brainclust.runs.prediction_files import predict_command
 
 PAPER = {"Figure 3.1", "Figure 3.2", "Figure 3.3", "Figure 3.4", "Figure 4.1", "Figure 4.2",

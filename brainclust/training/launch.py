@@ -91,7 +91,8 @@ def run_job(
         device = torch.device("cuda", rank)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
-    precision, folder = choose_precision(device, config.precision), record["tensorboard"]
+    precision = choose_precision(device, config.precision)
+    folder = record["tensorboard"]
     loggers = [tensorboard_logger(Path(folder))] if folder else []
     fabric = make_fabric(device, precision, processes, processes // here, loggers)
     training, network, data, config, _ = read_job(job, device)
@@ -158,7 +159,8 @@ def train_in_processes(
     Raises: ValueError if the machine has fewer GPUs; RuntimeError with the last lines of their
     output if the processes fail.
     """
-    device, launcher = choose_device(config.device), os.environ.get("BRAINCLUST_LAUNCHER")
+    device = choose_device(config.device)
+    launcher = os.environ.get("BRAINCLUST_LAUNCHER")
     here = torch.cuda.device_count() if device.type == "cuda" else config.devices
     if config.devices > here and "BRAINCLUST_LAUNCHER" not in os.environ:
         raise ValueError(

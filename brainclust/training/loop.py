@@ -80,7 +80,8 @@ def run_epochs(
     """
     load_checkpoint(state, folder)
     slices = [slices] * epochs if isinstance(slices, int) else slices
-    writes, written = is_main_process(), None
+    writes = is_main_process()
+    written = None
     bar = tqdm(total=sum(slices), initial=sum(slices[:state.epoch]), unit="slice", desc=name,
                mininterval=1, disable=not writes)
     with ThreadPoolExecutor(1) as writer, bar:  # the end of the block waits for the last checkpoint

@@ -70,7 +70,8 @@ def self_training_round(
 
     The supervised epochs are the first round; the last round may be shorter than the others.
     """
-    supervised, length = config.supervised_epochs if labelled else 0, config.round_epochs
+    supervised = config.supervised_epochs if labelled else 0
+    length = config.round_epochs
     if epoch <= supervised: return 1, min(supervised, config.epochs)
     first = supervised + 1 + (epoch - supervised - 1) // length * length
     return first, min(length, config.epochs - first + 1)
@@ -182,7 +183,8 @@ def joint_step(
 ) -> dict[str, Tensor]:  # each unweighted term, and their weighted sum as "loss"
     "Take one step of the joint objective."
     data, config, state = self.data, self.config, self.state
-    part, targets = state.watch.part, batch.get("targets")
+    part = state.watch.part
+    targets = batch.get("targets")
     augment = partial(augmented, data=data, generator=state.graph_capture.generator)
     with part("augmentation"):
         x = torch.cat([
@@ -211,7 +213,9 @@ def joint_epoch(
     bar: tqdm,
 ) -> dict[str, float]:  # mean of each term and of their weighted sum, and the last learning rate
     "Train one epoch; all its random numbers follow from the config's seed and `epoch`."
-    config, state, has_labels = self.config, self.state, len(self.data.labelled) > 0
+    config = self.config
+    state = self.state
+    has_labels = len(self.data.labelled) > 0
     if has_labels and epoch <= config.supervised_epochs:
         unlabelled = unlabelled[:0]
     first, length = (self_training_round(epoch, config, has_labels) if config.reinitialise

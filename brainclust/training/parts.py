@@ -109,7 +109,8 @@ def prepare_in_parts(
     """
     # the parts of other collections and settings lie beside these
     key = sha256(json.dumps([settings, size, list(table.sha256)]).encode()).hexdigest()[:32]
-    parts, folder = cut_parts(len(table), size), Path(cache_folder) / "parts" / key
+    parts = cut_parts(len(table), size)
+    folder = Path(cache_folder) / "parts" / key
     files = table[["path", "sha256"]].reset_index(drop=True)
     workers = 1 if engine == "ray" else workers
 
@@ -218,7 +219,9 @@ def embed_in_parts(
 
     Raises: ValueError if the model or a slice cannot be used.
     """
-    model, out, parts = Path(model).absolute(), Path(out).absolute(), cut_parts(len(table), size)
+    model = Path(model).absolute()
+    out = Path(out).absolute()
+    parts = cut_parts(len(table), size)
     files = table[["path", "sha256"]].reset_index(drop=True)
     workers = 1 if engine == "ray" else workers
     targets = [out / "parts" / f"{number:06d}.safetensors" for number in range(len(parts))]

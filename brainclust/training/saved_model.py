@@ -125,7 +125,8 @@ def load_model(
 
     Raises: ValueError if a file is missing or damaged, or if the two do not belong together.
     """
-    file, description = folder / "model.safetensors", read_description(folder / "model.json")
+    file = folder / "model.safetensors"
+    description = read_description(folder / "model.json")
     tensors = load_tensors(file, "train again", 2**30)
     weights, parts = ({name[8:]: value for name, value in tensors.items() if name.startswith(start)}
                       for start in ("network.", "mixture."))

@@ -56,7 +56,9 @@ def fit_clusters(
     epoch: int,  # the last one, from 1; 0: before any training
 ) -> tuple[Mixture, np.ndarray]:  # mixture and responsibilities of all slices (N, K)
     "Fit the mixture of an epoch, with cluster numbers that keep their meaning."
-    data, config, previous = self.data, self.config, self.state.tensors.get("responsibilities")
+    data = self.data
+    config = self.config
+    previous = self.state.tensors.get("responsibilities")
     anchors = data.labels[data.train] if config.anchored and len(data.labelled) else None
     mixture = fit_mixture(
         embeddings[data.train], config.n_clusters, anchors,
@@ -72,7 +74,8 @@ def fit_clusters(
     if previous is not None and anchors is None:
         clusters = responsibilities[data.train].argmax(axis=1)
         order = align_clusters(previous, clusters, config.n_clusters)
-        mixture, responsibilities = mixture.reorder(order), responsibilities[:, order]
+        mixture = mixture.reorder(order)
+        responsibilities = responsibilities[:, order]
     return mixture, responsibilities
 
 # %% ../../nbs/training/06_self_training.ipynb #110038
@@ -136,7 +139,9 @@ def measure_clusters(
     device: torch.device | str = "cpu",  # a GPU takes large products
 ) -> tuple[dict, np.ndarray]:  # history columns; class probabilities by cluster (N, C)
     "Measure the clustering of one epoch on the training and test slices."
-    labelled, test, clusters = data.labelled, data.test, responsibilities.argmax(axis=1)
+    labelled = data.labelled
+    test = data.test
+    clusters = responsibilities.argmax(axis=1)
     counts = contingency(clusters[labelled], data.labels[labelled], config.n_clusters,
                          data.n_classes)
     by_cluster = class_probabilities(responsibilities, map_clusters(counts), data.n_classes)
@@ -220,7 +225,8 @@ def cluster_and_measure(
 @patch
 def cluster_initially(self: Trainer) -> None:
     "Cluster the embedding before any training, for all processes."
-    state, embedded = self.state, self.embed()
+    state = self.state
+    embedded = self.embed()
     broadcast_from_rank_zero(self.fabric, lambda: self.cluster(*embedded, 0))
     state.tensors = broadcast_from_rank_zero(self.fabric, lambda: state.tensors)
 

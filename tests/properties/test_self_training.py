@@ -1,0 +1,154 @@
+"""Properties of brainclust.training.self_training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from assertions import check_training, refused, sum_to_one, time_limit
+from examples import EDGE_CASES, FABRIC, tiny_config, tiny_data
+from hypothesis import given, strategies as st
+from strategies import class_ids, points, probabilities
+from torch import nn
+
+from brainclust.core import config
+from brainclust.models import encoders
+from brainclust.training import loop, objective, self_training
+
+
+@given(data=st.data())
+def test_clusters_of_an_epoch_are_probabilities(data):
+    """Return responsibilities of all slices and keep those of the training slices."""
+    x = data.draw(points(min_points=6))
+    labels = data.draw(class_ids(len(x), 3))
+    slices = tiny_data(np.zeros((len(x), 1, 4, 4), np.uint8), labels,
+                       test=data.draw(st.integers(0, 2)))
+    made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
+                       distribution_alignment=0.5)
+    head = data.draw(probabilities(n=len(x), k=3))
+    if made.anchored:
+        made = replace(made, pseudo_label_weight=1.0)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    for epoch in range(2):
+        gamma = trainer.cluster(x, head, epoch)
+        state = trainer.state
+        assert gamma.shape == (len(x), 3)
+        assert sum_to_one(gamma)
+        assert state.tensors["responsibilities"].shape == (len(slices.train), 3)
+
+
+@given(data=st.data())
+def test_pseudo_targets_of_an_epoch_are_probabilities(data):
+    """Keep targets that are probabilities wherever there is a teacher."""
+    x = data.draw(points(min_points=6))
+    labels = data.draw(class_ids(len(x), 3))
+    slices = tiny_data(np.zeros((len(x), 1, 4, 4), np.uint8), labels,
+                       test=data.draw(st.integers(0, 2)))
+    made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
+                       distribution_alignment=0.5)
+    head = data.draw(probabilities(n=len(x), k=3))
+    if made.anchored:
+        made = replace(made, pseudo_label_weight=1.0)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    for epoch in range(2):
+        trainer.cluster(x, head, epoch)
+    state = trainer.state
+    if "targets" in state.tensors:
+        assert sum_to_one(state.tensors["targets"])
+        assert objective.has_teacher(made, slices)
+
+
+@given(data=st.data())
+def test_prior_factors_are_positive(data):
+    """Return one finite positive factor per class."""
+    x = data.draw(points(min_points=6))
+    labels = data.draw(class_ids(len(x), 3))
+    slices = tiny_data(np.zeros((len(x), 1, 4, 4), np.uint8), labels,
+                       test=data.draw(st.integers(0, 2)))
+    made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
+                       distribution_alignment=0.5)
+    head = data.draw(probabilities(n=len(x), k=3))
+    if made.anchored:
+        made = replace(made, pseudo_label_weight=1.0)
+    factors = self_training.prior_factors(torch.from_numpy(head), slices, made)
+    assert factors.shape == (3,)
+    assert (factors > 0).all()
+    assert factors.isfinite().all()
+
+
+@given(data=st.data())
+def test_cluster_measurements_need_labels(data):
+    """Return class probabilities by cluster, NaN where no slice is labelled, and the alarm."""
+    x = data.draw(points(min_points=6))
+    labels = data.draw(class_ids(len(x), 3))
+    slices = tiny_data(np.zeros((len(x), 1, 4, 4), np.uint8), labels,
+                       test=data.draw(st.integers(0, 2)))
+    made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
+                       distribution_alignment=0.5)
+    head = data.draw(probabilities(n=len(x), k=3))
+    if made.anchored:
+        made = replace(made, pseudo_label_weight=1.0)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    for epoch in range(2):
+        gamma = trainer.cluster(x, head, epoch)
+    row, by_cluster = self_training.measure_clusters(gamma, None, x, slices, made)
+    assert by_cluster.shape == (len(x), 3)
+    assert np.isnan(by_cluster).all() == (not len(slices.labelled))
+    assert isinstance(row["alarm"], str)
+
+
+@given(data=st.data())
+def test_cluster_shares_of_an_epoch_sum_to_one(data):
+    """Record cluster fractions that sum to one."""
+    x = data.draw(points(min_points=6))
+    labels = data.draw(class_ids(len(x), 3))
+    slices = tiny_data(np.zeros((len(x), 1, 4, 4), np.uint8), labels,
+                       test=data.draw(st.integers(0, 2)))
+    made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=data.draw(st.booleans()),
+                       distribution_alignment=0.5)
+    head = data.draw(probabilities(n=len(x), k=3))
+    if made.anchored:
+        made = replace(made, pseudo_label_weight=1.0)
+    trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    for epoch in range(2):
+        gamma = trainer.cluster(x, head, epoch)
+    row, by_cluster = self_training.measure_clusters(gamma, None, x, slices, made)
+    assert np.isclose(sum(row[f"cluster_share_{k}"] for k in range(3)), 1)
+
+
+@pytest.mark.parametrize("edge", EDGE_CASES)
+@pytest.mark.parametrize("preset", ["paper", "taught"])
+def test_edge_case_trainings_finish(small_data, tmp_path, edge, preset):
+    """Finish trainings on edge cases with finite weights, losses and outputs."""
+    data, changes = EDGE_CASES[edge](small_data)
+    taught = {name: value for name,
+              value in config.PSEUDO_LABEL_SETTINGS.items() if name
+              != "skull_strip"} | {"epochs": 2, "supervised_epochs": 1,
+                                   "pseudo_label_threshold": 0.1}
+    made = tiny_config(**(taught if preset == "taught" else {}))
+    made = replace(made, **({**changes, "anchored": False, "pseudo_label_weight": 0.0}
+                            if "n_clusters" in changes else changes))
+    network = encoders.make_network("autoencoder", 4, 32)
+    with time_limit(120):
+        check_training(self_training.train_jointly(FABRIC, network, data, made, tmp_path / "joint"),
+                       made.epochs, data, made.n_clusters)
+        outputs = self_training.load_outputs(tmp_path / "joint", made.epochs)
+        assert outputs["embeddings"].shape == (len(data.test), 128)
+        assert sum_to_one(outputs["head"])
+        assert sum_to_one(outputs["responsibilities"], 1e-3)
+        assert [len(part) for part in self_training.load_all_outputs(tmp_path / "joint")] == [
+            30,
+            30,
+        ]
+        if preset == "taught": return
+        if not len(data.labelled):
+            assert "labelled" in refused(self_training.train_supervised_baseline, FABRIC, network,
+                                         data, made, tmp_path / "alone")
+            return
+        check_training(
+            self_training.train_supervised_baseline(
+                FABRIC, network, data, made, tmp_path / "alone"
+            ),
+            made.epochs,
+            data,
+        )
