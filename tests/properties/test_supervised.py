@@ -83,5 +83,6 @@ def test_the_validation_set_divides_no_group(data):
     labels = data.draw(class_ids(n, 3, hidden=False))
     groups = rng.integers(0, data.draw(st.integers(1, n)), n)
     cut = accepted(supervised.cut_validation, np.arange(n), labels, groups, 0.2, refuses=ValueError)
+    if cut is None: return  # too few groups
     assert sorted(np.concatenate(cut)) == list(range(n))
     assert not set(groups[cut[0]]) & set(groups[cut[1]])
