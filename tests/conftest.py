@@ -78,7 +78,8 @@ def slices(tmp_path_factory) -> tuple:
     from brainclust.synthetic.phantoms import make_phantoms
     from brainclust.training.batches import TrainingData
     phantoms = make_phantoms(6, 3, 64, seed=0, test_fraction=.3)
-    table, file = phantoms.table, tmp_path_factory.mktemp("slices") / "images.npy"
+    table = phantoms.table
+    file = tmp_path_factory.mktemp("slices") / "images.npy"
     train, test = (np.flatnonzero(table.split == split) for split in ("train", "test"))
     truth = table.label.to_numpy(dtype=np.int64)
     labels = np.where(np.isin(table.patient, table.patient[train].unique()[::2]), truth, -1)

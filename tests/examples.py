@@ -138,8 +138,8 @@ def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def find_test_pairs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return the pairs of duplicates of a table, with random near-duplicates."""
-    rng, pictures_of = (np.random.default_rng(seed),
-                        {h: i for i, h in enumerate(sorted(set(table["pixels_sha256"])))})
+    rng = np.random.default_rng(seed)
+    pictures_of = {h: i for i, h in enumerate(sorted(set(table["pixels_sha256"])))}
     images = rng.integers(0, 256, (len(pictures_of), 32, 32))
     for i in range(1, len(images)):
         if rng.random() < .3:
@@ -232,7 +232,8 @@ def small_predictor(classes: int = 4, named: bool = True) -> predictor_module.Pr
     data = TrainingData(torch.from_numpy(rng.integers(0, 256, (30, 1, 32, 32), dtype=np.uint8)),
                         np.arange(30) % classes, np.arange(30) % classes, np.arange(30),
                         np.arange(0), 0.5, 0.3, classes)
-    fabric, folder = make_fabric(torch.device("cpu"), "32-true"), Path(tempfile.mkdtemp())
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    folder = Path(tempfile.mkdtemp())
     config = make_config("demo", image_size=32, encoder="autoencoder", device="cpu",
                          classes=tuple(f"class {k}" for k in range(classes)), n_clusters=5,
                          anchored=False, pseudo_label_weight=0.0)
@@ -247,11 +248,10 @@ def small_predictor(classes: int = 4, named: bool = True) -> predictor_module.Pr
             network=made, result=made,
             tensors={name: torch.from_numpy(np.asarray(value)) for name, value in tensors.items()}),
         data, config)
-    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3, 1.3,
-                              [0.9 / classes] * classes, flip_tta=config.flip_tta)
-    names, clusters = (
-        [name if name[0].isalnum() else f"c {name}" for name in class_names(classes)],
-        [k % classes for k in range(5)] if named else None)
+    ood.save_reference(folder, fabric, made, data, np.arange(30) // 3,
+                       ood.Calibration(1.3, [0.9 / classes] * classes, flip_tta=config.flip_tta))
+    names = [name if name[0].isalnum() else f"c {name}" for name in class_names(classes)]
+    clusters = [k % classes for k in range(5)] if named else None
     save_json(folder / "model.json",
               load_json(folder / "model.json") | {"classes": names, "cluster_classes": clusters})
     return predictor_module.Predictor(folder, "cpu", "32-true")
@@ -308,7 +308,8 @@ HARMFUL_NAMES = [UNLIKELY_NAMES[6], "<script>alert(1)</script>", "[click](javasc
 
 def stub_workbench(n: int, named: bool, seed: int, classes: int = 4) -> SimpleNamespace:
     """Return as much of a `Workbench` as its views need, with unlikely names."""
-    rng, names = np.random.default_rng(seed), class_names(classes)
+    rng = np.random.default_rng(seed)
+    names = class_names(classes)
     harmful = [*HARMFUL_NAMES, ""]
     table = pd.DataFrame(
         {"path": [f"/scans/{UNLIKELY_NAMES[4 + k % 18]} {k}.png".replace("</", "<")
@@ -337,7 +338,8 @@ def stub_workbench(n: int, named: bool, seed: int, classes: int = 4) -> SimpleNa
         collection=Collection(table, np.zeros((n, 1, 8, 8), np.uint8), outputs, pairs), version="0",
         label_file=folder / "labels.csv", run=folder, data=None,
         scans=pd.DataFrame({"split": ["train"], "label": [0]}), queue=annotation.Queue(range(n)),
-        answering=threading.Lock(), changing=threading.Lock(), training=None, note="")
+        prediction_lock=threading.Lock(), training_lock=threading.Lock(), training=None,
+        outcome={"state": "none"})
     bench.labels = lambda: annotation.labels_in_force(
         annotation.read_labels(bench.label_file, names))
     return bench

@@ -2,22 +2,18 @@
 
     python tests/house.py                     every violation
     python tests/house.py nbs/data tests      only those of these files and folders
-    python tests/house.py --record            write house_debt.csv: what is owed, by file and rule
 """
 import ast
-import csv
 import io
 import json
 import re
 import sys
 import tokenize
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-DEBT = Path(__file__).with_name("house_debt.csv")
 ROOMS = ("core", "data", "synthetic", "imaging", "models", "training", "analysis", "runs", "app")
 WIDTH, LINES, CELLS, NAMES, PARAMETERS = 100, 400, 60, 25, 7
 
@@ -28,7 +24,7 @@ WORDS = {
     r"(near[- ]|exact )?cop(ies|ied from)": "duplicates",
     r"near[- ]copy": "near-duplicate",
     r"draw(n|ing|ings) (heads?|brains?|knees?|trunks?|slices?)|drawings?": "synthetic phantom",
-    r"photograph(s|ed|ing)?": "render, domain randomisation",
+    r"photograph(ed|ing)|(to|is|are) photographs?": "render, domain randomisation",
     r"heads? of every kind": "domain randomisation",
     r"answer(s|ed)?": "prediction, response, label",
     r"says|said": "predicts, outputs",
@@ -55,13 +51,15 @@ WORDS = {
 }
 BANNED = {word: re.compile(rf"\b(?:{word})\b", re.IGNORECASE) for word in WORDS}
 OPENING = re.compile(r"(?:^|[.!?]\s)(What|Who|Where|Whatever|Whoever)\b[^.?!]*\.(?=\s|$)")
+# Functions whose results belong together: `low, high = x.min(), x.max()`.
+PAIRS = {"max": "min", "cos": "sin", "ones": "zeros", "load_all_outputs": "load_outputs"}
 PARAMETER_NAMES = {"most", "least", "of", "said", "some", "beside", "wanted"}
 
 
 class Violation(NamedTuple):
     """A place where a rule is broken."""
     place: str  # file and cell or line
-    rule: str  # "room", "size", "line", "word", "opening", "name", "parameters" or "statement"
+    rule: str  # "room", "size", "line", "word", "opening", "name", "parameters" …
     text: str
 
 
@@ -123,6 +121,24 @@ def code_violations(place: str, code: str) -> Iterator[Violation]:
             for name in PARAMETER_NAMES & set(names):
                 yield Violation(f"{place}:{node.lineno}", "name", f"{name} of {node.name}")
         yield from statement_violations(place, node)
+        yield from tuple_violations(place, node)
+
+
+def kind_of(value: ast.expr) -> str:
+    """Name the kind of a value: values of one kind may be assigned as a tuple."""
+    if not isinstance(value, ast.Call): return type(value).__name__
+    name = ast.unparse(value.func).rpartition(".")[2]
+    return PAIRS.get(name, name)
+
+
+def tuple_violations(place: str, node: ast.AST) -> Iterator[Violation]:
+    """Find assignments of a tuple whose values have nothing in common."""
+    if not isinstance(node, ast.Assign): return
+    targets = node.targets[0]
+    value = node.value
+    if not (isinstance(targets, ast.Tuple) and isinstance(value, ast.Tuple)): return
+    if len({kind_of(item) for item in value.elts}) > 1:
+        yield Violation(f"{place}:{node.lineno}", "tuple", ast.unparse(targets))
 
 
 def statement_violations(place: str, node: ast.AST) -> Iterator[Violation]:
@@ -188,7 +204,7 @@ def room_violations(package: Path = ROOT / "brainclust") -> Iterator[Violation]:
 def all_files() -> list[Path]:
     """Return every notebook, module, static file, test and document of the project."""
     folders = ("nbs", "brainclust", "tests")
-    suffixes = (".ipynb", ".py", ".js", ".css", ".html")
+    suffixes = (".ipynb", ".py", ".md", ".js", ".css", ".html")
     results = [ROOT / "nbs" / "runs" / "*" / "*", ROOT / "nbs" / "experiments" / "runs" / "*"]
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))
              if path.suffix in suffixes and ".ipynb_checkpoints" not in path.parts
@@ -210,30 +226,8 @@ def violations(paths: list[Path] | None = None) -> Iterator[Violation]:
             yield from word_violations(place, text if kind == "static" else readable)
 
 
-def count(found: list[Violation]) -> Counter[tuple[str, str]]:
-    """Count violations by file and rule."""
-    return Counter((re.split("[ :]", v.place)[0], v.rule) for v in found)
-
-
-def debt() -> Counter[tuple[str, str]]:
-    """Return the violations that are still owed, by file and rule; none may be added."""
-    with open(DEBT, newline="", encoding="utf-8") as file:
-        return Counter({(r["file"], r["rule"]): int(r["count"]) for r in csv.DictReader(file)})
-
-
-def record(owed: Counter[tuple[str, str]]) -> None:
-    """Write the violations that are still owed."""
-    with open(DEBT, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["file", "rule", "count"])
-        rows.writerows([*key, number] for key, number in sorted(owed.items()))
-
-
 def main() -> int:
     """Print the violations in the files and folders that are named; 1 if there are any."""
-    if sys.argv[1:] == ["--record"]:
-        record(count(list(violations())))
-        return 0
     paths = [Path(word).resolve() for word in sys.argv[1:]]
     chosen = [path for path in all_files()
               if not paths or any(path.is_relative_to(p) for p in paths)]

@@ -239,7 +239,9 @@ def all_mutants(module: str) -> list[list[Mutant]]:
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    lines, found, seen = source.decode().splitlines(), [], {}
+    lines = source.decode().splitlines()
+    found = []
+    seen = {}
     for node, function in places(ast.parse(source)):
         at_place = []
         for other in faults(node):
@@ -315,8 +317,9 @@ def alone(folder: str, seconds: float) -> None:
     bounded memory and bounded processor time.
     """
     os.setpgid(0, 0)
-    os.environ["BRAINCLUST_CACHE"], os.environ["TMPDIR"], tempfile.tempdir = (
-        f"{folder}/cache", folder, folder)
+    os.environ["BRAINCLUST_CACHE"] = f"{folder}/cache"
+    os.environ["TMPDIR"] = folder
+    tempfile.tempdir = folder
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds),) * 2)
@@ -329,7 +332,8 @@ def mutated_cell(mutant: Mutant) -> tuple[str, str]:
 
     Nbdev's shorter imports matter in no cell with faults.
     """
-    before, after = module_source(mutant.module), mutant.applied(module_source(mutant.module))
+    before = module_source(mutant.module)
+    after = mutant.applied(module_source(mutant.module))
     for cell, place in exported_cells(NOTEBOOKS[mutant.module]).items():
         if place.line < mutant.line <= place.line + len(place.lines):
             longer = after.count(b"\n") - before.count(b"\n")
@@ -345,7 +349,10 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # threads do not survive the split
     imports, *_ = exported_cells(NOTEBOOKS[module])
     # `faulty`: the cell to change, in a process split off
-    result, imported, asked, faulty = {}, False, False, {}
+    result = {}
+    imported = False
+    asked = False
+    faulty = {}
 
     def before_cell(cell) -> None:
         """Split the processes off before the first cell behind the imports.
@@ -358,9 +365,11 @@ def ask_notebook(module: str, mutants: list[Mutant]) -> dict[str, str]:
         elif asked:
             cell.source = ""
         elif imported:
-            asked, patience = True, HANGING
+            asked = True
+            patience = HANGING
             for mutant in (None, *mutants):
-                folder, process = tempfile.mkdtemp(), os.fork()
+                folder = tempfile.mkdtemp()
+                process = os.fork()
                 if process == 0:
                     child = True
                     if mutant:

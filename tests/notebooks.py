@@ -99,9 +99,11 @@ def run_notebook(
             if before_cell and cell.cell_type == "code":
                 before_cell(cell)
             if os.getpid() != self.process:  # split off: threads do not survive that
-                self.process, self.loop = os.getpid(), asyncio.new_event_loop()
+                self.process = os.getpid()
+                self.loop = asyncio.new_event_loop()
                 threading.Thread(target=self.loop.run_forever, daemon=True).start()
-            self.compile.place, self.compile.directives = place, directives(cell.source)
+            self.compile.place = place
+            self.compile.directives = directives(cell.source)
             super().cell(cell, **named)
 
     nbdev.test.CaptureShell = ModuleShell

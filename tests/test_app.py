@@ -24,15 +24,17 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
+from brainclust.app.collection import plain
 from brainclust.app.reading import MAXIMUM_UPLOAD
 from brainclust.app.workbench import newest_run
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json, save_table
+from brainclust.core.style import class_palette
 from brainclust.data.cleaning import prepare_scans
 from brainclust.data.splits import group_keys
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import make_network
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.batches import TrainingData
@@ -54,8 +56,8 @@ def run(tmp_path_factory) -> Path:
     scans = prepare_scans(
         write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25),
         label_fraction=0.34, cache_folder=folder)[0]
-    config, out = (make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu"),
-                   folder / "run")
+    config = make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu")
+    out = folder / "run"
     out.mkdir()
     images = build_slice_cache(scans, folder / "cache", 64, "none")
     train, test = (np.flatnonzero(scans.split == split) for split in ("train", "test"))
@@ -65,8 +67,8 @@ def run(tmp_path_factory) -> Path:
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 64, seed=0), data, config, out / "checkpoint")
     save_model(out, state, data, config)
-    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(), 1.2, [0.3] * 4,
-                   flip_tta=config.flip_tta)
+    save_reference(out, fabric, state.network, data, group_keys(scans).to_numpy(),
+                   Calibration(1.2, [0.3] * 4, flip_tta=config.flip_tta))
     save_table(out / "scans.parquet", scans)
     return out
 
@@ -101,7 +103,7 @@ class Server:
             cwd=self.place / "here", env=environment, stdout=subprocess.PIPE, stderr=self.log,
             text=True)
         line = self.process.stdout.readline()
-        assert "The page is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
+        assert "The web app is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
         self.address = re.search(r"http://\S+?(?=/ )", line)[0]
         return self
 
@@ -169,7 +171,9 @@ class Visitor:
 
     def __init__(self, browser, address: str, width: int = 1280):
         self.context = browser.new_context(viewport={"width": width, "height": 900})
-        self.page, self.strays, self.errors = self.context.new_page(), [], []
+        self.page = self.context.new_page()
+        self.strays = []
+        self.errors = []
         self.page.on(
             "request",
             lambda request: (self.strays.append(request.url)
@@ -230,9 +234,9 @@ class Visitor:
 
 @needs_browser
 def test_a_scan_is_read(server, chromium, run, slices):
-    visitor, good, scans = (Visitor(chromium, server.address),
-                            good_files(slices[0].images[:, 0].numpy()),
-                            pd.read_parquet(run / "scans.parquet"))
+    visitor = Visitor(chromium, server.address)
+    good = good_files(slices[0].images[:, 0].numpy())
+    scans = pd.read_parquet(run / "scans.parquet")
     path = Path(scans.path[scans.split == "test"].iloc[0])
     expected = Predictor(run, "cpu").predict([np.array(Image.open(path))])[0]
     visitor.read("phantom.png", path.read_bytes())
@@ -259,8 +263,8 @@ TINY_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 @needs_browser
 def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tmp_path):
-    visitor, dicom = (Visitor(chromium, server.address),
-                      good_files(slices[0].images[:, 0].numpy())["g.dcm"])
+    visitor = Visitor(chromium, server.address)
+    dicom = good_files(slices[0].images[:, 0].numpy())["g.dcm"]
     Image.new("L", (10_000, 10_000)).save(tmp_path / "huge.png")
     for name, content, words in (
         ("huge.png", (tmp_path / "huge.png").read_bytes(), "too large: 10000 x 10000"),
@@ -277,7 +281,8 @@ def test_what_cannot_be_read_is_refused_in_the_page(server, chromium, slices, tm
 
 @needs_browser
 def test_groups_are_browsed(server, chromium, run):
-    visitor, slices = Visitor(chromium, server.address), len(pd.read_parquet(run / "scans.parquet"))
+    visitor = Visitor(chromium, server.address)
+    slices = len(pd.read_parquet(run / "scans.parquet"))
     visitor.view("Browse the groups")
     page = visitor.page
     page.wait_for_selector("#browse-map [data-ready=true], [data-ready=true]")
@@ -289,6 +294,8 @@ def test_groups_are_browsed(server, chromium, run):
                        box["y"] + (content["y"][i] * 0.94 + 0.03) * box["width"])
     page.mouse.move(*where(0))
     page.wait_for_selector(".bc-tip:not([hidden]) img[src*='page/slice/']")
+    colour = page.eval_on_selector(".bc-tip span", "span => getComputedStyle(span).color")
+    assert colour == "rgb(255, 255, 255)"  # on a dark ground, in every theme
     left, top, side = box["x"] + 2, box["y"] + 2, box["width"] - 4
     page.mouse.move(left, top)
     page.mouse.down()
@@ -300,6 +307,13 @@ def test_groups_are_browsed(server, chromium, run):
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save the list").click()
     assert len(pd.read_csv(saved.value.path())) == slices
+    colours = {choice["title"]: dict(zip(choice["names"], choice["colours"]))
+               for choice in content["choices"]}
+    palette = {plain(name): colour for name, colour in class_palette(TINY_CLASSES).items()}
+    for title in ("prediction", "label, where known"):  # a class has one colour
+        known_colours = {name: colour for name, colour in colours[title].items()
+                         if name != "unlabelled"}
+        assert known_colours.items() <= palette.items()
     page.locator(".bc-side select").select_option("1")
     known = int((pd.read_parquet(run / "scans.parquet").label >= 0).sum()
                 + (pd.read_parquet(run / "scans.parquet").split == "test").sum())
@@ -314,7 +328,8 @@ def test_groups_are_browsed(server, chromium, run):
 def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    truth, rows = pd.read_parquet(run / "scans.parquet"), []
+    truth = pd.read_parquet(run / "scans.parquet")
+    rows = []
     place = tmp_path / "place"
     server = Server(copy, place).__enter__()
     visitor = Visitor(chromium, server.address)
@@ -433,7 +448,8 @@ def anything(rng: random.Random, depth: int = 0):
 
 
 def test_garbage_is_survived(server, run, slices):
-    rng, host = random.Random(0), server.address.removeprefix("http://").encode()
+    rng = random.Random(0)
+    host = server.address.removeprefix("http://").encode()
     asked = [
         "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=a", "/gradio_api/call/read",
         "/gradio_api/call/read/none", "/gradio_api/run/read", "/gradio_api/api/read",
@@ -462,7 +478,9 @@ def test_garbage_is_survived(server, run, slices):
         return (rng.choice([b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"X"]) + b" "
                 + rng.choice(asked).encode() + b" HTTP/1.1\r\n" + b"\r\n".join(headers)
                 + b"\r\n\r\n" + body)
-    endings, before, requests = set(), set(server.place.rglob("*")), [request() for _ in range(300)]
+    endings = set()
+    before = set(server.place.rglob("*"))
+    requests = [request() for _ in range(300)]
     with ThreadPoolExecutor(10) as pool:
         responses = list(pool.map(lambda request: raw(server, request, 2), requests))
     for request, response in zip(requests, responses):
@@ -499,9 +517,10 @@ def test_pages_of_others_are_not_answered(server, headers):
 
 def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
     scans = pd.read_parquet(run / "scans.parquet").sample(50, random_state=0)
-    expected, seconds = (
-        Predictor(run, "cpu").table(
-            Predictor(run, "cpu").prepare([np.array(Image.open(path)) for path in scans.path])), {})
+    predictor = Predictor(run, "cpu")
+    pictures = [np.array(Image.open(path)) for path in scans.path]
+    expected = predictor.table(predictor.prepare(pictures))
+    seconds = {}
 
     def visit(number: int) -> str:
         start = time.perf_counter()
@@ -522,12 +541,13 @@ def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
 @needs_browser
 def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
     run = Path(shutil.copytree(report, tmp_path / "run"))
-    before, given = pd.read_parquet(run / "scans.parquet"), []
+    before = pd.read_parquet(run / "scans.parquet")
+    given = []
     with Server(run, tmp_path / "place") as server:
         visitor = Visitor(chromium, server.address)
         visitor.view("Label next")
         visitor.page.click("#label-retrain")
-        visitor.page.get_by_text("There is no new label yet").wait_for()
+        visitor.page.get_by_text("No new labels yet").wait_for()
         visitor.page.wait_for_selector("#label-slice [data-row]")
         for _ in range(4):
             given.append(int(visitor.press(str(int(before.true_label[int(visitor.row())]) + 1))))
@@ -538,7 +558,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
         assert ("no test slice" not in visitor.page.inner_text("#label-training")
                 and visitor.page.locator("#label-training tr").count() == 3)
         visitor.page.reload()
-        visitor.page.get_by_text("training 1 from this page").wait_for()
+        visitor.page.get_by_text("training 1 from the web app").wait_for()
         visitor.leave()
     after = pd.read_parquet(run / "retrained" / "001" / "scans.parquet")
     assert (after.split == "test").sum() == (before.split == "test").sum() and set(
@@ -557,17 +577,17 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
     (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
     for arguments, words in (([str(tmp_path)], "holds no model.json"),
                              ([str(run), str(tmp_path / "absent")], "does not exist"),
-                             ([str(broken)], "names 'cyst'"),
-                             ([str(run), "--port", "99999999"], "give another --port")):
+                             ([str(broken)], "got 'cyst'"),
+                             ([str(run), "--port", "99999999"], "Give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
         message = capsys.readouterr().err.strip().splitlines()
         assert words in message[-1] and message[-1].startswith("brainclust-app: ")
 
 
 def test_a_run_without_labels_knows_groups_only(run, tmp_path):
-    from brainclust.app.server import map_content
-    from brainclust.app.views import cards_html, headline, label_html, next_row
-    from brainclust.app.workbench import Workbench
+    from brainclust.app.pieces import groups_html, label_html, map_content
+    from brainclust.app.views import headline
+    from brainclust.app.workbench import Workbench, next_row
     unsupervised = tmp_path / "run"
     shutil.copytree(run, unsupervised)
     for name, change in (("model.json", {"cluster_classes": None}),
@@ -581,17 +601,16 @@ def test_a_run_without_labels_knows_groups_only(run, tmp_path):
             and "bc-bar" not in message and 'data-class=""' in message)
     assert [choice["title"] for choice in map_content(bench)["choices"]] == [
         "label, where known", "group", "source", "plane"]
-    assert "without labels" in headline(bench) and "the run says" not in cards_html(bench)
+    assert "without labels" in headline(bench) and "predicted" not in groups_html(bench)
     assert f'data-row="{next_row(bench, "me")}"' in label_html(
         bench, next_row(bench, "me"), hint=True)
 
 
 def test_a_pile_of_scans_is_browsed_and_labelled(run, tmp_path):
-    from brainclust.app.server import map_content
-    from brainclust.app.views import label_slice, next_row
-    from brainclust.app.workbench import Workbench
-    pile, copy = (write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7),
-                  tmp_path / "run")
+    from brainclust.app.pieces import map_content
+    from brainclust.app.workbench import Workbench, label_slice, next_row
+    pile = write_phantoms(tmp_path / "pile", 3, 2, 64, seed=7)
+    copy = tmp_path / "run"
     (pile / "labels.csv").unlink()
     (pile / "broken.png").write_bytes(b"nothing")
     shutil.copytree(run, copy)

@@ -153,7 +153,9 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path):
         super().__init__()
-        self.tags, self.active, self.text = set(), [], ""
+        self.tags = set()
+        self.active = []
+        self.text = ""
         self.feed(path.read_text(encoding="utf-8", errors="replace"))
 
     def handle_starttag(self, tag, attributes):

@@ -85,7 +85,9 @@ def figshare(monkeypatch):
     """A server with `asked`, `faults` and `address`; retries do not wait."""
     monkeypatch.setattr("brainclust.data.download.time.sleep", lambda seconds: None)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Figshare)
-    server.asked, server.faults, server.address = [], {}, f"http://127.0.0.1:{server.server_port}"
+    server.asked = []
+    server.faults = {}
+    server.address = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()

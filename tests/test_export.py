@@ -20,7 +20,7 @@ from brainclust.runs.export import (
     export_run,
     load_exported,
 )
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.training.batches import embed_slices
 from brainclust.training.distributed import make_fabric
@@ -33,8 +33,8 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
     """
     data = replace(data, images=data.images[:, :, ::2, ::2].contiguous())
     config = make_config(preset, image_size=32, encoder=encoder, device="cpu")
-    fabric, network = (make_fabric(torch.device("cpu"), "32-true"),
-                       make_network(encoder, 4, 32, seed=0))
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    network = make_network(encoder, 4, 32, seed=0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # one pass is enough
@@ -51,7 +51,8 @@ def make_run(folder, data, preset, encoder, temperature=None, thresholds=None):
     # no limit of ood_score, which takes seconds and is not exported
     one_group = np.zeros(len(data.images), dtype=int)
     save_reference(
-        folder, fabric, network, data, one_group, temperature, thresholds, flip_tta=config.flip_tta)
+        folder, fabric, network, data, one_group,
+        Calibration(temperature, thresholds, flip_tta=config.flip_tta))
     return folder
 
 
@@ -78,7 +79,8 @@ def copied(folder, target, **changes):
 
 def assert_same(folder, file, images):
     """Ask the run and the file about the same slices."""
-    exported, predictor = load_exported(file), Predictor(folder, "cpu", "32-true")
+    exported = load_exported(file)
+    predictor = Predictor(folder, "cpu", "32-true")
     prepared = predictor.prepare(images)
     assert (exported.prepare(images) == prepared).all()
     expected, found = predictor.outputs(prepared), exported.outputs(prepared)
@@ -142,7 +144,7 @@ def test_a_file_that_says_something_else_is_not_kept(
     before = sorted(run.iterdir())
     monkeypatch.setattr("brainclust.runs.export.write_onnx",
                         lambda module, description, file: shutil.copy(small / "model.onnx", file))
-    with pytest.raises(ValueError, match=f"does not say what the run says: .*{name} differ by"):
+    with pytest.raises(ValueError, match=f"must be those of the run; .*{name} differ by"):
         export_run(run)
     assert sorted(run.iterdir()) == before and (run / "model.onnx").read_text() == "of before"
 
@@ -171,7 +173,7 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
               tmp_path / "other.onnx")
     for file, words in ((tmp_path / "other.onnx", "another program"),
                         (small / "model.json", "cannot be read"),
-                        (tmp_path / "absent.onnx", "There is no file")):
+                        (tmp_path / "absent.onnx", "is missing")):
         with pytest.raises(ValueError, match=words):
             load_exported(file)
     for missing in ("onnx", "onnxscript", "onnxruntime"):

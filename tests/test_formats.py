@@ -71,8 +71,9 @@ def dicom_bytes(
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = (
-        MRImageStorage, generate_uid(), "MR")
+    dataset.SOPClassUID = MRImageStorage
+    dataset.SOPInstanceUID = generate_uid()
+    dataset.Modality = "MR"
     for keyword, value in tags.items():
         setattr(dataset, keyword, value)
     pydicom.pixels.set_pixel_data(dataset, stored, photometric, bits)
@@ -113,7 +114,8 @@ def cheng_bytes(image, mask, patient="101", label=1.) -> bytes:
     """
     with h5py.File(file := io.BytesIO(), "w", userblock_size=512) as written:
         struct = written.create_group("cjdata")
-        struct["image"], struct["tumorMask"] = image.T, mask.T.astype(np.uint8)
+        struct["image"] = image.T
+        struct["tumorMask"] = mask.T.astype(np.uint8)
         struct["PID"], struct["label"] = (np.array([[ord(c)] for c in patient], np.uint16),
                                           np.array([[label]]))
     content = bytearray(file.getvalue())
@@ -188,7 +190,8 @@ def test_signed_values_and_look_up_tables(tmp_path):
     np.testing.assert_allclose(read_slice(path), (stored + 2048.) / 4095 * 255, atol=.51)
     table = pydicom.Dataset()
     # 12 bits used of 16, inverted
-    table.LUTDescriptor, table.LUTData = [4096, 0, 16], list(range(4096))[::-1]
+    table.LUTDescriptor = [4096, 0, 16]
+    table.LUTData = list(range(4096))[::-1]
     table["LUTDescriptor"].VR = table["LUTData"].VR = "US"
     path = write(tmp_path / "table.dcm",
                  dicom_bytes((stored + 2048).astype(np.uint16), bits=12, VOILUTSequence=[table]))
@@ -352,7 +355,8 @@ def test_one_warning_per_kind_and_never_a_value(slices, tmp_path):
 # Unpacking ----------------------------------------------------------------------------------------
 
 def test_interrupted_unpacking_leaves_nothing(slices, tmp_path, monkeypatch):
-    folder, cache = brats(tmp_path / "scans", slices, ["p"]), tmp_path / "cache"
+    folder = brats(tmp_path / "scans", slices, ["p"])
+    cache = tmp_path / "cache"
     def interrupt(volume, folder):
         (folder / "frame-00000.png").write_bytes(b"half")
         raise KeyboardInterrupt
@@ -386,8 +390,8 @@ def test_a_full_disk_is_no_property_of_the_files(slices, tmp_path, monkeypatch):
 
 def good_files(slices: np.ndarray) -> dict[str, bytes]:
     """Return one good file per format."""
-    grey, volume = (slices[0],
-                    nibabel.Nifti1Image(volume_of(slices).astype(np.int16) * 10, np.eye(4)))
+    grey = slices[0]
+    volume = nibabel.Nifti1Image(volume_of(slices).astype(np.int16) * 10, np.eye(4))
     return {"a.png": image_bytes(grey), "b.jpg": image_bytes(grey, "JPEG"),
             "c.tif": image_bytes(grey.astype(np.uint16), "TIFF"), "d.bmp": image_bytes(grey, "BMP"),
             "e.webp": image_bytes(grey, "WEBP"), "f.mat": cheng_bytes(grey * np.int16(5), grey > 9),
@@ -446,7 +450,8 @@ def mutations(
     "" where a decoder may still find an image.
     """
     rng = np.random.default_rng(0)
-    pixel, hole = np.zeros((1, 1), np.uint8), volume_of(slices).astype(np.float32)
+    pixel = np.zeros((1, 1), np.uint8)
+    hole = volume_of(slices).astype(np.float32)
     hole[5, 5] = np.nan
     broken = {
         "hole.nii": (nifti_bytes(nibabel.Nifti1Image(hole, np.eye(4))), "values not finite"),
@@ -458,9 +463,12 @@ def mutations(
                         "not grey"), **bombs()}
     names = list(good)
     for i in range(count - len(broken)):
-        name, way = names[i % len(names)], i // len(names) % 5
-        content, suffix = bytearray(good[name]), slices_module.file_suffix(name)
-        target, reason = f"{i:04d}{suffix}", ""
+        name = names[i % len(names)]
+        way = i // len(names) % 5
+        content = bytearray(good[name])
+        suffix = slices_module.file_suffix(name)
+        target = f"{i:04d}{suffix}"
+        reason = ""
         if way == 0:
             content = content[:rng.integers(1, len(content) * 9 // 10)]
         elif way == 1:
@@ -474,7 +482,9 @@ def mutations(
             wrong = [s for s in (".png", ".dcm", ".mat", ".nii", ".nii.gz") if s not in alike]
             target = f"{i:04d}{rng.choice(wrong)}"
         elif way == 3:
-            content, target, reason = b"", f"{i:04d}{suffix or '.dcm'}", "empty file"
+            content = b""
+            target = f"{i:04d}{suffix or '.dcm'}"
+            reason = "empty file"
         else:
             content = rng.bytes(rng.integers(1, 5000))
         broken[target] = (bytes(content), reason)
@@ -521,8 +531,8 @@ def test_a_thousand_broken_files(slices, tmp_path):
     assert grown < 300  # MB; one bomb would be a thousand
 
     sources = table["volume"].where(table["volume"] != "", table["path"])
-    read, refused = ({Path(p) for p in sources},
-                     dict(zip(map(Path, unreadable["path"]), unreadable["reason"])))
+    read = {Path(p) for p in sources}
+    refused = dict(zip(map(Path, unreadable["path"]), unreadable["reason"]))
     assert len(refused) == len(unreadable) and not read & set(refused)  # each file once
     assert read | set(refused) == {folder / "good" / n for n in good} | {
         folder / "broken" / n for n in broken}

@@ -61,29 +61,32 @@ def assert_same(one, other, tolerance=1e-6):
 @pytest.mark.parametrize("config", [
     settings(**PSEUDO_LABEL_SETTINGS),
     settings("paper", encoder="autoencoder", pretrain_epochs=3)], ids=["taught", "paper"])
-def test_recorded_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
-    data, recorded = on_gpu(slices[0]), []
-    record = GraphCapture.record
+def test_captured_steps_do_what_called_steps_do(slices, tmp_path, monkeypatch, config, how):
+    data = on_gpu(slices[0])
+    captured = []
+    capture = GraphCapture.capture
     monkeypatch.setattr(
-        GraphCapture, "record", lambda self, *inputs: (recorded.append(1), record(self, *inputs))[1]
-    )
-    fast = train(data, config, tmp_path / "recorded", how)
-    assert recorded
+        GraphCapture, "capture",
+        lambda self, *inputs: (captured.append(1), capture(self, *inputs))[1])
+    fast = train(data, config, tmp_path / "captured", how)
+    assert captured
     monkeypatch.setattr(GraphCapture, "__call__", lambda self, function, inputs: function(**inputs))
     assert_same(fast, train(data, config, tmp_path / "called", how))
 
 
-def test_without_labels_the_reconstruction_is_recorded_too(slices, tmp_path, monkeypatch):
-    data, config = on_gpu(slices[0]), settings("paper", encoder="autoencoder", epochs=2)
+def test_without_labels_the_reconstruction_is_captured_too(slices, tmp_path, monkeypatch):
+    data = on_gpu(slices[0])
+    config = settings("paper", encoder="autoencoder", epochs=2)
     data = replace(data, labels=np.full_like(data.labels, -1))
-    fast = train(data, config, tmp_path / "recorded")
+    fast = train(data, config, tmp_path / "captured")
     monkeypatch.setattr(GraphCapture, "__call__", lambda self, function, inputs: function(**inputs))
     assert_same(fast, train(data, config, tmp_path / "called"))
     assert fast.history[-1]["reconstruction"] > 0
 
 
 def test_a_broken_off_training_goes_on(slices, tmp_path):
-    data, config = on_gpu(slices[0]), settings(**PSEUDO_LABEL_SETTINGS)
+    data = on_gpu(slices[0])
+    config = settings(**PSEUDO_LABEL_SETTINGS)
     whole = train(data, config, tmp_path / "whole")
     fabric = make_fabric(GPU, config.precision)
     with pytest.raises(ZeroDivisionError):
@@ -99,8 +102,8 @@ def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monk
     config = settings("best", **PSEUDO_LABEL_SETTINGS | {"precision": "auto"})
     call = GraphCapture.__call__
     def strict(self, function, inputs):
-        "Forbid whatever makes Python wait for the GPU from the first recorded step on."
-        torch.cuda.set_sync_debug_mode("error" if len(self.recorded) else "default")
+        "Forbid whatever makes Python wait for the GPU from the first captured step on."
+        torch.cuda.set_sync_debug_mode("error" if len(self.captured) else "default")
         try:
             return call(self, function, inputs)
         finally:
@@ -109,12 +112,13 @@ def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monk
     fabric = make_fabric(GPU, "bf16-mixed")
     state = train_jointly(
         fabric, make_network(config.encoder, 4, 64, seed=0), data, config, tmp_path)
-    assert len(state.graph_capture.recorded) >= 2 and "recorded steps" in state.parts[0]
+    assert len(state.graph_capture.captured) >= 2 and "recorded steps" in state.parts[0]
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "autoencoder", "attention"])
 def test_embeddings_are_those_of_the_processor(slices, encoder):
-    data, network = slices[0], make_network(encoder, 4, 64, seed=0)
+    data = slices[0]
+    network = make_network(encoder, 4, 64, seed=0)
     expected = embed_slices(
         make_fabric(torch.device("cpu"), "64-true"), network.double(), data, flip_tta=True)
     found = embed_slices(make_fabric(GPU, "64-true"), network.to(GPU), on_gpu(data), flip_tta=True)
@@ -136,7 +140,8 @@ def test_mixture_and_rank_are_those_of_the_processor():
 
 @pytest.mark.parametrize("policy", sorted(AUGMENTATIONS))
 def test_augmentation_is_that_of_the_processor(slices, policy):
-    x, generator = slices[0].images[:16].float() / 255, torch.Generator().manual_seed(0)
+    x = slices[0].images[:16].float() / 255
+    generator = torch.Generator().manual_seed(0)
     expected = AUGMENTATIONS[policy](x, generator)
     generator.manual_seed(0)  # of the processor: its numbers are moved to the GPU
     torch.testing.assert_close(

@@ -10,8 +10,6 @@ from house import (
     ROOT,
     all_files,
     code_violations,
-    count,
-    debt,
     prose,
     room_violations,
     violations,
@@ -40,10 +38,8 @@ def test_an_import_that_runs_upwards_is_noticed(tmp_path):
 def test_files_keep_the_rules(folder):
     files = [path for path in all_files() if path.is_relative_to(ROOT / folder)]
     found = list(violations(files))
-    added = count(found) - debt()
     assert len(files) > 20
-    assert [" ".join(v) for v in found if any(v.place.startswith(file) and v.rule == rule
-                                              for file, rule in added)] == []
+    assert [" ".join(violation) for violation in found] == []
 
 
 def test_documents_keep_the_rules():
@@ -66,9 +62,11 @@ def test_words_in_names_and_code_are_not_prose():
 
 def test_lines_statements_and_signatures_are_noticed():
     code = "\n".join(["def f(a, b, c, d, e, g, h, most): return a", "if a: b = 1", "x = 1; y = 2",
-                      "if a: raise ValueError", "z = '" + 100 * "z" + "'"])
+                      "if a: raise ValueError", "z = '" + 100 * "z" + "'",
+                      "low, high = min(x), max(x)", "name, rows = 'a', []"])
     rules = sorted(v.rule for v in code_violations("", code))
-    assert rules == ["line", "name", "parameters", "statement", "statement", "statement"]
+    assert rules == ["line", "name", "parameters", "statement", "statement", "statement",
+                     "tuple"]
 
 
 def test_ruff_finds_nothing():

@@ -151,11 +151,14 @@ def exporting(seconds: float):
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(5))  # ten moments each, for several processes
 def test_at_fifty_random_moments(tmp_path, whole, part):
-    numbers, rows = random.Random(part), []
+    numbers = random.Random(part)
+    rows = []
     for number in range(10):
-        folder, kind = tmp_path / str(number), KINDS[(10 * part + number) % len(KINDS)]
+        folder = tmp_path / str(number)
+        kind = KINDS[(10 * part + number) % len(KINDS)]
         folder.mkdir()
-        begun, after = time.monotonic(), numbers.uniform(1, .95 * whole[1])
+        begun = time.monotonic()
+        after = numbers.uniform(1, .95 * whole[1])
         # chance would miss what is so short
         moment = ((lambda out: time.monotonic() - begun > after) if number < 8
                   else exporting(numbers.uniform(0, 1)))

@@ -26,7 +26,9 @@ def watched(slices, folder: Path, epochs: int, preset: str) -> pd.DataFrame:
         preset,
         **{**TINY, "image_size": 64, "epochs": epochs, "clustering_epochs": 1, "n_clusters": 4},
         precision="32-true")
-    process, rows, begun = psutil.Process(), [], [time.perf_counter()]
+    process = psutil.Process()
+    rows = []
+    begun = [time.perf_counter()]
     loggers = [tensorboard_logger(folder / "tensorboard")]
     fabric = make_fabric(torch.device("cpu"), "32-true", loggers=loggers)
     def note(name: str, row: dict) -> None:

@@ -16,7 +16,7 @@ from test_formats import good_files
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json
 from brainclust.models.encoders import make_network
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.prediction_files import predict_command
 from brainclust.runs.predictor import Predictor
 from brainclust.training.distributed import make_fabric
@@ -31,15 +31,15 @@ COLUMNS = ["path", "class", "prob_glioma", "prob_meningioma", "prob_notumor", "p
 @pytest.fixture(scope="module")
 def trained(slices, tmp_path_factory):
     """A run directory with everything that a prediction needs."""
-    data, config, folder = (
-        slices[0], make_config("demo", image_size=64, epochs=2, precision="32-true", device="cpu"),
-        tmp_path_factory.mktemp("run"))
+    data = slices[0]
+    config = make_config("demo", image_size=64, epochs=2, precision="32-true", device="cpu")
+    folder = tmp_path_factory.mktemp("run")
     fabric = make_fabric(torch.device("cpu"), "32-true")
     state = train_jointly(
         fabric, make_network("autoencoder", 4, 64, seed=0), data, config, folder / "checkpoint")
     save_model(folder, state, data, config)
-    save_reference(folder, fabric, state.network, data, np.arange(len(data.images)) // 3, 1.2,
-                   [0.1] * 4, flip_tta=config.flip_tta)
+    save_reference(folder, fabric, state.network, data, np.arange(len(data.images)) // 3,
+                   Calibration(1.2, [0.1] * 4, flip_tta=config.flip_tta))
     return folder
 
 
@@ -71,7 +71,7 @@ def test_every_format_is_judged(trained, slices, tmp_path, capsys):
 
 def test_one_sentence_for_what_cannot_be_used(trained, tmp_path, capsys):
     for arguments, words in (([str(tmp_path), str(tmp_path)], "holds no model.json"),
-                             ([str(trained), str(tmp_path / "absent")], "There is no"),
+                             ([str(trained), str(tmp_path / "absent")], "is missing"),
                              ([str(trained), str(tmp_path)], "must hold images that end in")):
         assert (predict_command([*arguments, "--out", str(tmp_path / "out.csv"), "--device", "cpu"])
                 == 2)
@@ -127,7 +127,8 @@ def test_maps_lie_on_the_slices(trained, slices, tmp_path):
     assert (table["mask"] != "").equals(
         (table["class"] != "notumor") & (table.in_distribution.astype(str) == "True"))
     for row in table.itertuples():
-        cam, size = np.array(Image.open(row.cam)), Image.open(row.path).size
+        cam = np.array(Image.open(row.cam))
+        size = Image.open(row.path).size
         assert cam.shape == size[::-1] and cam.max() > 0
         if row.mask:
             assert (set(np.unique(np.array(Image.open(row.mask)))) <= {0, 255}

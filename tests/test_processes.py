@@ -94,7 +94,8 @@ def test_each_process_normalises_its_own_slices_on_a_cpu(slices, tmp_path):
     assert list(pd.DataFrame(one.history)) == list(pd.DataFrame(two.history))
     first, second = (state.history[0]["cross_entropy"] for state in (one, two))
     assert not np.isclose(first, second, rtol=1e-6) and second == pytest.approx(first, rel=.5)
-    data, config = slices[0], settings(epochs=3, round_epochs=1)
+    data = slices[0]
+    config = settings(epochs=3, round_epochs=1)
     fabric = make_fabric(torch.device("cpu"), config.precision)
     network = make_network(config.encoder, 4, 64, seed=0)
     on = train_jointly(fabric, network, data, config, tmp_path / "two")
@@ -199,8 +200,8 @@ def losses_of(memory_format, precision, fused=False, steps=4):
     network = make_network("resnet18", 4, 64, seed=0).to(memory_format=memory_format)
     wrapped, optimizer = fabric.setup(
         network, torch.optim.AdamW(network.parameters(), 1e-3, fused=fused))
-    images, labels = (torch.rand(16, 1, 32, 32, generator=torch.Generator().manual_seed(0)),
-                      torch.arange(16) % 4)
+    images = torch.rand(16, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(16) % 4
     losses = []
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)

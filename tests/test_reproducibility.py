@@ -41,7 +41,8 @@ def trained(
     """
     import tempfile
     phantoms = make_phantoms(patients, 2, 64, seed=0, test_fraction=.5)
-    table, rng = phantoms.table, np.random.default_rng(seed)
+    table = phantoms.table
+    rng = np.random.default_rng(seed)
     train, test = (np.flatnonzero(table.split == split) for split in ("train", "test"))
     truth = table.label.to_numpy(dtype=np.int64)
     labels = np.where(

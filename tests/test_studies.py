@@ -134,10 +134,11 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
 
 
 def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
-    out, few = (tmp_path / "run",
-                "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
-                "unlabelled_batch_size: 16}")
-    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", ablations="no mirror image",
+    out = tmp_path / "run"
+    few = (
+        "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+                    "unlabelled_batch_size: 16}")
+    settings = dict(data=phantom_tree, labels="0.5, 2, 0, all", ablations="no flip at test time",
                     ablation_labels=0.5, epochs=2, image_size=32, device="cpu", overrides=few)
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
@@ -153,21 +154,20 @@ def test_label_efficiency_goes_on_cell_by_cell(phantom_tree, tmp_path, capfd):
     check_run(out, ())
     ladder = pd.read_csv(out / "tables" / "ablations.csv").set_index("method")
     assert ladder.change["joint training"] == 0 and np.isclose(
-        ladder.change["no mirror image"],
-        ladder.accuracy["no mirror image"] - ladder.accuracy["joint training"])
+        ladder.change["no flip at test time"],
+        ladder.accuracy["no flip at test time"] - ladder.accuracy["joint training"])
     assert report("label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
-    assert "No method or rung is called 'magic'" in capfd.readouterr().err
+    assert "methods and ablations must be known names; got 'magic'" in capfd.readouterr().err
     assert report("label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1
-    assert "'few' is neither a number nor all" in capfd.readouterr().err
+    assert "labels must be numbers or all; got 'few'" in capfd.readouterr().err
 
 
 @pytest.mark.nightly
 def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
-    out, settings = (
-        tmp_path / "run",
-        dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
-             overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
-                        "unlabelled_batch_size: 16}")))
+    out = tmp_path / "run"
+    settings = dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
+                    overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
+                               "unlabelled_batch_size: 16}"))
     assert report("active_learning", out, part="1/2", **settings) == 0  # the list's chain alone
     chains = {path.name: path.stat().st_mtime_ns for path in (out / "chains").iterdir()}
     assert len(chains) == 1

@@ -85,7 +85,8 @@ def spread_out(
     distance = euclidean_distances(points, points[chosen], squared=True)
     covered = (euclidean_distances(points, points[before], squared=True).min(axis=1) if len(before)
                else np.full(len(points), distance.max(initial=0.0)))
-    order, left = [], list(range(len(chosen)))
+    order = []
+    left = list(range(len(chosen)))
     while left:
         gains = [weights @ np.maximum(covered - distance[:, k], 0) for k in left]
         best = left.pop(int(np.argmax(gains)))
@@ -130,7 +131,8 @@ def slices_to_label(
         embeddings=embeddings, probabilities=probabilities, labelled=labelled, groups=groups)
     directions = as_clustered(np.asarray(embeddings, dtype=float), True)
     points = PCA(min(dimensions, *directions.shape), random_state=seed).fit_transform(directions)
-    uncertainty, taken = margin_uncertainty(probabilities), np.array(labelled, dtype=bool)
+    uncertainty = margin_uncertainty(probabilities)
+    taken = np.array(labelled, dtype=bool)
     typical = representatives(
         points, np.ones(len(points)), groups, taken, (count + 1) // 2, True, seed)
     taken[typical] = True

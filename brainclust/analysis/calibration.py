@@ -50,7 +50,8 @@ def fit_temperature(
             "A temperature needs labelled slices that took no part in training; got none. Hold "
             "some out with validation_fraction.")
     probabilities, labels = as_probabilities(probabilities, labels)
-    logits, rows = np.log(np.maximum(probabilities, 1e-12)), np.arange(len(labels))
+    logits = np.log(np.maximum(probabilities, 1e-12))
+    rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
         "Return the mean negative log-likelihood of the labels."
@@ -66,7 +67,8 @@ def reliability(
 ) -> pd.DataFrame:  # one row per bin that holds a slice: n, confidence, accuracy, low, high
     "Compute mean confidence and accuracy per bin of confidence."
     probabilities, labels = as_probabilities(probabilities, labels)
-    confidence, right = np.max(probabilities, axis=1), np.argmax(probabilities, axis=1) == labels
+    confidence = np.max(probabilities, axis=1)
+    right = np.argmax(probabilities, axis=1) == labels
     table = (
         pd.DataFrame(
             {"bin": np.minimum((confidence * bins).astype(int), bins - 1), "confidence": confidence,
@@ -154,7 +156,9 @@ def coverage_table(
     """
     same_slices(sets=sets, labels=labels)
     labels = as_ids(labels, "labels", 0, sets.shape[1])
-    held, sizes, rows = sets[np.arange(len(labels)), labels], sets.sum(axis=1), []
+    held = sets[np.arange(len(labels)), labels]
+    sizes = sets.sum(axis=1)
+    rows = []
     for name, chosen in [*((n, labels == i) for i, n in enumerate(class_names)),
                          ("all", np.ones(len(labels), bool))]:
         interval = accuracy_interval(
@@ -174,7 +178,8 @@ def abstention_curve(
     probabilities, labels = as_probabilities(probabilities, labels)
     confidence = np.max(probabilities, axis=1)
     order = np.argsort(-confidence, kind="stable")
-    right, kept = (np.argmax(probabilities, axis=1) == labels)[order], np.arange(1, len(labels) + 1)
+    right = (np.argmax(probabilities, axis=1) == labels)[order]
+    kept = np.arange(1, len(labels) + 1)
     table = pd.DataFrame({"coverage": kept / len(labels), "confidence": confidence[order],
                           "accuracy": right.cumsum() / kept})
     # ties are kept together

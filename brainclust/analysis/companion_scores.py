@@ -29,7 +29,8 @@ def companion_table(
 ) -> pd.DataFrame:  # system, quantity, claimed; given and clean, each with _low and _high
     "Compare accuracy and the F1 of each class: claimed, and ours on both test sets."
     parts = {"given": np.ones(len(truth), bool), "clean": scans.clean.to_numpy(dtype=bool)}
-    groups, rows = scans.group.to_numpy(), []
+    groups = scans.group.to_numpy()
+    rows = []
     for quantity, label in [("accuracy", None),
                             *((f"F1 {c}", i) for i, c in enumerate(class_names))]:
         row = {"system": name, "quantity": quantity,

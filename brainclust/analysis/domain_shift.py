@@ -266,7 +266,9 @@ def transfer_scores(
     (embeddings, head), (new_embeddings, new_head) = (
         embed_slices(fabric, fabric.setup_module(n), data) for n in (network, adapted))
     scale = np.sqrt(np.trace(covariance(embeddings[source])) / embeddings.shape[1])
-    x, labels, rows = embeddings[source] / scale, data.labels[source], []
+    x = embeddings[source] / scale
+    labels = data.labels[source]
+    rows = []
 
     def add(method: str, predicted: np.ndarray, distance: float) -> None:
         "Add a row with the accuracy of a method on the left-out source."

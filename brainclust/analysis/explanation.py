@@ -198,9 +198,11 @@ def batched_cams(
               else tuple(layer))
     check_cam_request(model.network, x, targets, layers, method, views, model.n_outputs)
     device = next(model.network.parameters()).device
-    model, was_training = model.to(device), model.network.training
+    model = model.to(device)
+    was_training = model.network.training
     model.eval()
-    targets, maps = torch.as_tensor(np.asarray(targets), dtype=torch.int64), []
+    targets = torch.as_tensor(np.asarray(targets), dtype=torch.int64)
+    maps = []
     starts = range(0, len(x), batch_size)
     for start in tqdm(starts, "explaining", unit="batch", delay=2):
         rows = slice(start, start + batch_size)
@@ -254,9 +256,9 @@ def occlusion_maps(
     targets: Sequence[int],  # (B,), class or cluster
     patch: int | None = None,  # side of the square in pixels; None: an eighth of the slice
     stride: int | None = None,  # pixels from square to square, at most `patch`; None: half of it
-    batch_size: int = 32,  # covered copies; only speed and memory depend on it
+    batch_size: int = 32,  # occluded slices; only speed and memory depend on it
 ) -> np.ndarray:  # float32 (B, H, H), [0, 1]; all 0 where covering never hurts
-    """Measure how much the evidence for the target falls when a place is covered.
+    """Measure how much the score of the target falls when a place is covered.
 
     Raises: ValueError if a square is larger than the slice or than the way to the next one.
     """
@@ -266,7 +268,8 @@ def occlusion_maps(
     if not stride <= patch <= side:
         raise ValueError(
             f"A square of {patch} pixels every {stride} does not fit a slice of {side}.")
-    was_training, maps = model.training, []
+    was_training = model.training
+    maps = []
     occlusion = Occlusion(model.eval())
     for image, cover, target in tqdm(zip(x, blurred(x, patch / 2), targets), "covering", len(x),
                                      unit="slice", delay=2):

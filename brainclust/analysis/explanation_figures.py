@@ -64,7 +64,8 @@ def gallery_cases(
     seed: int = 0,
 ) -> pd.DataFrame:  # row, truth, right; by class, the right ones first
     "Draw right and wrong cases of every class."
-    rng, rows = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    rows = []
     for label in np.unique(truth[truth >= 0]):
         for right in (True, False):
             cases = np.flatnonzero((truth == label) & ((predicted == label) == right))
@@ -87,7 +88,8 @@ def plot_cam_gallery(
 
     The title of a slice is its confidence; a wrong one is preceded by the predicted class.
     """
-    sizes, labels = cases.groupby(["right", "truth"]).size(), sorted(cases.truth.unique())
+    sizes = cases.groupby(["right", "truth"]).size()
+    labels = sorted(cases.truth.unique())
     first_wrong, wrong = (
         int(sizes[right].max()) if right in sizes else 0 for right in (True, False))
     figure, axes = new_figure(1.35 * (first_wrong + wrong) + 0.4, 1.62 * len(labels) + 0.3,

@@ -83,7 +83,8 @@ def centre_prior(
     width: float = .5,  # standard deviation in radii of a disc of the brain's area
 ) -> np.ndarray:  # float32 (N, H, W), [0, 1]
     "Return a Gaussian on the centre of each brain."
-    maps, grid = [], np.stack(np.indices(brain_masks.shape[1:]), axis=-1)
+    maps = []
+    grid = np.stack(np.indices(brain_masks.shape[1:]), axis=-1)
     for mask in brain_masks:
         pixels = np.argwhere(mask if mask.any() else ~mask)
         deviation = width * math.sqrt(len(pixels) / math.pi)
@@ -150,7 +151,8 @@ def compare_layers(
     views: Sequence[str] = ("one", "turned"),
 ) -> pd.DataFrame:  # layer, method, views, slices, and CAM_SCORES
     "Score every combination of layer, method and views on slices with a mask."
-    known, rows = masks.any(axis=(1, 2)), []
+    known = masks.any(axis=(1, 2))
+    rows = []
     for layer in layers:
         for method in methods:
             for view in views:

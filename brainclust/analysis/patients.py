@@ -112,7 +112,8 @@ def phantom_stack(
     "Render parallel slices through one phantom patient."
     patient, rng = draw_patient(seed, class_name, number, atlas)
     plane = str(rng.choice(PLANES))
-    normal, pictures = np.array(PLANE_AXES[plane][2], float), []
+    normal = np.array(PLANE_AXES[plane][2], float)
+    pictures = []
     for offset in np.linspace(-reach, reach, slices) * patient.radius:
         # seeded anew, so that every slice has the same field of view and tilt
         view_of_stack = np.random.default_rng([seed, number])
@@ -132,7 +133,9 @@ def phantom_stacks(
     seed: int,  # not that of the training's phantoms, so that the patients are new
 ) -> tuple[np.ndarray, pd.DataFrame]:  # images uint8 (N, H, W); label, patient, plane, frame
     "Render volumes of new patients of every class."
-    atlas, images, rows = load_atlas(), [], []
+    atlas = load_atlas()
+    images = []
+    rows = []
     for label, class_name in enumerate(class_names):
         for number in tqdm(
             range(patients_per_class), f"volumes, {class_name}", unit="patient", leave=False):

@@ -91,7 +91,8 @@ def bright_masks(
     max_clusters: Mapping[str, int],  # method: largest number of clusters
 ) -> list[np.ndarray]:  # uint8 0/1 (H, W), each different
     "Threshold a slice at every boundary between two clusters, for every clustering."
-    counts, tables = level_counts(smooth, brain), {}
+    counts = level_counts(smooth, brain)
+    tables = {}
     for method, largest in max_clusters.items():
         for clusters in range(2, largest + 1):
             ranks = rank_levels(counts, clusters, method)
@@ -188,7 +189,9 @@ def describe_region(
         "Return the grey levels of the brain within a radius of the region."
         return levels[(cv2.dilate(mask, disc(radius)) > 0) & ~inside & maps.brain[box]]
 
-    level, around, near = levels[inside].mean(), ring(reach), ring(max(1, round(.012 * side)))
+    level = levels[inside].mean()
+    around = ring(reach)
+    near = ring(max(1, round(.012 * side)))
     return {"size": np.log(region.sum() / maps.brain.sum()), "brightness": level,
             "contrast": level - around.mean() if around.size else 0.0,
             "edge": level - near.mean() if near.size else 0.0, "roundness": roundness(mask),

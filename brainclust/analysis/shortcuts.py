@@ -86,7 +86,8 @@ def shortcut_accuracies(
 
     Raises: ValueError without two labelled training classes or a labelled test slice.
     """
-    labels, split = known_labels(table), table["split"].to_numpy()
+    labels = known_labels(table)
+    split = table["split"].to_numpy()
     train, test = (np.flatnonzero((split == name) & (labels >= 0)) for name in ("train", "test"))
     if len(set(labels[train])) < 2 or not len(test):
         raise ValueError(

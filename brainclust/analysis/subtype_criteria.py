@@ -104,7 +104,9 @@ def gap_statistic(
 
     The reference is drawn evenly in the box of the principal components.
     """
-    rng, low, high = np.random.default_rng(seed), x.min(axis=0), x.max(axis=0)
+    rng = np.random.default_rng(seed)
+    low = x.min(axis=0)
+    high = x.max(axis=0)
     boxes = np.stack([_log_dispersions(rng.uniform(low, high, x.shape), largest, seed)
                       for _ in range(references)])
     gap = boxes.mean(axis=0) - _log_dispersions(x, largest, seed)
@@ -181,7 +183,8 @@ def null_bounds(
 ) -> np.ndarray:  # (K,), what a score must exceed
     "Return bounds that structureless data exceed for any K about once in `draws` + 1 times."
     z = np.arctanh(np.clip(draws, -.999999, .999999))
-    mean, spread = z.mean(axis=0), z.std(axis=0) + 1e-9
+    mean = z.mean(axis=0)
+    spread = z.std(axis=0) + 1e-9
     return np.tanh(mean + spread * ((z - mean) / spread).max())
 
 
@@ -309,15 +312,16 @@ def permutation_p(
     permutations: int = 199,
     seed: int = 0,
 ) -> float:  # (0, 1]
-    "Share of permutations of the groups with as much mutual information as is there."
+    "Compute the fraction of permutations with at least the mutual information of the data."
     # With fixed margins the adjusted mutual information rises with the plain one, which costs a
     # hundredth of the time.
     def shared(a, b):
-        "Mutual information of two lists of ids, by scikit-learn from their table of counts."
+        "Compute the mutual information of two lists of ids from their table of counts."
         counts = contingency(a, b, clusters.max() + 1, values.max() + 1)
         return mutual_info_score(None, None, contingency=counts)
 
-    rng, there = np.random.default_rng(seed), shared(clusters, values)
+    rng = np.random.default_rng(seed)
+    there = shared(clusters, values)
     drawn = [shared(clusters[in_random_blocks(groups, rng)], values[in_random_blocks(groups, rng)])
              for _ in range(permutations)]
     return float((1 + np.sum(np.array(drawn) >= there - 1e-12)) / (1 + permutations))

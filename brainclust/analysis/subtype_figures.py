@@ -79,7 +79,8 @@ def _draw_planes(
 ) -> None:
     "Draw the fraction of each viewing plane in a sub-cluster as a stacked bar."
     planes = division.confounders["viewing plane"][division.clusters == cluster]
-    planes, start = planes.where(planes.isin(PLANE_COLOURS), "unknown"), 0.
+    planes = planes.where(planes.isin(PLANE_COLOURS), "unknown")
+    start = 0.
     for plane, colour in PLANE_COLOURS.items():
         fraction = float((planes == plane).mean())
         bar.barh(0, fraction, .5, left=start, color=colour)

@@ -289,7 +289,8 @@ def without_property(
 
     Raises: ValueError if no slice is in the training set.
     """
-    x, ids = np.array(as_points(embeddings), dtype=np.float64), as_categories(values)
+    x = np.array(as_points(embeddings), dtype=np.float64)
+    ids = as_categories(values)
     same_slices(embeddings=x, values=ids, train=train)
     if not train.any():
         raise ValueError(

@@ -66,7 +66,8 @@ class SkipEncoder(nn.Module):
                 features.append(x)
             return [features[0], *features]
         stem, *blocks = [part for part in self.body.convolutions if isinstance(part, nn.Sequential)]
-        x, features = stem(x), []
+        x = stem(x)
+        features = []
         for convolution, pooling in blocks:
             features.append(convolution(x))
             x = pooling(features[-1])
@@ -80,14 +81,13 @@ smp.encoders.encoders.update(
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140062
 def make_unet(
     encoder: str = "autoencoder",  # a key of `ENCODERS`
-    # network of the same kind, whose encoder's weights are copied; None: random weights
-    source: ClusteringNetwork | None = None,
+    source: ClusteringNetwork | None = None,  # initial weights, by the same encoder; None: random
     seed: int = 0,  # of all that is random
-) -> smp.Unet:  # standardised slices (B, 1, H, W), sides multiples of 32, to a logit per pixel
+) -> smp.Unet:  # standardised slices (B, 1, H, W) to a logit per pixel; H and W multiples of 32
     """Build a U-Net, its encoder random or copied.
 
-    Raises: ValueError if there is no such encoder; RuntimeError with torch's list of differences if
-    `source` is of another kind.
+    Raises: ValueError if `encoder` is unknown; RuntimeError with torch's list of differences if
+    `source` has another encoder.
     """
     beginning = make_network(encoder, 2, 64, seed=seed) if source is None else source
     with torch.random.fork_rng(devices=[]):
@@ -187,7 +187,8 @@ class _UNetTraining:
         generator = torch.Generator(device).manual_seed(
             derived_seed(settings.seed, "masks", epoch))
         side = settings.side(epoch, self.data.images.shape[-1])
-        total, steps = torch.zeros((), device=device), settings.epochs * settings.steps
+        total = torch.zeros((), device=device)
+        steps = settings.epochs * settings.steps
         batches = cycle_batches(self.rows, settings.batch_size, settings.steps,
                                 derived_seed(settings.seed, "mask batches", epoch))
         for step, batch in enumerate(batches, (epoch - 1) * settings.steps):

@@ -78,9 +78,9 @@ class Config:
     classes: ClassNames = CLASSES  # names in the order of their ids
     label_fraction: Fraction = 0.2  # of the training slices whose label is used; 0: none
     labels_per_class: Whole = 0  # in the place of label_fraction; 0: label_fraction counts
-    # of the labelled slices, which teach nothing and say how far to trust the rest
+    # of the labelled slices, held out of training as the calibration split
     validation_fraction: Annotated[Number, Field(ge=0, le=.5)] = 0.0
-    # set apart when the data have no test split
+    # held out as the test set if the data have no test split
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
     # in which NIfTI volumes are cut into slices
     volume_plane: Literal["axial", "coronal", "sagittal"] = "axial"
@@ -90,7 +90,7 @@ class Config:
     phantom_size: Side = 128  # pixels; height and width of the phantoms as they are written
     # how a slice is prepared
     image_size: Side = 256  # pixels; height and width that the encoder sees
-    # "filled": the paper's mask without holes; "synth": a learnt brain mask; "synth_mask": control
+    # "filled": the paper's mask without holes; "synth": learnt brain mask; "synth_mask": a control
     skull_strip: Literal["paper", "filled", "synth", "synth_mask", "none"] = "paper"
     denoise_sigma: Pixels = 3.0  # of the original slice; Gaussian blur before Otsu's threshold
     otsu_relax: Annotated[Number, Field(ge=-255, le=255)] = -5.0  # added to Otsu's threshold
@@ -110,17 +110,20 @@ class Config:
     cluster_warmup: Whole = 0  # epochs in which the weights of the unlabelled terms grow
     reconstruction_weight: Weight = 1.0  # of the reconstruction term, in runs that have a decoder
     anchored: Switch = False  # whether labelled slices fix the mixture component of their class
-    supervised_epochs: Whole = 0  # first epochs, in which labelled slices learn alone
-    # of what head and mixture say of the unlabelled slices; needs anchored
+    supervised_epochs: Whole = 0  # first epochs, trained on the labelled slices alone
+    # weight of the pseudo-labels of the unlabelled slices; needs anchored
     pseudo_label_weight: Weight = 0.0
     pseudo_label_threshold: Fraction = 0.95  # probability from which a slice counts
-    teacher_mixture_weight: Fraction = 0.5  # of the mixture in that probability, next to the head
-    # how far answers are moved towards the class shares of the labelled slices; 0: not at all
+    # of the mixture in that probability; the rest is the classifier's
+    teacher_mixture_weight: Fraction = 0.5
+    # how far predictions move towards the class priors of the labelled slices; 0: not at all
     distribution_alignment: Fraction = 0.0
-    round_epochs: Count = 1  # epochs that learn from the same answers
-    # from one clustering and measurement to the next; those that others learn from come anyway
+    round_epochs: Count = 1  # epochs that learn from the same pseudo-labels
+    # from one clustering and measurement to the next; clusterings that give pseudo-labels always
+    # take place
     clustering_epochs: Count = 1
-    reinitialise: Switch = False  # whether the network begins anew with each generation
+    # whether every self-training round begins with a re-initialised student
+    reinitialise: Switch = False
     augmentation: Augmentation = "paper"  # policy for the labelled slices
     # policy for the unlabelled slices; the source augments only the labelled
     unlabelled_augmentation: Augmentation = "none"
@@ -135,7 +138,7 @@ class Config:
     flip_tta: Switch = False  # whether outputs are means with those of the mirrored slice
     # the mixture
     cluster_dimensions: Count = 16  # principal components in which the mixture is fitted
-    # added to each variance, as a share of the mean variance of the embeddings
+    # added to each variance, as a fraction of the mean variance of the embeddings
     variance_floor: Weight = 1e-3
     l2_normalise: Switch = False  # whether embeddings are clustered by their direction alone
     tied_covariance: Switch = False  # whether all components have the same variances
@@ -246,12 +249,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 def fit_rounds(
     preset: str,
     changes: dict[str, Any],  # settings given by the caller, not yet checked
-) -> dict[str, int]:  # supervised_epochs and round_epochs of the run; empty without a change
-    """Keep a preset's proportions.
+) -> dict[str, int]:  # supervised_epochs and round_epochs, as far as they need fitting
+    """Keep a preset's proportions in a run of another length.
 
-    Cut off in the middle, a generation that has just begun anew would be the result.
+    A run that ended early in a self-training round would save a student that is not yet trained.
     """
-    usual, epochs = PRESETS[preset], changes.get("epochs")
+    usual = PRESETS[preset]
+    epochs = changes.get("epochs")
     if "supervised_epochs" not in usual or type(epochs) is not int or epochs < 1: return {}
     alone = changes.get(
         "supervised_epochs", max(1, round(epochs * usual["supervised_epochs"] / usual["epochs"])))
@@ -262,7 +266,7 @@ def fit_rounds(
 # %% ../../nbs/core/03_config.ipynb #nbbc6700
 def make_config(
     preset: str = "demo",  # "demo", "paper" or "best"
-    overrides: dict | str | None = None,  # further settings, a dict or YAML such as "{epochs: 3}"
+    overrides: dict | str | None = None,  # further settings; a dict or YAML, as "{epochs: 3}"
     **parameters: Any,  # settings by name; None means the preset's value
 ) -> Config:  # frozen and checked
     """Build the `Config` of a preset with some settings changed.

@@ -24,7 +24,7 @@ def _row_positions(
     n_rows: int,  # groups
     n_series: int,  # rows within a group
 ) -> np.ndarray:  # (n_rows, n_series) y positions, group i around i
-    "The y positions of grouped rows."
+    "Compute the y positions of grouped rows."
     return np.arange(n_rows)[:, None] + (np.arange(n_series) - (n_series - 1) / 2) * 0.8 / n_series
 
 
@@ -50,10 +50,11 @@ def _interval_limits(
     value: str,  # a column
     whole: bool,  # whether to show all of [0, 1]
 ) -> tuple[float, float]:  # of the axis, with room for the written values on the right
-    "Limit the axis to what the values span, or to all that shares can be."
+    "Limit the axis to the range of the values, or to [0, 1]."
     values = table[
         [column for column in (value, "low", "high", "chance") if column in table]].to_numpy(float)
-    low, high = np.nanmin(values, initial=0), np.nanmax(values, initial=0)
+    low = np.nanmin(values, initial=0)
+    high = np.nanmax(values, initial=0)
     return ((low - 0.02, 1.12) if whole
             else (low - 0.05 * (high - low or 1), high + 0.12 * (high - low or 1)))
 
@@ -89,26 +90,27 @@ def _write_value(
 # %% ../../nbs/core/09_intervals.ipynb #120111
 @house_style
 def plot_intervals(
-    table: pd.DataFrame,  # tidy: columns named below, optionally low, high, chance; NaN: unmeasured
+    table: pd.DataFrame,  # the columns named below, optionally low, high, chance; NaN: not measured
     row: str = "method",  # column: each value of it has a row, in their order
     series: str = "test_set",  # column: each value of it has a mark
-    value: str = "accuracy",  # column of shares or scores in [-1, 1]
+    value: str = "accuracy",  # column of fractions or scores in [-1, 1]
     chance: float | None = None,  # what guessing gives, as a dashed line
     bold: Sequence[str] = (),  # rows whose names stand out
     whole: bool = True,  # whether the axis shows all of [0, 1], and not only what the values span
 ) -> Figure:
     """Draw values as dots with their intervals, a row for each method (Table 2.1).
 
-    Raises: ValueError for missing columns, an empty table, or values that are no share or score.
+    Raises: ValueError if columns are missing, the table is empty, or a value is outside [-1, 1].
     """
     check_table(table, [row, series, value])
     if (table[value].abs() > 1).any():
         raise ValueError(
-            "plot_intervals shows shares and scores in [-1, 1] on one axis: leave other "
+            "plot_intervals shows fractions and scores in [-1, 1] on one axis: leave other "
             "quantities to the table.")
     rows, names = list(table[row].unique()), list(table[series].unique())
-    positions, marks, labels = (_row_positions(len(rows), len(names)), _series_marks(names),
-                                wrap_names(rows, 26))
+    positions = _row_positions(len(rows), len(names))
+    marks = _series_marks(names)
+    labels = wrap_names(rows, 26)
     lines = max(label.count("\n") + 1 for label in labels)
     figure, axes = new_figure(7, 1 + len(rows) * max(0.24 * len(names), 0.06 + 0.15 * lines))
     axis = axes[0, 0]
@@ -134,7 +136,7 @@ def _explain_intervals(
     chance: float | None,  # where a dashed line is drawn
     ticks: bool,  # whether each value has a tick at its own chance
 ) -> None:
-    "Draw the lines that every row shares, and a legend."
+    "Draw the lines common to all rows, and a legend."
     axis = figure.axes[0]
     if axis.get_xlim()[0] < -0.03:
         axis.axvline(0, color="#777777", linewidth=0.8, zorder=1)

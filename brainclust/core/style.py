@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
-           'FIGURE_METADATA', 'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table',
-           'wrap_names', 'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice',
-           'as_picture', 'show_outline', 'show_row', 'frame_slice', 'text_faults']
+           'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table', 'wrap_names',
+           'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice', 'as_picture',
+           'show_outline', 'show_row', 'frame_slice', 'text_faults']
 
 # %% ../../nbs/core/08_style.ipynb #xe71eb5a
 import textwrap
@@ -137,8 +137,8 @@ def new_figure(
     return figure, axes
 
 # %% ../../nbs/core/08_style.ipynb #120018
-FIGURE_METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None},
-                   ".svg": {"Date": None, "Creator": None}}
+_FIGURE_METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Producer": None},
+                    ".svg": {"Date": None, "Creator": None}}
 
 
 @house_style
@@ -152,12 +152,12 @@ def save_figure(
     Raises: ValueError for another suffix; OSError if the disk is full or cannot be written to.
     """
     path = Path(path)
-    if path.suffix not in FIGURE_METADATA:
+    if path.suffix not in _FIGURE_METADATA:
         raise ValueError(
             f"A figure's suffix must be .png, .pdf or .svg; got {path.name!r}. Change the suffix.")
     with atomic_write(path) as temporary:
         figure.savefig(
-            temporary, format=path.suffix[1:], dpi=dpi, metadata=FIGURE_METADATA[path.suffix])
+            temporary, format=path.suffix[1:], dpi=dpi, metadata=_FIGURE_METADATA[path.suffix])
     return path
 
 # %% ../../nbs/core/08_style.ipynb #120024

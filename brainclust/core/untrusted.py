@@ -135,7 +135,7 @@ def check_record(
     form: type[Record],
     file: Path,  # that holds the content
 ) -> Record:  # of type `form`
-    """Check what a file says against the entries that it must hold.
+    """Check the content of a file against the entries that it must hold.
 
     Raises: ValueError if an entry is missing or wrong, in one sentence that names it.
     """

@@ -25,7 +25,8 @@ def unsafe_reason(
     maximum_ratio: float,  # unpacked to packed size
 ) -> str:  # "" for a member that may be unpacked
     "Give the reason not to unpack a member of an archive."
-    name, path = member.filename, PurePosixPath(member.filename)
+    name = member.filename
+    path = PurePosixPath(member.filename)
     if not path.parts and not name.endswith("/"): return "has no name"
     if path.is_absolute() or ".." in path.parts or "\\" in name or re.match("[A-Za-z]:", name):
         return "would lie outside the folder"
@@ -157,7 +158,8 @@ def arrange_archives(
 
     Raises: ValueError if an archive is unsafe or damaged.
     """
-    left_out, inner = [], folder / ".archives"
+    left_out = []
+    inner = folder / ".archives"
 
     def unpack(archive: Path, layout: Sequence[tuple[str, str]]) -> None:
         "Unpack an archive within the bounds that the earlier ones leave."

@@ -257,7 +257,8 @@ def near_pictures(
     pairs: pd.DataFrame,  # from `describe_pairs`
 ) -> pd.DataFrame:  # picture, other, mirrored (or turned, in every pair)
     "List the pairs of near-duplicate pictures, in both directions."
-    near, picture = pairs[pairs["kind"] == "near"], table["picture"].to_numpy()
+    near = pairs[pairs["kind"] == "near"]
+    picture = table["picture"].to_numpy()
     links = pd.DataFrame({"picture": picture[near["a"]], "other": picture[near["b"]],
                           "mirrored": (near["orientation"] != "same").to_numpy()})
     links = pd.concat([links, links.rename(columns={"picture": "other", "other": "picture"})])

@@ -65,7 +65,7 @@ def load_cheng(
     with h5py.File(io.BytesIO(data), "r") as file:
         struct = own_member(file, "cjdata")
         if not isinstance(struct, h5py.Group):
-            raise UnreadableSlice("unknown MATLAB layout: there is no struct cjdata")
+            raise UnreadableSlice("unknown MATLAB layout: the struct cjdata is missing")
         return [cheng_field(struct, name) for name in names]
 
 # %% ../../nbs/data/03_cheng.ipynb #010025b

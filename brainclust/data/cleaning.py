@@ -264,7 +264,8 @@ def split_by_number(
     """
     if not 0 < test_fraction < 1:
         raise ValueError(f"The test fraction must be between 0 and 1; got {test_fraction}.")
-    numbers, split = file_numbers(table["path"]), np.full(len(table), "train", object)
+    numbers = file_numbers(table["path"])
+    split = np.full(len(table), "train", object)
     for label, rows in table.groupby("label").indices.items():
         ordered = rows[numbers[rows].argsort()]
         # one slice stays for training
@@ -279,7 +280,8 @@ def beside_test(
     guard: int = PATIENT_SLICES,  # numbers on either side, at most a tenth of the class
 ) -> np.ndarray:  # (N,) bool
     "Mark training slices whose number is close to that of a test slice of their class."
-    numbers, labels = file_numbers(table["path"]), table["label"].to_numpy()
+    numbers = file_numbers(table["path"])
+    labels = table["label"].to_numpy()
     test = (table["split"] == "test").to_numpy()
     close = np.zeros(len(table), bool)
     for label in np.unique(labels):
@@ -373,7 +375,9 @@ def prepare_masked_scans(
     if not len(kept):
         raise ValueError(f"{folder} must hold a usable slice; all {len(removed)} were left out, "
                          f"the first: {removed['reason'][0]}. Add slices.")
-    kept, near, sentences = group_kept(table, kept, removed, pairs), kept[:0], []
+    near = kept[:0]
+    sentences = []
+    kept = group_kept(table, kept, removed, pairs)
     if are_numbered(kept):
         kept, near, sentences = split_numbered_scans(kept, pairs, test_fraction, seed)
     kept = split_table(kept, test_fraction, seed)

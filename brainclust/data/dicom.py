@@ -52,7 +52,8 @@ def inflate(
 
     Raises: UnreadableSlice if it would exceed the bound, zlib.error if it is damaged or cut off.
     """
-    inflater, size = zlib.decompressobj(-15), 0
+    inflater = zlib.decompressobj(-15)
+    size = 0
     for start in range(0, len(data), 2**16):
         rest = data[start:start + 2**16]
         while rest and not inflater.eof:
@@ -73,7 +74,7 @@ def parse_deflated(
 ) -> "Dataset":
     """Parse a file whose data set is deflated.
 
-    Raises `UnreadableSlice` when its header says otherwise.
+    Raises: UnreadableSlice if its header names another transfer syntax.
     """
     from pydicom.dataset import FileMetaDataset
     from pydicom.filereader import read_dataset
@@ -93,14 +94,17 @@ def parse_deflated(
 def parse_dicom(
     data: bytes,  # the whole file, with or without the mark "DICM" behind its preamble
 ) -> "Dataset":
-    "Parse a DICOM file; raises `UnreadableSlice` when it is none."
+    """Parse a DICOM file.
+
+    Raises: UnreadableSlice if the content is not DICOM.
+    """
     from pydicom import dcmread
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
     deflated = DEFLATED.encode() in data
     dataset = parse_deflated(data) if deflated else dcmread(_CountedBytes(data), force=True)
     if data[128:132] != b"DICM" and "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise UnreadableSlice("not an image: the content is not DICOM")
-    # files without a header say how they are written by being parsed
+    # a file without a header shows its encoding only while it is parsed
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = (ImplicitVRLittleEndian if implicit
@@ -305,8 +309,8 @@ def volume_limits(
             "values not finite: the volume holds NaN or infinity, replace them with numbers first")
     if values.dtype.kind in "if":
         limits = np.finfo if values.dtype.kind == "f" else np.iinfo
-        if top - low > float(limits(values.dtype).max):  # the percentile would overflow
-            values = values.astype(np.float64)
+        if top - low > float(limits(values.dtype).max):
+            values = values.astype(np.float64)  # else differences overflow in the percentile
     high = top if high_percentile == 100 else float(np.percentile(values, high_percentile))
     return low, high if high > low else top
 

@@ -156,7 +156,8 @@ def download_file(
     Raises: ConnectionError if it does not arrive complete and unchanged.
     """
     if target.exists() and file_digest(target, "md5") == md5: return target
-    part, reason = target.with_name(f"{target.name}.part"), ""
+    part = target.with_name(f"{target.name}.part")
+    reason = ""
     for attempt in range(attempts):
         time.sleep(wait * 2 ** (attempt - 1) if attempt else 0)
         try:
@@ -266,7 +267,8 @@ def write_record(
         raise ValueError(
             f"The archive must hold files of the collection '{name}'; got {len(left_out)} others. "
             "Choose the right archive.")
-    expected, notes = find_collection(name).slices, []
+    expected = find_collection(name).slices
+    notes = []
     if expected and slices != expected:
         notes.append(f"The collection has {expected:,} slices; {slices:,} are here.")
     others = Counter(PurePosixPath(n).parent.as_posix() for n in left_out)
@@ -322,7 +324,8 @@ def fetch_collection(
 
     Raises: OSError or ValueError with one sentence, and then leaves no folder behind.
     """
-    collection, folder = find_collection(name), Path(folder).expanduser().absolute()
+    collection = find_collection(name)
+    folder = Path(folder).expanduser().absolute()
     if check_target(name, folder): return folder
     archives = [Path(a) for a in archives]
     received = folder.with_name(f"{folder.name}.download")

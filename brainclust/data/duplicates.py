@@ -168,10 +168,12 @@ def candidate_pairs(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # i and j with i < j, (M,) each, M at most 128 x tile
     "Find every pair of points within the radius once, tile by tile."
     cells = divide_space(points)
-    order, ends = np.concatenate(cells), np.cumsum([0, *map(len, cells)])
+    order = np.concatenate(cells)
+    ends = np.cumsum([0, *map(len, cells)])
     low = np.stack([points[cell].min(axis=0) for cell in cells])
     high = np.stack([points[cell].max(axis=0) for cell in cells])
-    half, one = (points ** 2).sum(1) / 2, np.ones(len(points), np.float32)
+    half = (points ** 2).sum(1) / 2
+    one = np.ones(len(points), np.float32)
     left = np.column_stack([points, one, -half])[order]
     right = np.column_stack([points, -half, one])[order]
     with tqdm(total=len(points), desc="near-duplicates", unit="slice", delay=1) as bar:
@@ -181,7 +183,8 @@ def candidate_pairs(
             others = np.concatenate([np.arange(ends[c], ends[c + 1]) for c in near])
             for columns in np.split(others, range(tile, len(others), tile)):
                 hits = np.flatnonzero(left[start:end] @ right[columns].T > -radius ** 2 / 2)
-                i, j = start + hits // len(columns), columns[hits % len(columns)]
+                i = start + hits // len(columns)
+                j = columns[hits % len(columns)]
                 pair = np.sort([order[i[i < j]], order[j[i < j]]], axis=0)
                 if pair.size:
                     yield pair[0], pair[1]
@@ -215,7 +218,8 @@ def confirm_pairs(
 ) -> pd.DataFrame:  # i, j, score, orientation; the pairs above the threshold
     "Keep the candidates whose correlation in the best orientation exceeds the threshold."
     slices, places = np.unique(np.concatenate([i, j]), return_inverse=True)
-    waves, (a, b) = frequencies(thumbnails[slices]), places.reshape(2, -1)
+    waves = frequencies(thumbnails[slices])
+    (a, b) = places.reshape(2, -1)
     scores = [orientation_correlations(waves[a[s : s + block]], waves[b[s : s + block]])
               for s in range(0, len(a), block)]
     scores = np.concatenate([np.empty((0, 8), np.float32), *scores])[:, :8 if oriented else 1]
@@ -278,7 +282,10 @@ def near_duplicate_pairs(
               if len(thumbnails) else [])
     if len(varied) < len(thumbnails):
         thumbnails = thumbnails[varied]
-    found, listed, full, part = [], 0, False, np.arange(len(varied))
+    found = []
+    listed = 0
+    full = False
+    part = np.arange(len(varied))
     radius = math.sqrt(2 - 2 * threshold) + 1e-3  # a margin for rounding
     candidates = (gather(candidate_pairs(search_points(thumbnails, oriented), radius))
                   if len(varied) > 1 else ())

@@ -74,7 +74,8 @@ def normalise_class_name(
     """
     if name.strip() in ("-1", "-1.0"):
         return ""
-    key, known = squash_name(name), known_classes(tuple(classes))
+    key = squash_name(name)
+    known = known_classes(tuple(classes))
     for candidate in (key, key.removesuffix("tumor"), CLASS_ALIASES.get(key)):
         if candidate in known:
             return known[candidate]
@@ -85,7 +86,8 @@ def find_files(
     folder: Path,  # an existing folder
 ) -> list[Path]:  # relative to `folder`, sorted
     "List the files below a folder, and the folders that cannot be listed."
-    found, seen = [], set()
+    found = []
+    seen = set()
     barred = lambda error: found.append(Path(error.filename).relative_to(folder))
     for root, folders, files in os.walk(folder, followlinks=True, onerror=barred):
         real = os.path.realpath(root)
@@ -152,7 +154,8 @@ def labels_from_tree(
     has_class, has_split = any(n is not None for n in names), any(splits)
     reasons = []
     for file, name, split in zip(files, names, splits):
-        no_class, no_split = name is None, has_split and split is None
+        no_class = name is None
+        no_split = has_split and split is None
         in_folder = any(split_of(part) is None for part in file.parts[:-1])
         if in_folder and no_class and (has_class or has_split):
             raise ValueError(

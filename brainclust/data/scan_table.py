@@ -221,7 +221,8 @@ def note_sentences(
     notes: Sequence[Sequence[str]],  # per file its notes, each `kind: detail`
 ) -> list[str]:  # one per kind
     "Summarise the notes of all files, with the number of files and all details."
-    count, details = Counter(), {}
+    count = Counter()
+    details = {}
     for kind, detail in (note.split(": ", 1) for of_file in notes for note in set(of_file)):
         count[kind] += 1
         details.setdefault(kind, {}).update(dict.fromkeys(detail.split(", ")))

@@ -105,8 +105,10 @@ def choose_groups(
     rng: np.random.Generator,
 ) -> np.ndarray:  # (G,) bool, the groups chosen
     "Choose random groups whose counts come close to the targets in every class."
-    sizes, missing = csr_array(sizes), np.array(targets, int)
-    count, chosen = sizes.shape[0], np.zeros(sizes.shape[0], bool)
+    sizes = csr_array(sizes)
+    missing = np.array(targets, int)
+    count = sizes.shape[0]
+    chosen = np.zeros(sizes.shape[0], bool)
     rows = np.repeat(np.arange(count), np.diff(sizes.indptr))
     classes, slices = sizes.indices, sizes.data
 
@@ -226,7 +228,8 @@ def groups_shown(
     A class that is in none of them adds one of its own.
     """
     counts = train.groupby([group_keys(train).rename("key"), "label"]).size()
-    totals, shown = counts.groupby("key").sum(), set()
+    totals = counts.groupby("key").sum()
+    shown = set()
     main_class = counts.groupby("key").idxmax().str[1]
     draw = lambda groups, label: labelled_prefix(
         groups, label_fraction, np.random.default_rng([seed, label]))
@@ -271,7 +274,8 @@ def hold_out_validation(
 ) -> pd.DataFrame:  # chosen slices have the split "validation" and keep their label
     "Move whole groups of labelled slices from training to validation, if each class has enough."
     if not validation_fraction: return table
-    labelled, chosen = table[table["label"] >= 0], []
+    labelled = table[table["label"] >= 0]
+    chosen = []
     counts = labelled.groupby(["label", group_keys(labelled).rename("key")]).size()
     for label, sizes in counts.groupby("label"):
         sizes = sizes.droplevel("label")

@@ -107,7 +107,8 @@ def load_nifti(
     """
     from nibabel.arrayproxy import ArrayProxy
     header = nifti_header(path)
-    shape, start = nifti_shape(header), header.get_data_offset()
+    shape = nifti_shape(header)
+    start = header.get_data_offset()
     size = start + int(np.prod(shape)) * header.get_data_dtype().itemsize
     if not 0 <= start < 2**24:
         raise UnreadableSlice("cannot be decoded: the header places the voxels outside the file")
@@ -145,7 +146,8 @@ def decode_nifti(
     from nibabel.affines import voxel_sizes
     values, affine, header = load_nifti(path)
     canonical = nibabel.as_closest_canonical(nibabel.spatialimages.SpatialImage(values, affine))
-    values, axis = np.asanyarray(canonical.dataobj), PLANES.index(plane)
+    values = np.asanyarray(canonical.dataobj)
+    axis = PLANES.index(plane)
     low, high = volume_limits(values)
     if values.dtype.kind in "iu" and low >= 0 and values.max() <= 255:
         low, high = 0, 255
@@ -172,7 +174,9 @@ def decode_multiframe(
     from pydicom.pixels import iter_pixels
     dataset = parse_dicom(path.read_bytes())
     check_dicom_image(dataset)
-    frames, attributes, rendered = range(0, frame_count(dataset), step), [], []
+    frames = range(0, frame_count(dataset), step)
+    attributes = []
+    rendered = []
     # stops at the first frame that is declared but missing
     for frame, stored in zip(frames, iter_pixels(dataset, indices=frames), strict=True):
         attributes.append(frame_attributes(dataset, frame))

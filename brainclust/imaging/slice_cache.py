@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,8 @@ def open_slice_cache(
     image_size: int,  # pixels expected
 ) -> np.memmap | None:  # uint8 (count, 1, image_size, image_size); None: absent or damaged
     "Open a finished cache if it is complete and undamaged."
-    file, header = folder / "images.npy", images_header(count, image_size)
+    file = folder / "images.npy"
+    header = images_header(count, image_size)
     try:
         checksum = json.loads((folder / "settings.json").read_text())["checksum"]
         with file.open("rb") as handle:
@@ -167,29 +169,40 @@ def build_folder(
         (temporary / "settings.json").write_text(json.dumps(recorded, indent=1))
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050034
-def build_slice_cache(
-    table: pd.DataFrame,  # scan table; only `path` and `sha256` are read
-    cache_folder: Path | str,  # e.g. `default_cache_folder()`; made when missing
+def _complete_settings(
     image_size: int,  # pixels; side of the slices
-    skull_strip: str = "paper",  # this and the next four as in `preprocess_slice`
+    skull_strip: str,  # this and the rest as in `preprocess_slice`
     denoise_sigma: float = 3.0,  # pixels
     otsu_relax: float = -5.0,  # grey levels
     closing_radius: int = 5,  # pixels
     window_percentiles: tuple[float, float] | None = None,  # (low, high); None: no windowing
+) -> dict:  # as JSON keeps them
+    "Complete the settings of a cache by the defaults of `preprocess_slice`."
+    return dict(
+        image_size=image_size, skull_strip=skull_strip, denoise_sigma=float(denoise_sigma),
+        otsu_relax=float(otsu_relax), closing_radius=closing_radius,
+        window_percentiles=window_percentiles and [float(p) for p in window_percentiles])
+
+
+def build_slice_cache(
+    table: pd.DataFrame,  # scan table; only `path` and `sha256` are read
+    cache_folder: Path | str,  # e.g. `default_cache_folder()`; made when missing
+    image_size: int,  # pixels; side of the slices
+    skull_strip: str = "paper",  # as in `preprocess_slice`
+    *,
     workers: int = 0,  # threads; 0: one per core
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
     # makes the prepared slices in order, such as on other machines; called if it is absent
     slices: Callable[[], Iterable[np.ndarray]] | None = None,
+    **stripping: Any,  # further settings of `preprocess_slice`, such as `otsu_relax`
 ) -> np.memmap:  # uint8 (N, 1, image_size, image_size), read-only, in the order of the table
     """Open the cache of a table's slices, and build it first if it is absent or damaged.
 
-    Raises: ValueError if the table is empty or a file cannot be read; OSError if the disk fails.
+    Raises: ValueError if the table is empty or a file cannot be read; TypeError if a setting is
+    unknown; OSError if the disk fails.
     """
     check_scan_table(table, "path", "sha256")
-    settings = dict(
-        image_size=image_size, skull_strip=skull_strip, denoise_sigma=float(denoise_sigma),
-        otsu_relax=float(otsu_relax), closing_radius=closing_radius,
-        window_percentiles=window_percentiles and [float(p) for p in window_percentiles])
+    settings = _complete_settings(image_size, skull_strip, **stripping)
     if len(table) == 0: raise ValueError("The scan table has no slices: nothing to preprocess.")
     paths, sha256s = list(table["path"]), list(table["sha256"])
     final = Path(cache_folder) / cache_key(sha256s, settings)

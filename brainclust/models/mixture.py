@@ -83,7 +83,8 @@ def fit_diagonal_mixture(
     "Fit a Gaussian mixture with diagonal covariances by EM from given responsibilities."
     fixed = np.zeros(len(x), dtype=bool) if anchors is None else anchors >= 0
     clamp = np.eye(start.shape[1])[anchors[fixed]] if fixed.any() else None
-    gamma, last = start.copy(), -np.inf
+    gamma = start.copy()
+    last = -np.inf
     for _ in range(iterations):
         if clamp is not None:
             gamma[fixed] = clamp
@@ -153,7 +154,8 @@ def principal_components(
     if torch.device(device).type != "cuda" or len(x) < x.shape[1]:
         pca = PCA(dimensions, svd_solver="full" if len(x) < x.shape[1] else "covariance_eigh")
         return pca.fit_transform(x), pca.mean_, pca.components_
-    mean, last = x.mean(axis=0), x.shape[1] - 1
+    mean = x.mean(axis=0)
+    last = x.shape[1] - 1
     _, vectors = eigh(covariance(x, device), subset_by_index=[last + 1 - dimensions, last])
     directions = vectors.T[::-1]
     largest = directions[np.arange(dimensions), np.abs(directions).argmax(axis=1)]
@@ -231,7 +233,8 @@ def fit_mixture(
             f"{len(embeddings)} slices cannot form n_clusters={n_clusters} clusters; lower "
             "n_clusters.")
     rows = _sample_rows(len(embeddings), anchors, seed)
-    embeddings, anchors = embeddings[rows], None if anchors is None else anchors[rows]
+    embeddings = embeddings[rows]
+    anchors = None if anchors is None else anchors[rows]
     x = as_clustered(embeddings, settings.l2_normalise)
     # the order in which threads add up would change the last digits from run to run
     with threadpool_limits(1):

@@ -27,7 +27,7 @@ from brainclust.core.style import (
 def _distribution_parts(
     counts: pd.DataFrame,  # class_name, split, labelled, n
 ) -> pd.DataFrame:  # index (class_name, split), columns "labelled" and "unlabelled", counts
-    "Sum the counts of each class and split into a labelled and an unlabelled part."
+    "Sum the labelled and the unlabelled slices of each class and split."
     check_table(counts, ["class_name", "split", "labelled", "n"])
     part = counts["labelled"].map(
         lambda value: "labelled" if value in (True, "labelled") else "unlabelled")
@@ -42,15 +42,16 @@ def _distribution_parts(
 # %% ../../nbs/runs/03_data_figures.ipynb #120036
 @house_style
 def plot_class_distribution(
-    counts: pd.DataFrame,  # columns class_name, split, labelled (bool, or "labelled"/"unlabelled"), n (slices)
+    counts: pd.DataFrame,  # class_name, split, labelled (bool or "labelled"/"unlabelled"), n slices
 ) -> Figure:
-    """Slices per class and split with their labelled part (Figure 3.1).
+    """Plot the slices per class and split, labelled and unlabelled (Figure 3.1).
 
-    Raises ValueError for missing columns.
+    Raises: ValueError if a column is missing or the table is empty.
     """
     parts = _distribution_parts(counts)
     class_names, splits = (list(parts.index.unique(level)) for level in ("class_name", "split"))
-    palette, thickness = class_palette(class_names), 0.8 / len(splits)
+    palette = class_palette(class_names)
+    thickness = 0.8 / len(splits)
     figure, axes = new_figure(7, 1 + 0.28 * len(parts))
     axis = axes[0, 0]
     for (name, split), (labelled, unlabelled) in parts.iterrows():
@@ -78,7 +79,7 @@ def plot_skull_stripping_detail(
     mask: np.ndarray,  # (H, W) bool, True where kept
     title: str = "",  # of the slice
 ) -> Figure:
-    "One slice before and after skull stripping, with its grey-value histograms (Figure 3.2)."
+    "Plot one slice before and after skull stripping, with its histograms (Figure 3.2)."
     figure, axes = new_figure(8.5, 2.9, 1, 3, width_ratios=[1, 1, 1.2])
     before, after, histogram = axes[0]
     show_slice(before, image, f"{title}\nbefore".strip(), vmin=0, vmax=255)
@@ -101,7 +102,7 @@ def plot_skull_stripping(
     titles: Sequence[str],  # N, such as the class names
     columns: int = 4,  # slices per row
 ) -> Figure:
-    "Pairs of slices before (with the mask's outline) and after skull stripping (Figure 3.3)."
+    "Plot pairs of slices before (with the mask's outline) and after skull stripping (Figure 3.3)."
     columns = max(1, min(columns, len(images)))
     blocks = max(1, math.ceil(len(images) / columns))
     figure, axes = new_figure(max(2.5, 1.9 * columns), 4.2 * blocks, 2 * blocks, columns)
@@ -119,11 +120,11 @@ def plot_skull_stripping(
 # %% ../../nbs/runs/03_data_figures.ipynb #120054
 @house_style
 def plot_tensor_preparation(
-    stages: Mapping[str, np.ndarray],  # stage name to one slice, (H, W), (1, H, W) or with 3 channels, in order
+    stages: Mapping[str, np.ndarray],  # name to slice, in order; (H, W), (1, H, W) or 3 channels
 ) -> Figure:
-    """One slice at each stage of preparation.
+    """Plot one slice at each stage of preparation, with the histogram of its values (Figure 3.4).
 
-    The picture, and the histogram of its values (Figure 3.4).
+    Raises: ValueError if an array is not one slice.
     """
     figure, axes = new_figure(max(3, 2.1 * len(stages)), 4, 2, len(stages), height_ratios=[1.5, 1])
     for (name, array), (picture, histogram) in zip(stages.items(), axes.T):
@@ -147,12 +148,16 @@ def plot_tensor_preparation(
 def plot_image_sizes(
     table: pd.DataFrame,  # columns width, height (pixels) and class_name, one row per slice
 ) -> Figure:
-    "Width and height of the slices, one panel per class. Raises ValueError for missing columns."
+    """Plot width and height of the slices, one panel per class.
+
+    Raises: ValueError if a column is missing or the table is empty.
+    """
     check_table(table, ["width", "height", "class_name"])
     names = list(
         dict.fromkeys([name for name in CLASS_COLOURS if (table["class_name"] == name).any()]
                       + sorted(table["class_name"].unique())))
-    palette, columns = class_palette(names), min(4, len(names))
+    palette = class_palette(names)
+    columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
     figure, axes = new_figure(
         max(3, 2.1 * columns), 0.7 + 2.1 * rows, rows, columns, sharex=True, sharey=True)
@@ -162,7 +167,7 @@ def plot_image_sizes(
     for axis, name in zip(axes.flat, names):
         sizes = table[table["class_name"] == name].groupby(["width", "height"]).size()
         width, height = np.array(list(sizes.index), float).T
-        axis.plot([0, limit], [0, limit], color="#DDDDDD", linewidth=1, zorder=0)  # square pictures
+        axis.plot([0, limit], [0, limit], color="#DDDDDD", linewidth=1, zorder=0)  # square slices
         axis.scatter(width, height, s=10 + 250 * sizes / len(table), color=palette[name], alpha=0.6,
                      linewidths=0)
         counts = f"{sizes.sum():,} slices, {len(sizes):,} size{'s' if len(sizes) > 1 else ''}"
@@ -176,11 +181,11 @@ def plot_image_sizes(
 # %% ../../nbs/runs/03_data_figures.ipynb #120169
 @house_style
 def plot_intensity_histograms(
-    histograms: pd.DataFrame,  # tidy: stage, class_name, value (left edge of the bin), share (of the pixels)
+    histograms: pd.DataFrame,  # a row per bin; `value` is the left edge of the bin
 ) -> Figure:
-    """Histograms of the grey levels per stage (rows) and class (columns).
+    """Plot histograms of the grey levels per stage (rows) and class (columns).
 
-    Raises ValueError for missing columns.
+    Raises: ValueError if a column is missing or the table is empty.
     """
     check_table(histograms, ["stage", "class_name", "value", "share"])
     stages, names = list(histograms["stage"].unique()), list(histograms["class_name"].unique())
@@ -203,16 +208,17 @@ def plot_intensity_histograms(
     for axis, name in zip(axes[0], names):
         axis.set_title(wrap_names([name or "unknown"], 18)[0])
     figure.supxlabel("grey value", fontsize=9)
-    figure.supylabel("share of the pixels", fontsize=9)
+    figure.supylabel("fraction of the pixels", fontsize=9)
     return figure
 
 # %% ../../nbs/runs/03_data_figures.ipynb #120175
 @house_style
 def plot_windowing(
     image: np.ndarray,  # (H, W) uint8, as read
-    windowed: Mapping[str, tuple[np.ndarray, float, float]],  # name to the slice after windowing and the window's bounds in grey levels
+    # name to the windowed slice and the window's lower and upper bound in grey levels
+    windowed: Mapping[str, tuple[np.ndarray, float, float]],
 ) -> Figure:
-    "One slice before and after each window, with its histograms."
+    "Plot one slice before and after each window, with its histograms."
     figure, axes = new_figure(max(4.2, 2.1 * (1 + len(windowed))), 3.7, 2, 1 + len(windowed),
                               height_ratios=[1.6, 1], sharey="row")
     columns = {"as read": (image, *(np.nan,) * 2), **windowed}
@@ -236,16 +242,16 @@ def _draw_quality(
     quality: pd.DataFrame,  # class_name, signal_to_noise, sharpness
     palette: Mapping[str, str],  # class name to colour
 ) -> None:
-    """Draw signal-to-noise against sharpness, a colour per class.
+    """Draw signal-to-noise ratio against sharpness, a colour per class.
 
     A slice without either is left out.
     """
+    measured = quality[quality["sharpness"].gt(0) & quality["signal_to_noise"].gt(0)]
     for name, colour in palette.items():
-        of = quality[(quality["class_name"] == name) & quality["sharpness"].gt(0)
-                     & quality["signal_to_noise"].gt(0)]
-        axis.scatter(of["signal_to_noise"], of["sharpness"], s=8, color=colour, alpha=0.6,
+        points = measured[measured["class_name"] == name]
+        axis.scatter(points["signal_to_noise"], points["sharpness"], s=8, color=colour, alpha=0.6,
                      linewidths=0, label=name or "unknown", rasterized=True)
-    if not (quality["sharpness"].gt(0) & quality["signal_to_noise"].gt(0)).any():
+    if measured.empty:
         # a logarithmic axis without a point has no limits of its own
         axis.set(xlim=(1, 10), ylim=(1, 10))
     axis.set(xscale="log", yscale="log", xlabel="signal-to-noise ratio", ylabel="sharpness")
@@ -254,14 +260,14 @@ def _draw_quality(
         line.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.minorticks_off()
 
-
+# %% ../../nbs/runs/03_data_figures.ipynb #n565f35e
 def _number_points(
     axis: Axes,  # has the points, on logarithmic axes
     x: np.ndarray,  # (n,) data coordinates, NaN for a slice that is not drawn
     y: np.ndarray,  # (n,)
-    size: tuple[float, float] = (220, 210),  # points, roughly, of the axes: numbers are kept apart on that scale
+    size: tuple[float, float] = (220, 210),  # of the axes in points, roughly, to space numbers
 ) -> None:
-    "Ring the odd ones and number each at the nearest place that is free of other numbers."
+    "Ring points and number each at the nearest place that is free of other numbers."
     turns = np.arange(2, 10) * np.pi / 4  # upwards first
     places = [(r * np.cos(a), r * np.sin(a)) for r in (11, 22, 33, 44) for a in turns]
     points = np.column_stack([x, y])
@@ -287,15 +293,15 @@ def _number_points(
 @house_style
 def plot_quality(
     quality: pd.DataFrame,  # class_name, signal_to_noise, sharpness; one row per slice
-    odd: pd.DataFrame,  # row (position in `quality`) and why; the oddest first
-    thumbnails: Sequence[np.ndarray],  # slices (H, W) uint8 of the first rows of `odd`, at most 8 are shown
+    outliers: pd.DataFrame,  # row (position in `quality`) and why; the most extreme first
+    thumbnails: Sequence[np.ndarray],  # (H, W) uint8, of the first outliers; at most 8 are shown
 ) -> Figure:
-    """Quality of all slices, with the odd ones as numbered thumbnails.
+    """Plot the quality of all slices, with outliers as numbered thumbnails.
 
-    Raises ValueError for missing columns.
+    Raises: ValueError if a column is missing or the table is empty.
     """
     check_table(quality, ["class_name", "signal_to_noise", "sharpness"])
-    shown = odd.head(min(8, len(thumbnails)))
+    shown = outliers.head(min(8, len(thumbnails)))
     figure = PlotFigure(figsize=(9.5, 4.3), dpi=SCREEN_DPI, layout="constrained")
     grid = figure.add_gridspec(2, 5, width_ratios=[3.6, 1, 1, 1, 1])
     axis = figure.add_subplot(grid[:, 0])
@@ -314,5 +320,6 @@ def plot_quality(
         )
     add_legend(
         figure, {name or "unknown": colour for name, colour in palette.items()}, "upper")
-    add_note(figure, [f"{len(odd):,} of {len(quality):,} slices are odd; {len(shown)} are shown."])
+    add_note(figure, [f"{len(outliers):,} of {len(quality):,} slices are outliers; "
+                      f"{len(shown)} are shown."])
     return figure

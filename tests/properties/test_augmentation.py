@@ -61,7 +61,8 @@ def test_drawn_signs_are_signs(x, seed):
 @given(x=unit_batches().filter(len), seed=seeds())
 def test_drawn_affine_matrices_are_finite(x, seed):
     """Draw finite matrices."""
-    n, height, width = len(x), *x.shape[-2:]
+    n = len(x)
+    height, width = x.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
     draws = transforms.Draws(generator, "cpu", n)
     assert torch.isfinite(augmentation.draw_affine(augmentation.AUGMENTATIONS["cut"], height, width,

@@ -23,8 +23,8 @@ def test_no_clean_score_where_nothing_is_clean(tmp_path, phantom_tree):
     assert len(test) and not test.clean.any() and NO_CLEAN_TEST in sentences
     assert NO_CLEAN_TEST not in prepare_scans(phantom_tree, cache_folder=tmp_path).sentences
 
-    names, perfect = (("glioma", "meningioma", "notumor", "pituitary"),
-                      np.eye(4, dtype=np.float32)[test.true_label])
+    names = ("glioma", "meningioma", "notumor", "pituitary")
+    perfect = np.eye(4, dtype=np.float32)[test.true_label]
     predictions = prediction_table(
         test, {"head": perfect, "clusters": perfect, "responsibilities": perfect}, perfect, names)
     comparison = compare_methods(predictions, {"k_means": test.true_label.to_numpy()}, 50)

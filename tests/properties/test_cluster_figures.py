@@ -125,17 +125,3 @@ def test_responsibilities_are_drawn_as_counts(gamma, named):
     figure = drawn_figure(cluster_figures.plot_responsibilities, gamma,
                           class_names(k) if named else None)
     assert sum(bar.get_height() for axis in figure.axes for bar in axis.patches) == len(gamma)
-
-
-@FIFTH_OF_EXAMPLES
-@given(n=st.integers(1, 5), shape=st.sampled_from([(1, 1), (1, 7), (8, 8), (1, 8, 8)]),
-       kind=st.sampled_from(["noise", "constant"]), seed=seeds())
-def test_reconstructions_are_drawn_beside_their_slices(n, shape, kind, seed):
-    """Draw slice, reconstruction and difference of every slice."""
-    x = (
-        np.random.default_rng(seed).normal(size=(n, *shape))
-        if kind == "noise"
-        else np.full((n, *shape), 3.0)
-    )
-    assert len(drawn_figure(cluster_figures.plot_reconstructions, x, x * 0.9).axes) == 3 * n + 1
-    assert len(drawn_figure(cluster_figures.plot_reconstructions, x, x).axes) == 3 * n + 1

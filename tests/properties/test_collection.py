@@ -30,8 +30,8 @@ class StubPredictor:
 @THIRD_OF_EXAMPLES
 def test_judged_slices_do_not_depend_on_the_block(images, block):
     """Judge slices in blocks as all at once, in compact types."""
-    found = collection.judge(StubPredictor(), images, block)
-    for name, values in collection.judge(StubPredictor(), images).items():
+    found = collection.predict_slices(StubPredictor(), images, block)
+    for name, values in collection.predict_slices(StubPredictor(), images).items():
         np.testing.assert_array_equal(found[name], values)
     assert found["embeddings"].dtype == np.float16
     assert found["sets"].dtype == np.uint8
@@ -44,7 +44,7 @@ def test_judged_slices_do_not_depend_on_the_block(images, block):
 def test_a_collection_holds_every_slice(images, block, labels, group):
     """Hold every slice and name every cluster."""
     n = len(images)
-    found = collection.judge(StubPredictor(), images, block)
+    found = collection.predict_slices(StubPredictor(), images, block)
     table = pd.DataFrame(
         {
             "path": [f"{i}.png" for i in range(n)],
@@ -66,7 +66,7 @@ def test_a_collection_holds_every_slice(images, block, labels, group):
 def test_typical_slices_are_of_their_cluster(images, block, labels, group):
     """Choose at most six slices of a cluster, one per group."""
     n = len(images)
-    found = collection.judge(StubPredictor(), images, block)
+    found = collection.predict_slices(StubPredictor(), images, block)
     table = pd.DataFrame(
         {
             "path": [f"{i}.png" for i in range(n)],
@@ -91,7 +91,7 @@ def test_typical_slices_are_of_their_cluster(images, block, labels, group):
 def test_a_cluster_card_counts_every_slice(images, block, labels, group):
     """Count every slice of a cluster by label and by plane."""
     n = len(images)
-    found = collection.judge(StubPredictor(), images, block)
+    found = collection.predict_slices(StubPredictor(), images, block)
     table = pd.DataFrame(
         {
             "path": [f"{i}.png" for i in range(n)],
@@ -129,6 +129,6 @@ def test_slices_of_a_run_keep_hidden_labels_hidden(tmp_path):
     save_table(tmp_path / "scans.parquet", table)
     (tmp_path / "gone.png").touch()
     scans, pairs = collection.slices_of_run(tmp_path)
-    assert list(scans) == collection.PLACES
+    assert list(scans) == collection.SLICE_COLUMNS
     assert len(pairs) == 0
     assert scans["label"][0] == -1

@@ -75,7 +75,8 @@ def test_gradients_through_the_network():
                 + losses["reconstruction"])
     network.zero_grad()
     objective().backward()
-    rng, step = np.random.default_rng(0), 1e-8
+    rng = np.random.default_rng(0)
+    step = 1e-8
     for name, parameter in network.named_parameters():
         place = tuple(rng.integers(0, size) for size in parameter.shape)
         with torch.no_grad():

@@ -4,6 +4,7 @@ import base64
 import io
 
 import numpy as np
+import pandas as pd
 from examples import NUMBERS_OF_CLASSES, class_names, small_predictor
 from hypothesis import given, strategies as st
 from PIL import Image
@@ -106,3 +107,29 @@ def test_a_verdict_names_the_class_or_unlike_slices(n, named, score, n_in_set, s
     if named and n_in_set == 1 and not score > 1:
         assert head.lower() == plain(names[0]).lower()
         assert head[1:] == plain(names[0])[1:]
+
+
+@given(n=st.sampled_from(NUMBERS_OF_CLASSES), named=st.booleans(),
+       score=st.sampled_from([0.0, 0.5, 1.5, np.nan]), n_in_set=st.integers(0, 3), seed=seeds())
+def test_probability_bars_are_sorted_and_marked(n, named, score, n_in_set, seed):
+    """Return a bar per class, the most probable first, and mark those of the prediction set."""
+    names = class_names(n)
+    p = np.random.default_rng(seed).dirichlet(np.ones(n))
+    prediction = {"class": names[0] if named else "",
+                  **{f"prob_{name}": probability for name, probability in zip(names, p)},
+                  "prediction_set": ";".join(names[:n_in_set]), "abstain": n_in_set != 1,
+                  "cluster": 2, "subtype": "", "ood_score": score,
+                  "in_distribution": not score > 1}
+    bars = reading.probability_bars(prediction, names)
+    assert sorted(bar["name"] for bar in bars) == sorted(map(plain, names))
+    assert [bar["probability"] for bar in bars] == sorted(p, reverse=True)
+    assert sum(bar["fits"] for bar in bars) == min(n_in_set, n)
+
+
+@given(n=st.sampled_from(NUMBERS_OF_CLASSES))
+def test_similar_slices_have_a_picture_and_a_label(n):
+    """Return an empty picture for a missing file, and the name of the label."""
+    names = class_names(n)
+    scans = pd.DataFrame({"path": "/absent", "sha256": "00", "label": [-1, 0]})
+    assert reading.similar_slices([0, 1], scans, names) == [
+        {"picture": "", "label": "no label"}, {"picture": "", "label": plain(names[0])}]

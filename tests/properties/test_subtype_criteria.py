@@ -105,7 +105,8 @@ def test_the_gap_statistic_chooses_a_number_of_components(x, seed):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_every_criterion_chooses_a_number_of_components(x):
     """Choose a measured k by every criterion, and one candidate."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     criteria = subtype_criteria.measure_criteria(x, groups, 2, draws=2, resamples=2)
     chosen = subtype_criteria.choose_k(criteria)
     assert set(chosen) == set(subtype_criteria.CRITERIA)

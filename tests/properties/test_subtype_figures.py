@@ -12,7 +12,8 @@ from brainclust.analysis import subtype_figures, subtypes
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_criteria_of_a_study_are_drawn(x):
     """Draw the criteria of a study."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,
@@ -27,7 +28,8 @@ def test_criteria_of_a_study_are_drawn(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_subtypes_of_a_study_are_drawn(x):
     """Draw the galleries of the claimed subtypes."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,

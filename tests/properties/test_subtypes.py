@@ -24,7 +24,8 @@ def test_a_gallery_holds_one_medoid_per_cluster(x, seed):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_selected_slices_are_slices(x):
     """Select the slices of a class."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,
@@ -37,7 +38,8 @@ def test_selected_slices_are_slices(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_a_subtype_study_states_its_verdict_in_one_line(x):
     """Study a class and state the verdict in one line."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,
@@ -54,7 +56,8 @@ def test_a_subtype_study_states_its_verdict_in_one_line(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_a_subtype_table_lists_claimed_and_chosen_divisions(x):
     """List the claimed and the chosen division."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,
@@ -69,7 +72,8 @@ def test_a_subtype_table_lists_claimed_and_chosen_divisions(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_a_division_assigns_every_slice(x):
     """Assign every slice to a cluster."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,
@@ -85,7 +89,8 @@ def test_a_division_assigns_every_slice(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_a_study_of_a_sample_keeps_the_claimed_k(x):
     """Keep the claimed number of subtypes on a sample of slices."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     confounders = pd.DataFrame({"viewing plane": "", "source": "a",
                                 "contrast": np.arange(len(x)) * 1.0})
     whole = subtypes.Slices("all", np.arange(len(x)), x, groups % 2 == 0, groups, confounders,

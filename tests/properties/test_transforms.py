@@ -10,7 +10,8 @@ from brainclust.imaging import augmentation, transforms
 @given(x=unit_batches().filter(len))
 def test_the_identity_changes_nothing(x):
     """Return the images for an identity matrix."""
-    n, height, width = len(x), *x.shape[-2:]
+    n = len(x)
+    height, width = x.shape[-2:]
     same = transforms.affine_matrix(torch.zeros(n), torch.ones(n, 2), torch.zeros(n, 2),
                                     torch.ones(n, 2), height, width)
     torch.testing.assert_close(transforms.affine_transform(x, same), transforms.like(x, x), rtol=0,
@@ -20,7 +21,8 @@ def test_the_identity_changes_nothing(x):
 @given(x=unit_batches().filter(len), angle=st.sampled_from([0.0, 90.0, -45.0, 1e6]))
 def test_a_sampling_grid_is_pytorchs(x, angle):
     """Return the grid of PyTorch's affine_grid."""
-    n, height, width = len(x), *x.shape[-2:]
+    n = len(x)
+    height, width = x.shape[-2:]
     matrix = transforms.affine_matrix(torch.full((n,), angle), torch.ones(n, 2), torch.zeros(n, 2),
                                       -torch.ones(n, 2), height, width)
     grid = transforms.sampling_grid(matrix, height, width)
@@ -52,7 +54,8 @@ def test_gaussian_kernels_sum_to_one(x, sigma):
        sigma=st.sampled_from([0.0, 0.5, 30.0]), amount=st.floats(-2, 2))
 def test_transforms_keep_shape_and_range(x, seed, angle, sigma, amount):
     """Return finite images of the same shape, within 0.01 of [0, 1]."""
-    n, height, width = len(x), *x.shape[-2:]
+    n = len(x)
+    height, width = x.shape[-2:]
     generator = torch.Generator().manual_seed(seed)
     draws = transforms.Draws(generator, "cpu", n)
     matrix = transforms.affine_matrix(torch.full((n,), angle), torch.ones(n, 2), torch.zeros(n, 2),

@@ -38,18 +38,3 @@ def test_responsibilities_that_are_not_probabilities_are_refused(gamma):
     """Refuse rows that are not probabilities."""
     for wrong in (gamma * 2, gamma[0], np.full((3, 2), np.nan), np.zeros((3, 0)), np.zeros((0, 0))):
         refused(cluster_figures.plot_responsibilities, wrong)
-
-
-@FIFTH_OF_EXAMPLES
-@given(n=st.integers(1, 5), shape=st.sampled_from([(1, 1), (1, 7), (8, 8), (1, 8, 8)]),
-       kind=st.sampled_from(["noise", "constant"]), seed=seeds())
-def test_reconstructions_of_another_shape_are_refused(n, shape, kind, seed):
-    """Refuse reconstructions of another shape and no slices."""
-    x = (
-        np.random.default_rng(seed).normal(size=(n, *shape))
-        if kind == "noise"
-        else np.full((n, *shape), 3.0)
-    )
-    for wrong in (x[:0], x[..., :0], np.zeros((n + 1, *shape))):
-        refused(cluster_figures.plot_reconstructions, x, wrong)
-    refused(cluster_figures.plot_reconstructions, x[:0], x[:0])

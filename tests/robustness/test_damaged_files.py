@@ -26,7 +26,7 @@ from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import make_network
 from brainclust.runs.comparison import read_run
 from brainclust.runs.model_card import judged_slices
-from brainclust.runs.ood import save_reference
+from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.runs.run import Run, add_table, check_same_data, finish
 from brainclust.synthetic.phantoms import write_phantoms
@@ -45,13 +45,15 @@ def network():
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory, slices) -> Path:
     """A run directory with everything that later steps read."""
-    data, out, fabric = (slices[0], tmp_path_factory.mktemp("ended") / "run",
-                         make_fabric(torch.device("cpu"), "32-true"))
+    data = slices[0]
+    out = tmp_path_factory.mktemp("ended") / "run"
+    fabric = make_fabric(torch.device("cpu"), "32-true")
     run = Run(make_config("demo", out=str(out)))
     run.resolve("cpu", "32-true")
     state = train_jointly(fabric, network(), data, CONFIG, out / "checkpoint" / "joint")
     save_model(out, state, data, CONFIG)
-    save_reference(out, fabric, state.network, data, np.arange(len(data.images)), 1.2, [.3] * 4)
+    save_reference(out, fabric, state.network, data, np.arange(len(data.images)),
+                   Calibration(1.2, [.3] * 4))
     scans = pd.DataFrame(
         {"path": [f"{i}.png" for i in range(len(data.images))],
          "sha256": [f"{i:x}" for i in range(len(data.images))], "label": data.labels, "source": "",
@@ -85,7 +87,8 @@ def damages(file: Path, number: random.Random, flips: int = 12):
         file.write_bytes(whole[:length])
         yield f"cut at {length}"
     for _ in range(flips):
-        bit, changed = number.randrange(8 * len(whole)), bytearray(whole)
+        bit = number.randrange(8 * len(whole))
+        changed = bytearray(whole)
         changed[bit // 8] ^= 1 << bit % 8
         file.write_bytes(changed)
         yield f"bit {bit}"
@@ -123,8 +126,8 @@ def test_a_damaged_file_of_a_run_is_refused(ended, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["state.json", "state_002.safetensors"])
 def test_a_damaged_checkpoint_is_refused_and_can_be_made_again(ended, tmp_path, slices, name):
-    fabric, folder = (make_fabric(torch.device("cpu"), "32-true"),
-                      Path(shutil.copytree(ended / "checkpoint" / "joint", tmp_path / "joint")))
+    fabric = make_fabric(torch.device("cpu"), "32-true")
+    folder = Path(shutil.copytree(ended / "checkpoint" / "joint", tmp_path / "joint"))
     go_on = lambda: train_jointly(fabric, network(), slices[0], CONFIG, folder)
     whole = go_on()
     for damage in damages(folder / name, random.Random(name), flips=4):
@@ -157,7 +160,8 @@ def test_the_table_of_a_resumed_run_is_checked(ended, tmp_path):
 def test_damaged_caches_are_built_again(tmp_path, phantom_tree):
     table, _ = read_scan_table(phantom_tree, cache_folder=tmp_path)
     build = lambda: np.array(build_slice_cache(table, tmp_path / "slices", 32, "none"))
-    whole, (folder,) = build(), (tmp_path / "slices").iterdir()
+    whole = build()
+    (folder,) = (tmp_path / "slices").iterdir()
     for name in ("images.npy", "settings.json"):
         for damage in damages(folder / name, random.Random(name)):
             assert np.array_equal(build(), whole), damage
@@ -182,8 +186,8 @@ def test_damaged_phantoms_are_drawn_again(tmp_path):
 
 
 def test_an_embedded_part_is_made_again_if_it_is_damaged(ended, tmp_path, phantom_tree):
-    table, target = (read_scan_table(phantom_tree, cache_folder=tmp_path)[0][:6],
-                     tmp_path / "part.safetensors")
+    table = read_scan_table(phantom_tree, cache_folder=tmp_path)[0][:6]
+    target = tmp_path / "part.safetensors"
     embed_part(table, ended, target, device="cpu")
     whole = load_arrays(target)
     for damage in damages(target, random.Random(0), flips=2):

@@ -44,7 +44,8 @@ def test_frames_survive_any_window(image, centre, width, slope, padding):
     plain = lambda number: None if number is None else f"{number:.6g}"[:16]
     attributes.WindowCenter, attributes.WindowWidth = plain(centre), plain(width)
     if slope is not None:
-        attributes.RescaleSlope, attributes.RescaleIntercept = slope, 0
+        attributes.RescaleSlope = slope
+        attributes.RescaleIntercept = 0
     if padding is not None:
         attributes.add_new("PixelPaddingValue", "SS", padding)
     with np.errstate(all="ignore"):

@@ -26,10 +26,10 @@ def test_addresses_of_missing_slices_are_not_found(row):
     routes = {
         route.path: route.endpoint for route in server.page_routes(stub_workbench(3, True, 0))
     }
-    for path, name in (("/page/slice/{row}.png", "row"), ("/page/original/{row}.png", "row"),
-                       ("/page/pair/{number}/{side}.png", "number")):
-        assert (routes[path](SimpleNamespace(path_params={name: row, "side": "a"})).status_code
-                == 404)
+    for path, values in (("/page/slice/{row}.png", {"row": row}),
+                         ("/page/original/{row}.png", {"row": row}),
+                         ("/page/pair/{number}/{side}.png", {"number": row, "side": "a"})):
+        assert routes[path](SimpleNamespace(path_params=values)).status_code == 404
     assert (routes["/page/slice/{row}.png"](SimpleNamespace(path_params={"row": "2"})).status_code
             == 200)
     assert (

@@ -29,7 +29,8 @@ def test_a_reduction_without_training_slices_is_refused(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_criteria_for_too_many_components_are_refused(x):
     """Refuse more components than slices and give the remedy."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     assert "lower the largest" in refused(subtype_criteria.measure_criteria, x, groups, 99)
 
 
@@ -37,5 +38,6 @@ def test_criteria_for_too_many_components_are_refused(x):
 @given(x=points(min_points=12, max_points=30, dimensions=3))
 def test_criteria_with_missing_groups_are_refused(x):
     """Refuse groups of another length."""
-    x, groups = np.asarray(x, np.float64), np.arange(len(x)) // 2
+    x = np.asarray(x, np.float64)
+    groups = np.arange(len(x)) // 2
     refused(subtype_criteria.measure_criteria, x, groups[1:], 2)

@@ -1,4 +1,4 @@
-"""Invalid and damaged input for brainclust.app.views."""
+"""Names with HTML in the pieces of the web app."""
 
 import pandas as pd
 from assertions import harmless
@@ -6,7 +6,7 @@ from examples import UNLIKELY_NAMES, stub_workbench
 from hypothesis import given, strategies as st
 from strategies import seeds
 
-from brainclust.app import views as views_module
+from brainclust.app import pieces, views
 from brainclust.core.files import save_json
 from brainclust.runs import run as run_module
 
@@ -25,11 +25,12 @@ def test_pieces_of_the_web_app_are_escaped(n, named, seed, classes):
         }
     ).to_csv(bench.run / "tables" / "label_errors.csv", index=False)
     save_json(bench.run / "run.json", {"files": run_module.written_files(bench.run)})
-    for piece in (views_module.cards_html(bench), views_module.card_html(bench, 0),
-                  views_module.pairs_html(bench), views_module.label_errors_html(bench),
-                  views_module.label_html(bench, 0, True), views_module.label_html(bench, None)):
+    for piece in (pieces.render_template("banner", words=UNLIKELY_NAMES[6]),
+                  pieces.groups_html(bench), pieces.pairs_html(bench),
+                  pieces.label_errors_html(bench),
+                  pieces.label_html(bench, 0, True), pieces.label_html(bench, None)):
         harmless(piece)
     known = (bench.collection.table.label >= 0).sum()
-    assert f"{known} labels look wrong" in views_module.label_errors_html(bench)
-    assert f"{n} pairs of copies" in views_module.pairs_html(bench)
-    harmless(views_module.headline(bench))
+    assert f"{known} labels look wrong" in pieces.label_errors_html(bench)
+    assert f"{n} pairs of duplicates" in pieces.pairs_html(bench)
+    harmless(views.headline(bench))
