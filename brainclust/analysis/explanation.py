@@ -56,7 +56,7 @@ class ClusterScores(nn.Module):
             self.register_buffer(name, torch.as_tensor(getattr(mixture, name), dtype=torch.float32))
 
     def log_joint(self, embeddings: Tensor) -> Tensor:  # (B, D) -> (B, K)
-        "Logarithm of weight times density, as in `brainclust.models.mixture.log_joint`."
+        "Compute the logarithm of weight times density, as `models.mixture.log_joint` does."
         reduced = (embeddings - self.centre) @ self.components.T
         squared = (reduced[:, None] - self.reduced_means).square() / self.variances
         return self.weights.log() - .5 * (squared + (2 * math.pi * self.variances).log()).sum(dim=2)

@@ -34,8 +34,8 @@ def best_iou(
     cam: np.ndarray,  # (H, W), any numbers
     mask: np.ndarray,  # bool (H, W), not empty
 ) -> float:  # (0, 1]
-    """Largest intersection over union of the mask with the pixels above a threshold, over all
-    thresholds.
+    """Find the largest intersection over union of the mask with the pixels above a threshold,
+    over all thresholds.
     """
     order = np.argsort(-cam.ravel(), kind="stable")
     values = cam.ravel()[order]

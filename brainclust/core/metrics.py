@@ -179,7 +179,10 @@ def accuracy_interval(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:  # accuracy and the ends of the 95 % interval; NaN for no slices
-    "Average over slices, with a 95 % bootstrap interval over groups."
+    """Average over slices, with a 95 % bootstrap interval over groups.
+
+    Raises: ValueError if `correct` is not one number per slice, or `groups` are of another length.
+    """
     correct = np.asarray(correct, dtype=float)
     if correct.ndim != 1:
         raise ValueError(
@@ -194,7 +197,7 @@ def difference_interval(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:  # first minus second, lower and upper end of the 95 % interval
-    "Difference of two accuracies with its 95 % paired bootstrap interval over groups."
+    "Compute the difference of two accuracies with its 95 % paired bootstrap interval over groups."
     same_slices(correct=correct, reference=reference)
     # A mean of paired differences is a mean like any other, so the same bootstrap serves.
     differences = np.asarray(correct, dtype=float) - np.asarray(reference, dtype=float)
