@@ -305,7 +305,7 @@ def without_property(
 def plant_groups(
     embeddings: np.ndarray,  # (N, D)
     where: np.ndarray,  # (N,) ids from 0, at most D different
-    rows: np.ndarray,  # int, the slices whose spread is the unit
+    rows: np.ndarray,  # (M,) int, the slices whose spread is the unit
     distance: float = 4.0,  # between two groups, in standard deviations of the largest component
     seed: int = 0,
 ) -> np.ndarray:  # (N, D)
