@@ -230,7 +230,7 @@ def plot_windowing(
                       else "grey level")
         histogram.xaxis.label.set_size(8)
         histogram.minorticks_off()
-    for i, (name, (_, low, high)) in enumerate(windowed.items()):
+    for i, (_, low, high) in enumerate(windowed.values()):
         for bound in (low, high):
             axes[1, 0].axvline(bound, color=SERIES_COLOURS[i % 5], linestyle="--", linewidth=1)
     axes[1, 0].set_ylabel("pixels")

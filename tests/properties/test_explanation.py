@@ -120,12 +120,15 @@ def test_occlusion_maps_lie_between_zero_and_one(n, seed, kind):
     assert (covered <= 1).all()
 
 
-@given(side=st.integers(1, 16), seed=seeds())
-def test_occlusion_leaves_the_slices_alone(side, seed):
+@given(side=st.integers(1, 16), patch=st.integers(1, 16), stride=st.integers(1, 16), seed=seeds())
+def test_occlusion_leaves_the_slices_alone(side, patch, stride, seed):
     """Leave the slices unchanged."""
     rng = torch.Generator().manual_seed(seed)
     x = torch.randn(2, 1, side, side, generator=rng)
+    model = WeightedSum(torch.randn(side, side, generator=rng))
+    if not stride <= patch <= side: return
     before = x.clone()
+    explanation.occlusion_maps(model, x, [0, 0], patch, stride, batch_size=5)
     assert torch.equal(x, before)
 
 

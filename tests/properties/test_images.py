@@ -3,7 +3,7 @@
 import numpy as np
 from assertions import accepted
 from examples import NUMBER_TYPES
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 from strategies import LAYOUTS, seeds, with_layout
@@ -19,6 +19,7 @@ def test_stretching_leaves_its_input_alone(data):
     )
     values = with_layout(values, data.draw(st.sampled_from(LAYOUTS)))
     before = values.copy()
+    accepted(images_module.stretch_to_uint8, values, refuses=(images_module.UnreadableSlice,))
     np.testing.assert_array_equal(values, before)
 
 
@@ -65,6 +66,8 @@ def test_stretching_between_limits_keeps_the_shape(data):
     values = data.draw(
         hnp.arrays(data.draw(NUMBER_TYPES), hnp.array_shapes(max_dims=3, max_side=9))
     )
+    with np.errstate(over="ignore"):
+        assume(np.isfinite(float(values.max()) - float(values.min())))
     values = with_layout(values, data.draw(st.sampled_from(LAYOUTS)))
     low, high = dicom.volume_limits(values)
     with_limits = images_module.stretch_to_uint8(values, low, high)

@@ -41,15 +41,15 @@ def test_label_errors_rank_every_labelled_slice(labels, kind):
         x[4, 3] = np.nan
     if kind == "strided":
         x = np.repeat(x, 2, axis=1)[:, ::2]
-    class_ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1,
+    ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1,
                  "one class": np.zeros(n, int), "none": np.full(n, -1),
                  "few groups": np.arange(n) % 2}[labels]
     groups = np.array([f"g{i % 4 if labels == 'few groups' else i}" for i in range(n)])
-    found = accepted(label_errors.label_errors, x, class_ids, groups, refuses=(ValueError,))
+    found = accepted(label_errors.label_errors, x, ids, groups, refuses=(ValueError,))
     assert (found is None) == (labels in ("one class", "none", "few groups") or kind == "nan")
     if found is None: return
-    assert len(found) == (class_ids >= 0).sum()
-    assert sorted(found["row"]) == list(np.flatnonzero(class_ids >= 0))
+    assert len(found) == (ids >= 0).sum()
+    assert sorted(found["row"]) == list(np.flatnonzero(ids >= 0))
     assert found["quality"].is_monotonic_increasing
     assert found["probability"].between(0, 1).all()
     assert list(found["rank"]) == list(range(1, len(found) + 1))
@@ -68,10 +68,10 @@ def test_held_out_probabilities_sum_to_one(labels, kind):
         x[4, 3] = np.nan
     if kind == "strided":
         x = np.repeat(x, 2, axis=1)[:, ::2]
-    class_ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1,
+    ids = {"two": np.arange(n) % 2, "missing": np.arange(n) % 3 - 1,
                  "one class": np.zeros(n, int), "none": np.full(n, -1),
                  "few groups": np.arange(n) % 2}[labels]
     groups = np.array([f"g{i % 4 if labels == 'few groups' else i}" for i in range(n)])
     if labels == "two":
-        p = label_errors.held_out_probabilities(x, class_ids, groups)
+        p = label_errors.held_out_probabilities(x, ids, groups)
         np.testing.assert_allclose(p.sum(axis=1), 1)

@@ -4,6 +4,7 @@ import numpy as np
 from assertions import accepted
 from hypothesis import given, strategies as st
 
+from brainclust.core import files as files_module
 from brainclust.training import parts as parts_module
 
 
@@ -36,5 +37,7 @@ def test_joined_parts_are_the_whole(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("parts")
     files = [folder / f"{number}.safetensors" for number in range(len(sizes))]
     rows = np.arange(sum(sizes) * 3, dtype=np.float16).reshape(-1, 3)
+    for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])):
+        files_module.save_tensors(file, {"embeddings": part})
     assert np.array_equal(parts_module.join_parts(files, "embeddings", len(rows),
                                                   folder / "all.npy"), rows)

@@ -14,6 +14,8 @@ from brainclust.imaging import preprocessing, slice_cache
 def test_prepared_masks_are_boolean_squares(image, stored, tmp_path):
     """Prepare masks to squares, empty where there is none."""
     truth = image > 127
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir(exist_ok=True)
     Image.fromarray(truth.astype(np.uint8) * (1 if stored == "0 and 1"
                                               else 255)).save(tmp_path / "masks/a.png")
     path = slices_module.mask_path(tmp_path / "images/a.jpg")
@@ -33,6 +35,8 @@ def test_no_masks_give_an_empty_stack():
 def test_a_prepared_mask_keeps_its_tumour(image, stored, tmp_path):
     """Keep an all-true mask true and an empty one empty, unless a line vanishes."""
     truth = image > 127
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir(exist_ok=True)
     Image.fromarray(truth.astype(np.uint8) * (1 if stored == "0 and 1"
                                               else 255)).save(tmp_path / "masks/a.png")
     path = slices_module.mask_path(tmp_path / "images/a.jpg")

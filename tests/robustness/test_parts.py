@@ -4,6 +4,7 @@ import numpy as np
 from assertions import refused
 from hypothesis import given, strategies as st
 
+from brainclust.core import files as files_module
 from brainclust.training import parts as parts_module
 
 
@@ -18,6 +19,8 @@ def test_parts_of_another_length_are_refused(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("parts")
     files = [folder / f"{number}.safetensors" for number in range(len(sizes))]
     rows = np.arange(sum(sizes) * 3, dtype=np.float16).reshape(-1, 3)
+    for file, part in zip(files, np.split(rows, np.cumsum(sizes)[:-1])):
+        files_module.save_tensors(file, {"embeddings": part})
     for wrong in (len(rows) + 1, len(rows) - 1):
         refused(parts_module.join_parts, files, "embeddings", wrong, folder / "wrong.npy")
     assert not (folder / "wrong.npy").exists()

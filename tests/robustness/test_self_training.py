@@ -27,6 +27,8 @@ def test_diverged_embeddings_of_an_epoch_are_refused(data):
     if made.anchored:
         made = replace(made, pseudo_label_weight=1.0)
     trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
+    for epoch in range(2):
+        trainer.cluster(x, head, epoch)
     broken = np.where(np.arange(x.size).reshape(x.shape) == 0, np.nan, x)
     refused(trainer.cluster, broken, head, 1)
 

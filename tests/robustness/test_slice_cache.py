@@ -25,6 +25,7 @@ def test_a_damaged_cache_is_built_again(images, size, data, tmp_path):
     build = lambda **changes: slice_cache.build_slice_cache(
         table.assign(**changes), tmp_path / "cache", size, skull_strip="none", workers=1
     )
+    build()
     expected = np.stack([preprocessing.preprocess_slice(image, size, "none") for image
                          in images])[:, None]
     settings_of_cache = dict(image_size=size, skull_strip="none", denoise_sigma=3.0,
@@ -51,9 +52,11 @@ def test_a_cache_of_another_length_is_not_opened(images, size, tmp_path):
 
     table = pd.DataFrame({"path": [str(tmp_path / f"{i}.png") for i in range(len(files))],
                           "sha256": [sha256(c).hexdigest() for c in files]})
+    slice_cache.build_slice_cache(table, tmp_path / "cache", size, skull_strip="none", workers=1)
     made = dict(image_size=size, skull_strip="none", denoise_sigma=3.0, otsu_relax=-5.0,
                 closing_radius=5, window_percentiles=None)
     folder = tmp_path / "cache" / slice_cache.cache_key(list(table["sha256"]), made)
+    assert slice_cache.open_slice_cache(folder, len(images), size) is not None
     assert slice_cache.open_slice_cache(folder, len(images) + 1, size) is None
 
 
@@ -71,12 +74,8 @@ def test_missing_slices_are_named(images, size, tmp_path):
     build = lambda **changes: slice_cache.build_slice_cache(
         table.assign(**changes), tmp_path / "cache", size, skull_strip="none", workers=1
     )
-    expected = np.stack([preprocessing.preprocess_slice(image, size, "none") for image
-                         in images])[:, None]
     settings_of_cache = dict(image_size=size, skull_strip="none", denoise_sigma=3.0,
                              otsu_relax=-5.0, closing_radius=5, window_percentiles=None)
-    slice_cache.build_folder(expected[:, 0], len(images), settings_of_cache, tmp_path / "own",
-                             lambda f: False)
     (tmp_path / "0.png").unlink()
     for changes in (dict(sha256="0"), dict(path=str(tmp_path / "gone.png"), sha256="1"),
                     dict(sha256=np.nan)):

@@ -1,5 +1,7 @@
 """Invalid and damaged input for brainclust.training.supervised."""
 
+from dataclasses import replace
+
 import numpy as np
 from assertions import refused
 from examples import FABRIC
@@ -12,20 +14,20 @@ from brainclust.training import supervised
 def test_a_diverging_supervised_training_is_refused(small_data, tmp_path):
     """Name divergence and write no state."""
     recipe = supervised.Recipe(32, 3, 8, learning_rate=1e38)
+    data = replace(small_data, train=small_data.labelled)
     assert "diverged" in refused(supervised.train_supervised, FABRIC,
-                                 supervised.make_companion("b", 4, 32), small_data, recipe,
-                                 small_data.labelled, small_data.train[:0], tmp_path)
+                                 supervised.make_companion("b", 4, 32), data, recipe, tmp_path)
     assert not (tmp_path / "state.json").exists()
 
 
 def test_supervised_trainings_without_labels_are_refused(small_data, tmp_path):
     """Refuse rows without labels."""
     recipe = supervised.Recipe(32, 1, 500)
-    known = small_data.labelled
-    for rows in (known[:0], small_data.test):
+    for rows in (small_data.labelled[:0], small_data.test):
+        data = replace(small_data, train=rows, test=small_data.test[:0])
         assert "label" in refused(supervised.train_supervised, FABRIC,
-                                  supervised.make_companion("a", 4, 32), small_data, recipe, rows,
-                                  rows[:0], tmp_path / "no")
+                                  supervised.make_companion("a", 4, 32), data, recipe,
+                                  tmp_path / "no")
 
 
 @given(data=st.data())

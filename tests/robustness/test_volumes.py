@@ -8,8 +8,9 @@ from brainclust.data import dicom, images as images_module, volumes
 
 
 @given(images=slice_stacks(side=32),
-       damaged=st.sampled_from(["nothing", "a slice", "the list", "all"]))
-def test_damaged_unpacked_volumes_are_not_read(images, damaged, tmp_path_factory):
+       damaged=st.sampled_from(["nothing", "a slice", "the list", "all"]),
+       content=st.binary(max_size=9))
+def test_damaged_unpacked_volumes_are_not_read(images, damaged, content, tmp_path_factory):
     """Read unpacked slices only when no file is damaged; refuse volumes of empty slices."""
     folder = tmp_path_factory.mktemp("unpacked")
     volume = volumes.DecodedVolume(images[:, 0], range(len(images)), "uint8",
@@ -20,6 +21,14 @@ def test_damaged_unpacked_volumes_are_not_read(images, damaged, tmp_path_factory
     if written is None:
         assert not visible.any()
         return
+    files = sorted(folder.iterdir())
+    if damaged == "a slice":
+        files[0].write_bytes(content)
+    if damaged == "the list":
+        (folder / "slices.json").write_bytes(content)
+    if damaged == "all":
+        for file in files:
+            file.unlink()
     found = volumes.read_unpacked(folder)
     assert (found is None) == (damaged != "nothing")
 
