@@ -105,7 +105,9 @@ def plot_reliability(
     return figure
 
 # %% ../../nbs/analysis/00_calibration.ipynb #250014
-def minimum_slices(coverage: float) -> int:
+def minimum_slices(
+    coverage: float,  # between 0 and 1, such as 0.95
+) -> int:
     """Return how many validation slices of a class the coverage needs.
 
     That is the smallest n with ceil((n + 1) coverage) <= n.
