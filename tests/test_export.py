@@ -13,13 +13,13 @@ from brainclust.core.files import load_arrays, load_json, save_json, save_tensor
 from brainclust.models.encoders import make_network
 from brainclust.models.mixture import fit_mixture
 from brainclust.runs.export import (
-    OUTPUTS,
     TOLERANCE,
     check_agreement,
     export_command,
     export_run,
     load_exported,
 )
+from brainclust.runs.exported_network import OUTPUTS
 from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.training.batches import embed_slices

@@ -18,11 +18,12 @@ from conftest import TINY, run_papermill
 
 from brainclust.core.config import make_config
 from brainclust.data.scan_table import read_scan_table
+from brainclust.imaging.preprocessing import scale_to_unit
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training import launch
-from brainclust.training.batches import place_images, to_unit_range
+from brainclust.training.batches import place_images, take_slices
 from brainclust.training.distributed import make_fabric
 from brainclust.training.launch import train_in_processes
 from brainclust.training.self_training import train_jointly
@@ -152,7 +153,7 @@ def test_slices_larger_than_memory_stay_in_their_file(tmp_path):
     placed = place_images(np.load(file, mmap_mode="r"), torch.device("cpu"))
     before = psutil.Process().memory_full_info().uss
     rows = np.array([0, 7, count // 2, count - 1])
-    batch = to_unit_range(placed, rows, torch.device("cpu"))
+    batch = scale_to_unit(take_slices(placed, rows, torch.device("cpu")))
     assert batch.mean(dim=(1, 2, 3)).tolist() == [0, 0, 0, 1]
     assert psutil.Process().memory_full_info().uss - before < 100e6
 

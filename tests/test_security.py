@@ -43,9 +43,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from safetensors.numpy import load_file
 from test_formats import cheng_bytes, dicom_bytes
 
-from brainclust.app.annotation import give_label, read_labels, training_parameters
+from brainclust.app.annotation import give_label, read_labels
 from brainclust.app.pieces import goal_html, groups_html, label_html
 from brainclust.app.reading import open_scan, refusal_html, similar_slices
+from brainclust.app.retraining import training_parameters
 from brainclust.app.server import page_routes
 from brainclust.app.workbench import Workbench, label_slice, undo
 from brainclust.core.config import CLASSES, make_config

@@ -27,6 +27,7 @@ from ..data.cleaning import clean_scan_table
 from ..data.duplicates import duplicate_pairs, measure_slices
 from ..data.scan_table import read_scan_table
 from ..data.splits import add_groups, group_keys
+from ..imaging.preprocessing import scale_to_unit
 from ..models.encoders import ClusteringNetwork
 from ..synthetic.anatomy import PLANES, load_atlas
 from brainclust.synthetic.phantoms import (
@@ -34,7 +35,7 @@ from brainclust.synthetic.phantoms import (
     write_files,
 )
 from ..synthetic.rendering import draw_contrast
-from ..training.batches import TrainingData, embed_slices, split_batches, to_unit_range
+from ..training.batches import TrainingData, embed_slices, split_batches, take_slices
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -199,7 +200,7 @@ def adapt_batch_norm(
         raise ValueError("The target must have at least one slice; got none.")
     adapted = copy.deepcopy(network)
     batches = split_batches(rows, max(1, len(rows) // batch_size), seed)
-    update_bn((to_unit_range(data.images, batch, device).sub_(data.mean).div_(data.std)
+    update_bn((scale_to_unit(take_slices(data.images, batch, device)).sub_(data.mean).div_(data.std)
                for batch in batches), adapted)
     return adapted
 

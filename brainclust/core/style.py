@@ -92,12 +92,15 @@ class PlotFigure(Figure):
     "A matplotlib Figure that pyplot does not know and that a notebook shows as a PNG."
 
     def _repr_png_(self) -> bytes:
-        "Render the figure in 256 colours: a third of the size, without a visible difference."
+        "Render the figure in 256 colours, also the rare ones: about half the size of all colours."
         full = BytesIO()
         small = BytesIO()
         with matplotlib.style.context(STYLE, after_reset=True):
             self.savefig(full, format="png")
-        Image.open(full).convert("RGB").quantize(256).save(small, format="png", optimize=True)
+        picture = Image.open(full).convert("RGB")
+        # the default method merges rare colours, such as a class of few points, into others
+        reduced = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        reduced.save(small, format="png", optimize=True)
         return small.getvalue()
 
 # %% ../../nbs/core/08_style.ipynb #120015

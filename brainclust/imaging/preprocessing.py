@@ -155,7 +155,7 @@ def scale_to_unit(
     if images.dtype != torch.uint8:
         raise ValueError(
             f"images must be uint8; got {images.dtype}. They may be scaled already.")
-    return images.to(device).float() / 255
+    return images.to(device).float().div_(255)
 
 
 def standardise(

@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 import torch
 from torch import Tensor, nn
 
-from ..core.files import save_json, save_tensors
-from ..training.batches import TrainingData, to_unit_range
+from ..core.config import Positive
+from ..core.files import load_arrays, load_json, save_json, save_tensors
+from ..core.untrusted import Record, check_record
+from ..imaging.preprocessing import scale_to_unit
+from ..training.batches import TrainingData, take_slices
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'described_blocks', 'activation_statistics',
            'look_at_slices', 'describe_statistics', 'divide_statistics', 'neighbour_distance', 'ood_score',
-           'ood_threshold', 'Calibration', 'save_reference']
+           'ood_threshold', 'Calibration', 'save_reference', 'read_record', 'read_reference']
 
 # %% ../../nbs/runs/07_ood.ipynb #pr160005
 def described_blocks(
@@ -73,7 +77,7 @@ def look_at_slices(
     with torch.no_grad(), fabric.autocast():
         for start in range(0, len(images), batch_size):
             rows = np.arange(start, min(start + batch_size, len(images)))
-            x = to_unit_range(images, rows, fabric.device).sub_(mean).div_(std)
+            x = scale_to_unit(take_slices(images, rows, fabric.device)).sub_(mean).div_(std)
             with activation_statistics(network.encoder) as collected:
                 embedding, logits, _ = network(x)
             parts["statistics"].append(torch.cat(collected, dim=1))
@@ -208,3 +212,57 @@ def save_reference(
     save_tensors(folder / "prediction.safetensors", described | kept)
     save_json(folder / "prediction.json", record)
     return record
+
+# %% ../../nbs/runs/07_ood.ipynb #newca9dd8
+class _PredictionRecord(Record):
+    "The entries of prediction.json."
+    temperature: Positive | None
+    limit: Positive | None
+    coverage: Annotated[float, Field(ge=0, le=1)]
+    slices: int
+    thresholds: list[float] | None  # one per class
+
+
+def read_record(
+    file: Path,  # prediction.json
+    classes: int,  # of the model
+) -> dict[str, Any]:
+    """Read the record that `save_reference` wrote.
+
+    Raises: ValueError if it is missing, damaged, or of another version or network.
+    """
+    record = load_json(file, "train again")
+    if record.get("format") != PREDICTION_FORMAT:
+        raise ValueError(f"{file} has format {str(record.get('format'))[:20]}, this version reads "
+                         f"{PREDICTION_FORMAT}: train again.")
+    thresholds = check_record(record, _PredictionRecord, file).thresholds
+    if thresholds is not None and len(thresholds) != classes:
+        raise ValueError(
+            f"{file} is damaged: thresholds must be {classes} numbers; got {len(thresholds)}.")
+    return record
+
+# %% ../../nbs/runs/07_ood.ipynb #n8c627e6
+def read_reference(
+    file: Path,  # prediction.safetensors
+    network: nn.Module,  # of the model
+    image_size: int,  # pixels; side of its input
+) -> dict[str, np.ndarray]:
+    """Read the description of the training slices that `save_reference` wrote.
+
+    Raises: ValueError if it is damaged or describes the slices of another network.
+    """
+    reference = load_arrays(file, "train again", 2**30)
+    with torch.no_grad(), activation_statistics(network.encoder) as collected:
+        embedding = network(torch.zeros(1, 1, image_size, image_size))[0]
+    n = len(np.atleast_1d(reference.get("rows", 0)))
+    d = len(np.atleast_1d(reference.get("spread", 0)))
+    features = sum(part.shape[1] for part in collected)
+    shapes = {"centre": (features,), "scale": (features,), "directions": (d, features),
+              "spread": (d,), "rest": (1,), "points": (n, d), "rows": (n,),
+              "embeddings": (n, embedding.shape[1])}
+    if {name: value.shape for name, value in reference.items()} != shapes or not n or not d:
+        raise ValueError(f"{file} describes the slices of another network: train again.")
+    if (any(value.dtype.kind != ("i" if name == "rows" else "f") or np.isnan(value).any()
+            for name, value in reference.items()) or (reference["rows"] < 0).any()):
+        raise ValueError(f"{file} is damaged: its values must be numbers. Train again.")
+    return reference

@@ -7,145 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
+from fastcore.basics import patch
 import numpy as np
 import pandas as pd
-from pydantic import Field
 from sklearn.preprocessing import normalize
 import torch
-from torch import nn
 
-from ..core.config import Positive
-from ..core.files import load_arrays, load_json
 from ..core.runtime import choose_device, choose_precision
-from ..core.untrusted import Record, check_record
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
-from .ood import PREDICTION_FORMAT, activation_statistics, look_at_slices, ood_score
+from .ood import look_at_slices, ood_score, read_record, read_reference
 from ..training.distributed import make_fabric
 from ..training.saved_model import load_model
 
 # %% auto #0
-__all__ = ['PREPARATION', 'HEALTHY', 'read_record', 'read_reference', 'Predictor', 'brain_and_tumour']
+__all__ = ['PREPARATION', 'HEALTHY', 'Predictor', 'brain_and_tumour']
 
-# %% ../../nbs/runs/08_predictor.ipynb #newca9dd8
-class _PredictionRecord(Record):
-    "The entries of prediction.json."
-    temperature: Positive | None
-    limit: Positive | None
-    coverage: Annotated[float, Field(ge=0, le=1)]
-    slices: int
-    thresholds: list[float] | None  # one per class
-
-
-def read_record(
-    file: Path,  # prediction.json
-    classes: int,  # of the model
-) -> dict[str, Any]:
-    """Read the record that `save_reference` wrote.
-
-    Raises: ValueError if it is missing, damaged, or of another version or network.
-    """
-    record = load_json(file, "train again")
-    if record.get("format") != PREDICTION_FORMAT:
-        raise ValueError(f"{file} has format {str(record.get('format'))[:20]}, this version reads "
-                         f"{PREDICTION_FORMAT}: train again.")
-    thresholds = check_record(record, _PredictionRecord, file).thresholds
-    if thresholds is not None and len(thresholds) != classes:
-        raise ValueError(
-            f"{file} is damaged: thresholds must be {classes} numbers; got {len(thresholds)}.")
-    return record
-
-# %% ../../nbs/runs/08_predictor.ipynb #n8c627e6
-def read_reference(
-    file: Path,  # prediction.safetensors
-    network: nn.Module,  # of the model
-    image_size: int,  # pixels; side of its input
-) -> dict[str, np.ndarray]:
-    """Read the description of the training slices that `save_reference` wrote.
-
-    Raises: ValueError if it is damaged or describes the slices of another network.
-    """
-    reference = load_arrays(file, "train again", 2**30)
-    with torch.no_grad(), activation_statistics(network.encoder) as collected:
-        embedding = network(torch.zeros(1, 1, image_size, image_size))[0]
-    n = len(np.atleast_1d(reference.get("rows", 0)))
-    d = len(np.atleast_1d(reference.get("spread", 0)))
-    features = sum(part.shape[1] for part in collected)
-    shapes = {"centre": (features,), "scale": (features,), "directions": (d, features),
-              "spread": (d,), "rest": (1,), "points": (n, d), "rows": (n,),
-              "embeddings": (n, embedding.shape[1])}
-    if {name: value.shape for name, value in reference.items()} != shapes or not n or not d:
-        raise ValueError(f"{file} describes the slices of another network: train again.")
-    if (any(value.dtype.kind != ("i" if name == "rows" else "f") or np.isnan(value).any()
-            for name, value in reference.items()) or (reference["rows"] < 0).any()):
-        raise ValueError(f"{file} is damaged: its values must be numbers. Train again.")
-    return reference
-
-# %% ../../nbs/runs/08_predictor.ipynb #nece667b
-def _calibrate(
-    probabilities: np.ndarray,  # (N, C), of the head
-    temperature: float | None,  # None: not fitted
-) -> np.ndarray:  # (N, C), rows sum to 1
-    "Scale probabilities by a temperature."
-    logits = np.log(np.maximum(probabilities, 1e-12)) / (temperature or 1.)
-    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return scaled / scaled.sum(axis=1, keepdims=True)
-
-# %% ../../nbs/runs/08_predictor.ipynb #nd785320
-def _number_clusters(
-    cluster_classes: Sequence[int] | None,  # class of each cluster; None: the run had no labels
-    classes: Sequence[str],  # names
-    n_clusters: int,
-) -> list[str]:  # one name per cluster; empty if its class has no other cluster
-    "Name the clusters of classes that have several."
-    if cluster_classes is None: return [""] * n_clusters
-    return [f"{classes[k]} {cluster_classes[:cluster].count(k) + 1}"
-            if cluster_classes.count(k) > 1 else "" for cluster, k in enumerate(cluster_classes)]
-
-# %% ../../nbs/runs/08_predictor.ipynb #n785ea65
-def _describe(
-    found: dict[str, np.ndarray],  # from `Predictor.outputs`
-    classes: np.ndarray,  # (C,) names
-    subtypes: list[str],  # one per cluster
-    named: bool,  # whether the run had labels
-    has_sets: bool,  # whether thresholds were fitted
-) -> pd.DataFrame:  # as `Predictor.describe`
-    "Write outputs as a table."
-    probabilities = found["probabilities"]
-    clusters = found["responsibilities"].argmax(axis=1)
-    in_distribution = ~(found["ood_score"] > 1)
-    names = classes[probabilities.argmax(axis=1)] if named else np.full(len(clusters), "")
-    shown = probabilities if named else np.full_like(probabilities, np.nan)
-    sets = [";".join(classes[row.astype(bool)]) if has_sets else "" for row in found["sets"]]
-    return pd.DataFrame(
-        {"class": names, **{f"prob_{name}": shown[:, k] for k, name in enumerate(classes)},
-         "prediction_set": sets,
-         "abstain": ~in_distribution | (has_sets & (found["sets"].sum(axis=1) != 1)),
-         "cluster": clusters, "subtype": np.array(subtypes)[clusters],
-         "ood_score": found["ood_score"], "in_distribution": in_distribution})
-
-# %% ../../nbs/runs/08_predictor.ipynb #n941fa86
-def _nearest(
-    known: np.ndarray,  # float32 (n, D), embeddings of the training slices
-    embeddings: np.ndarray,  # (N, D), of other slices
-    count: int,  # 1 or more
-) -> np.ndarray:  # (N, count) rows of `known`, the smallest angle first
-    "Find the embeddings with the smallest angles; ValueError if the shapes differ."
-    if (embeddings.ndim != 2 or embeddings.shape[1] != known.shape[1]
-        or not np.isfinite(embeddings).all() or count < 1):
-        raise ValueError(
-            f"Embeddings must be finite, (N, {known.shape[1]}), and count 1 or more; got "
-            f"{embeddings.dtype} {embeddings.shape} and {count}. Use `transform`.")
-    # a query's length changes no order
-    closeness = embeddings.astype(np.float32) @ normalize(known).T
-    return np.argsort(-closeness, axis=1, kind="stable")[:, :count]
-
-# %% ../../nbs/runs/08_predictor.ipynb #n22f5f1e
+# %% ../../nbs/runs/08_predictor.ipynb #pr160016
 PREPARATION = ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
                "window_percentiles")  # settings in model.json, as in `preprocess_slice`
 
-# %% ../../nbs/runs/08_predictor.ipynb #pr160016
+
 class Predictor:
     "A finished run that classifies, clusters and embeds new slices."
 
@@ -175,121 +57,184 @@ class Predictor:
         self.classes_ = np.array(self.description["classes"])
         self.settings = {name: self.description[name] for name in PREPARATION}
 
-    @property
-    def named(self) -> bool:
-        "Whether the run had labels, so that its classes mean something."
-        return self.description["cluster_classes"] is not None
+# %% ../../nbs/runs/08_predictor.ipynb #nd785320
+def _number_clusters(
+    cluster_classes: Sequence[int] | None,  # class of each cluster; None: the run had no labels
+    classes: Sequence[str],  # names
+    n_clusters: int,
+) -> list[str]:  # one name per cluster; empty if its class has no other cluster
+    "Name the clusters of classes that have several."
+    if cluster_classes is None: return [""] * n_clusters
+    return [f"{classes[k]} {cluster_classes[:cluster].count(k) + 1}"
+            if cluster_classes.count(k) > 1 else "" for cluster, k in enumerate(cluster_classes)]
 
-    @property
-    def subtypes(self) -> list[str]:  # one per cluster
-        "The class of each cluster with a number, if the class has several clusters; else empty."
-        return _number_clusters(
-            self.description["cluster_classes"], self.classes_, len(self.mixture.weights))
+# %% ../../nbs/runs/08_predictor.ipynb #n077bb9c
+@patch(as_prop=True)
+def named(self: Predictor) -> bool:
+    "Whether the run had labels, so that its classes mean something."
+    return self.description["cluster_classes"] is not None
 
-    def prepare(
-        self,
-        slices: Sequence[np.ndarray],  # uint8 (H, W) each, as they were read
-    ) -> np.ndarray:  # uint8 (N, image_size, image_size)
-        "Prepare slices as the run did."
-        side = self.description["image_size"]
-        if not len(slices): return np.zeros((0, side, side), np.uint8)
-        return np.stack([preprocess_slice(np.asarray(one), **self.settings) for one in slices])
 
-    def check_prepared(self, prepared: np.ndarray) -> np.ndarray:
-        """Return the slices as an array.
+@patch(as_prop=True)
+def subtypes(self: Predictor) -> list[str]:  # one per cluster
+    "The class of each cluster with a number, if the class has several clusters; else empty."
+    return _number_clusters(
+        self.description["cluster_classes"], self.classes_, len(self.mixture.weights))
 
-        Raises: ValueError if they have another size or type, or there are none.
-        """
-        side = self.description["image_size"]
-        prepared = np.asarray(prepared)
-        if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
-            raise ValueError(
-                f"Prepared slices must be uint8 (N, {side}, {side}), at least one; "
-                f"got {prepared.dtype} {prepared.shape}: use `prepare`.")
-        return prepared
+# %% ../../nbs/runs/08_predictor.ipynb #nfcb431f
+@patch
+def prepare(
+    self: Predictor,
+    slices: Sequence[np.ndarray],  # uint8 (H, W) each, as they were read
+) -> np.ndarray:  # uint8 (N, image_size, image_size)
+    "Prepare slices as the run did."
+    side = self.description["image_size"]
+    if not len(slices): return np.zeros((0, side, side), np.uint8)
+    return np.stack([preprocess_slice(np.asarray(one), **self.settings) for one in slices])
 
-    def outputs(
-        self,
-        prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
-    ) -> dict[str, np.ndarray]:  # each with N rows
-        """Compute all outputs of the run for prepared slices.
+# %% ../../nbs/runs/08_predictor.ipynb #n105f5f3
+@patch
+def check_prepared(self: Predictor, prepared: np.ndarray) -> np.ndarray:
+    """Return the slices as an array.
 
-        `embeddings` (N, D), calibrated `probabilities` (N, C), `sets` bool (N, C),
-        `responsibilities` (N, K), and `ood_score` (N,), whose limit is 1. The score is NaN if the
-        run had too few groups to set a limit.
+    Raises: ValueError if they have another size or type, or there are none.
+    """
+    side = self.description["image_size"]
+    prepared = np.asarray(prepared)
+    if prepared.dtype != np.uint8 or prepared.shape[1:] != (side, side) or not len(prepared):
+        raise ValueError(
+            f"Prepared slices must be uint8 (N, {side}, {side}), at least one; "
+            f"got {prepared.dtype} {prepared.shape}: use `prepare`.")
+    return prepared
 
-        Raises: ValueError as `check_prepared` does.
-        """
-        images = torch.from_numpy(np.array(self.check_prepared(prepared)))[:, None]
-        seen = look_at_slices(self.fabric, self.network, images, self.description["mean"],
-                              self.description["std"], self.description["flip_tta"])
-        thresholds = (np.zeros(len(self.classes_)) if self.record["thresholds"] is None
-                      else np.array(self.record["thresholds"]))
-        score = ood_score(seen["statistics"], self.reference, self.reference["points"])
-        return {"embeddings": seen["embeddings"],
-                "probabilities": _calibrate(seen["probabilities"], self.record["temperature"]),
-                "sets": seen["probabilities"] >= thresholds,
-                "responsibilities": self.mixture.responsibilities(seen["embeddings"]),
-                "ood_score": score / (self.record["limit"] or np.nan)}
+# %% ../../nbs/runs/08_predictor.ipynb #nece667b
+def _calibrate(
+    probabilities: np.ndarray,  # (N, C), of the head
+    temperature: float | None,  # None: not fitted
+) -> np.ndarray:  # (N, C), rows sum to 1
+    "Scale probabilities by a temperature."
+    logits = np.log(np.maximum(probabilities, 1e-12)) / (temperature or 1.)
+    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return scaled / scaled.sum(axis=1, keepdims=True)
 
-    def table(
-        self,
-        prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`
-    ) -> pd.DataFrame:  # as `describe`
-        "Compute the outputs of prepared slices as a table."
-        return self.describe(self.outputs(prepared))
+# %% ../../nbs/runs/08_predictor.ipynb #n388a321
+@patch
+def outputs(
+    self: Predictor,
+    prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
+) -> dict[str, np.ndarray]:  # each with N rows
+    """Compute all outputs of the run for prepared slices.
 
-    def describe(
-        self,
-        found: dict[str, np.ndarray],  # from `outputs`
-    ) -> pd.DataFrame:  # one row per slice
-        """Write outputs as a table.
+    `embeddings` (N, D), calibrated `probabilities` (N, C), `sets` bool (N, C),
+    `responsibilities` (N, K), and `ood_score` (N,), whose limit is 1. The score is NaN if the
+    run had too few groups to set a limit.
 
-        The columns are class, prob_<class>, prediction_set, abstain, cluster, subtype, ood_score
-        and in_distribution. Columns that need labels are empty if the run had none.
-        """
-        has_sets = self.named and self.record["thresholds"] is not None
-        return _describe(found, self.classes_, self.subtypes, self.named, has_sets)
+    Raises: ValueError as `check_prepared` does.
+    """
+    images = torch.from_numpy(np.array(self.check_prepared(prepared)))[:, None]
+    seen = look_at_slices(self.fabric, self.network, images, self.description["mean"],
+                          self.description["std"], self.description["flip_tta"])
+    thresholds = (np.zeros(len(self.classes_)) if self.record["thresholds"] is None
+                  else np.array(self.record["thresholds"]))
+    score = ood_score(seen["statistics"], self.reference, self.reference["points"])
+    return {"embeddings": seen["embeddings"],
+            "probabilities": _calibrate(seen["probabilities"], self.record["temperature"]),
+            "sets": seen["probabilities"] >= thresholds,
+            "responsibilities": self.mixture.responsibilities(seen["embeddings"]),
+            "ood_score": score / (self.record["limit"] or np.nan)}
 
-    def transform(self, slices: Sequence[np.ndarray]) -> np.ndarray:  # float32 (N, D)
-        "Embed slices."
-        return self.outputs(self.prepare(slices))["embeddings"]
+# %% ../../nbs/runs/08_predictor.ipynb #n785ea65
+@patch
+def describe(
+    self: Predictor,
+    found: dict[str, np.ndarray],  # from `outputs`
+) -> pd.DataFrame:  # one row per slice
+    """Write outputs as a table.
 
-    def predict_proba(self, slices: Sequence[np.ndarray]) -> np.ndarray:  # (N, C)
-        "Compute calibrated class probabilities, in the order of `classes_`."
-        return self.outputs(self.prepare(slices))["probabilities"]
+    The columns are class, prob_<class>, prediction_set, abstain, cluster, subtype, ood_score
+    and in_distribution. Columns that need labels are empty if the run had none.
+    """
+    classes = self.classes_
+    has_sets = self.named and self.record["thresholds"] is not None
+    probabilities = found["probabilities"]
+    clusters = found["responsibilities"].argmax(axis=1)
+    in_distribution = ~(found["ood_score"] > 1)
+    names = classes[probabilities.argmax(axis=1)] if self.named else np.full(len(clusters), "")
+    shown = probabilities if self.named else np.full_like(probabilities, np.nan)
+    sets = [";".join(classes[row.astype(bool)]) if has_sets else "" for row in found["sets"]]
+    return pd.DataFrame(
+        {"class": names, **{f"prob_{name}": shown[:, k] for k, name in enumerate(classes)},
+         "prediction_set": sets,
+         "abstain": ~in_distribution | (has_sets & (found["sets"].sum(axis=1) != 1)),
+         "cluster": clusters, "subtype": np.array(self.subtypes)[clusters],
+         "ood_score": found["ood_score"], "in_distribution": in_distribution})
 
-    def predict(self, slices: Sequence[np.ndarray]) -> np.ndarray:  # (N,), names
-        "Predict the most probable class."
-        return self.classes_[self.predict_proba(slices).argmax(axis=1)]
+# %% ../../nbs/runs/08_predictor.ipynb #n0f77983
+@patch
+def table(
+    self: Predictor,
+    prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`
+) -> pd.DataFrame:  # as `describe`
+    "Compute the outputs of prepared slices as a table."
+    return self.describe(self.outputs(prepared))
 
-    def explain(
-        self,
-        prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
-        targets: Sequence[int],  # (N,), class to explain; of a run without labels, the cluster
-    ) -> np.ndarray:  # float32 (N, image_size, image_size), [0, 1]
-        "Compute class activation maps, in single precision."
-        # torchcam is slow to import
-        from brainclust.analysis.explanation import cluster_cam, grad_cam
-        x = standardise(scale_to_unit(self.check_prepared(prepared)[:, None], self.fabric.device),
-                        self.description["mean"], self.description["std"])
-        network = self.network.module
-        return (grad_cam(network, x, targets) if self.named
-                else cluster_cam(network, self.mixture, x, targets))
+# %% ../../nbs/runs/08_predictor.ipynb #n41b2b1c
+@patch
+def transform(self: Predictor, slices: Sequence[np.ndarray]) -> np.ndarray:  # float32 (N, D)
+    "Embed slices."
+    return self.outputs(self.prepare(slices))["embeddings"]
 
-    def similar(
-        self,
-        embeddings: np.ndarray,  # (N, D), from `transform`
-        count: int = 5,  # 1 or more
-    ) -> np.ndarray:  # (N, count) rows of the run's scans.parquet, the most similar first
-        """Find the training slices with the smallest angle between embeddings.
 
-        Fewer than `count` are returned if the run has fewer.
+@patch
+def predict_proba(self: Predictor, slices: Sequence[np.ndarray]) -> np.ndarray:  # (N, C)
+    "Compute calibrated class probabilities, in the order of `classes_`."
+    return self.outputs(self.prepare(slices))["probabilities"]
 
-        Raises: ValueError if these are not embeddings of the run.
-        """
-        known = self.reference["embeddings"].astype(np.float32)
-        return self.reference["rows"][_nearest(known, np.asarray(embeddings), count)]
+# %% ../../nbs/runs/08_predictor.ipynb #n4266d8b
+@patch
+def predict(self: Predictor, slices: Sequence[np.ndarray]) -> np.ndarray:  # (N,), names
+    "Predict the most probable class."
+    return self.classes_[self.predict_proba(slices).argmax(axis=1)]
+
+# %% ../../nbs/runs/08_predictor.ipynb #nb49242c
+@patch
+def similar(
+    self: Predictor,
+    embeddings: np.ndarray,  # (N, D), from `transform`
+    count: int = 5,  # 1 or more
+) -> np.ndarray:  # (N, count) rows of the run's scans.parquet, the most similar first
+    """Find the training slices with the smallest angle between embeddings.
+
+    Fewer than `count` are returned if the run has fewer.
+
+    Raises: ValueError if these are not embeddings of the run.
+    """
+    known = self.reference["embeddings"].astype(np.float32)
+    embeddings = np.asarray(embeddings)
+    if (embeddings.ndim != 2 or embeddings.shape[1] != known.shape[1]
+        or not np.isfinite(embeddings).all() or count < 1):
+        raise ValueError(
+            f"Embeddings must be finite, (N, {known.shape[1]}), and count 1 or more; got "
+            f"{embeddings.dtype} {embeddings.shape} and {count}. Use `transform`.")
+    # a query's length changes no order
+    closeness = embeddings.astype(np.float32) @ normalize(known).T
+    return self.reference["rows"][np.argsort(-closeness, axis=1, kind="stable")[:, :count]]
+
+# %% ../../nbs/runs/08_predictor.ipynb #nce80125
+@patch
+def explain(
+    self: Predictor,
+    prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
+    targets: Sequence[int],  # (N,), class to explain; of a run without labels, the cluster
+) -> np.ndarray:  # float32 (N, image_size, image_size), [0, 1]
+    "Compute class activation maps, in single precision."
+    # torchcam is slow to import
+    from brainclust.analysis.explanation import cluster_cam, grad_cam
+    x = standardise(scale_to_unit(self.check_prepared(prepared)[:, None], self.fabric.device),
+                    self.description["mean"], self.description["std"])
+    network = self.network.module
+    return (grad_cam(network, x, targets) if self.named
+            else cluster_cam(network, self.mixture, x, targets))
 
 # %% ../../nbs/runs/08_predictor.ipynb #newb69f14
 HEALTHY = "notumor"  # the class without a tumour to outline

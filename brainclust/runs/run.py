@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fastcore.basics import patch
 from matplotlib.figure import Figure
 import numpy as np
 import pandas as pd
@@ -125,45 +126,6 @@ class Run:
         self.started = time.perf_counter()
         self.staged = 0.
 
-    def resolve(self, device: str, precision: str) -> str:
-        """Write `config.json` with the values that 'auto' became, and return the precision.
-
-        A resumed run keeps the precision of its first start.
-        """
-        path = self.folder / "config.json"
-        if path.exists() and self.config.precision == "auto":
-            precision = load_json(path)["precision"]
-        self.write_json(
-            "config.json",
-            config_record(self.config, **self.study, device=device, precision=precision))
-        return precision
-
-    def write_json(self, name: str, content: Any) -> None:
-        "Write JSON; NaN becomes null, because JSON has no NaN."
-        save_json(self.folder / name, without_nan(content))
-
-    def write_parquet(self, name: str, table: pd.DataFrame) -> None:
-        "Write a table as Parquet."
-        save_table(self.folder / name, table)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        "Add the time of the `with` block to `seconds[name]`."
-        start = time.perf_counter()
-        yield
-        taken = time.perf_counter() - start
-        self.seconds[name] = self.seconds.get(name, 0.) + taken
-        self.staged += taken
-
-    def rest(self) -> float:
-        "Return the seconds since opening that belong to no stage, such as those of figures."
-        return time.perf_counter() - self.started - self.staged
-
-    def note(self, sentence: str) -> None:
-        "Print a sentence for the reader of the run and keep it in `run.json`."
-        print(sentence)
-        self.notes.append(sentence)
-
 # %% ../../nbs/runs/00_run.ipynb #180007
 def without_nan(value: Any) -> Any:
     "Convert numbers of NumPy in nested lists and dicts to Python's, and NaN to None."
@@ -172,6 +134,57 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+# %% ../../nbs/runs/00_run.ipynb #nc026de9
+@patch
+def write_json(self: Run, name: str, content: Any) -> None:
+    "Write JSON; NaN becomes null, because JSON has no NaN."
+    save_json(self.folder / name, without_nan(content))
+
+
+@patch
+def write_parquet(self: Run, name: str, table: pd.DataFrame) -> None:
+    "Write a table as Parquet."
+    save_table(self.folder / name, table)
+
+# %% ../../nbs/runs/00_run.ipynb #nddb5d59
+@patch
+def resolve(self: Run, device: str, precision: str) -> str:
+    """Write `config.json` with the values that 'auto' became, and return the precision.
+
+    A resumed run keeps the precision of its first start.
+    """
+    path = self.folder / "config.json"
+    if path.exists() and self.config.precision == "auto":
+        precision = load_json(path)["precision"]
+    self.write_json(
+        "config.json",
+        config_record(self.config, **self.study, device=device, precision=precision))
+    return precision
+
+# %% ../../nbs/runs/00_run.ipynb #ne508f43
+@patch
+@contextmanager
+def stage(self: Run, name: str) -> Iterator[None]:
+    "Add the time of the `with` block to `seconds[name]`."
+    start = time.perf_counter()
+    yield
+    taken = time.perf_counter() - start
+    self.seconds[name] = self.seconds.get(name, 0.) + taken
+    self.staged += taken
+
+# %% ../../nbs/runs/00_run.ipynb #n09b612e
+@patch
+def rest(self: Run) -> float:
+    "Return the seconds since opening that belong to no stage, such as those of figures."
+    return time.perf_counter() - self.started - self.staged
+
+# %% ../../nbs/runs/00_run.ipynb #n7edbd04
+@patch
+def note(self: Run, sentence: str) -> None:
+    "Print a sentence for the reader of the run and keep it in `run.json`."
+    print(sentence)
+    self.notes.append(sentence)
 
 # %% ../../nbs/runs/00_run.ipynb #180011
 def list_artefact(run: Run, file: str, numbers: str, title: str, paper: str) -> None:

@@ -39,6 +39,7 @@ WORKFLOW_BOXES = {
     "gmm": (1, 1, "Gaussian mixture", "starts from the\nK-Means centres"),
     "responsibilities": (0, 1, "Responsibilities", "γ: one value per\nslice and cluster"),
     "distance": (0, 2, "Cluster distance", "Σ γ ‖z − μ‖²\n{n_unlabelled:,} unlabelled"),
+    "pseudo_labels": (0, 2, "Pseudo-labels", "of confident slices\n{n_unlabelled:,} unlabelled"),
     "loss": (1.5, 2, "Joint loss",
              "cross-entropy\n+ {lambda:g} · distance\n+ {pseudo_labels:g} · pseudo-labels"),
     "cross_entropy": (3, 2, "Cross-entropy", "against the\ngiven labels"),
@@ -46,7 +47,8 @@ WORKFLOW_BOXES = {
 WORKFLOW_ARROWS = [("files", "table"), ("table", "clean"), ("clean", "split"), ("split", "cache"),
                    ("cache", "encoder"), ("encoder", "embeddings"), ("embeddings", "kmeans"),
                    ("kmeans", "gmm"), ("gmm", "responsibilities"), ("responsibilities", "distance"),
-                   ("distance", "loss"), ("encoder", "head"), ("head", "cross_entropy"),
+                   ("distance", "loss"), ("responsibilities", "pseudo_labels"),
+                   ("pseudo_labels", "loss"), ("encoder", "head"), ("head", "cross_entropy"),
                    ("cross_entropy", "loss")]
 
 # %% ../../nbs/runs/04_training_figures.ipynb #120061
@@ -55,11 +57,8 @@ WORKFLOW_NUMBERS = ("n_files", "n_removed", "n_labelled", "n_unlabelled", "n_tes
                     "lambda", "pseudo_labels", "epochs", "image_size", "encoder", "embedding_size")
 
 
-def _box_centre(
-    column: float,  # from the left
-    row: float,  # from the top
-) -> np.ndarray:  # (x, y) inches
-    "Compute the centre of a workflow box."
+def _box_centre(column: float, row: float) -> np.ndarray:  # (x, y) inches
+    "Compute the centre of a workflow box, by its column from the left and its row from the top."
     return np.array([0.95 + 1.93 * column, 3.65 - 1.25 * row])
 
 
@@ -115,9 +114,9 @@ def _draw_box(
 # %% ../../nbs/runs/04_training_figures.ipynb #120064
 @house_style
 def plot_workflow(
-    numbers: Mapping[str, object],  # any of WORKFLOW_NUMBERS; a missing one is left out
+    numbers: Mapping[str, object],  # any of WORKFLOW_NUMBERS; missing ones are left out
 ) -> Figure:
-    """Plot the workflow with the numbers of a run (Figure 4.1).
+    """Plot the workflow with the numbers of a run; a term of weight 0 is left out (Figure 4.1).
 
     Raises: ValueError if the diagram has no place for a number.
     """
@@ -125,15 +124,22 @@ def plot_workflow(
     if unknown:
         raise ValueError(f"The workflow has no place for {', '.join(unknown)}; it shows "
                          f"{', '.join(WORKFLOW_NUMBERS)}.")
+    omitted = {"distance" if numbers.get("lambda") == 0 else "pseudo_labels"}  # one box for both
+    numbers = {name: value for name, value in numbers.items()
+               if value != 0 or name not in ("lambda", "pseudo_labels")}
+    if pd.isna(numbers.get("pseudo_labels")):
+        omitted.add("pseudo_labels")
+    boxes = {key: box for key, box in WORKFLOW_BOXES.items() if key not in omitted}
     figure = PlotFigure(figsize=(9.95, 4.25), dpi=SCREEN_DPI)
     axis = figure.add_axes((0, 0, 1, 1), xlim=(0, 9.95), ylim=(0, 4.25))
     axis.set_axis_off()
-    centres = {key: _box_centre(column, row) for key, (column, row, _, _) in WORKFLOW_BOXES.items()}
-    for key, (_, row, title, detail) in WORKFLOW_BOXES.items():
+    centres = {key: _box_centre(column, row) for key, (column, row, _, _) in boxes.items()}
+    for key, (_, row, title, detail) in boxes.items():
         _draw_box(axis, centres[key], title, _filled_lines(detail, numbers),
                   ("#F2F2F2", "#DDF0FB", "#FCEFD2")[row])
     for start, end in WORKFLOW_ARROWS:
-        _draw_arrow(axis, _edge_points(centres[start], centres[end]))
+        if start in boxes and end in boxes:
+            _draw_arrow(axis, _edge_points(centres[start], centres[end]))
     below, right = centres["loss"] - (0, BOX_HEIGHT / 2), centres["encoder"] + (BOX_WIDTH / 2, 0)
     _draw_arrow(axis, [below, (below[0], 0.4), (9.75, 0.4), (9.75, right[1]), right])
     text = _filled_lines("update the encoder and embed again, once per epoch", numbers) + (

@@ -16,14 +16,15 @@ from torch import Tensor
 
 from ..core.checks import as_ids
 from ..imaging.augmentation import get_augmentation
+from ..imaging.preprocessing import scale_to_unit
 from .distributed import gather_rows
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['TrainingData', 'take_slices', 'to_unit_range', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps',
-           'cycle_batches', 'split_batches', 'rows_on_device']
+__all__ = ['TrainingData', 'take_slices', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps', 'cycle_batches',
+           'split_batches', 'rows_on_device']
 
 # %% ../../nbs/training/01_batches.ipynb #110005
 @dataclass(frozen=True)
@@ -77,15 +78,6 @@ def take_slices(
     return images[torch.as_tensor(rows, device=images.device)].to(device, non_blocking=True)
 
 
-def to_unit_range(
-    images: Tensor,  # uint8 (N, 1, H, W)
-    rows: np.ndarray | Tensor,  # (B,), indices of slices
-    device: torch.device,  # of the batch
-) -> Tensor:  # float32 (B, 1, H, W) in [0, 1]
-    "Take a batch of slices as floats."
-    return take_slices(images, rows, device).float().div_(255)
-
-
 def place_images(
     images: np.memmap,  # uint8 (N, 1, H, W), from `build_slice_cache`
     device: torch.device,
@@ -109,7 +101,7 @@ def augmented(
     total: int | None = None,  # slices of the whole batch
 ) -> Tensor:  # (B, 1, H, W), standardised
     "Augment and standardise a batch of slices."
-    x = get_augmentation(policy)(slices.float().div_(255), generator, start, total)
+    x = get_augmentation(policy)(scale_to_unit(slices), generator, start, total)
     return x.sub(data.mean).div(data.std)
 
 
@@ -139,7 +131,7 @@ def embed_slices(
     mine = torch.as_tensor(rows_of_ranks[fabric.global_rank], device=data.images.device)
     with torch.inference_mode(), fabric.autocast():
         for rows in mine.tensor_split(max(1, math.ceil(len(mine) / batch_size))):
-            x = to_unit_range(data.images, rows, fabric.device)
+            x = scale_to_unit(take_slices(data.images, rows, fabric.device))
             x = x.sub_(data.mean).div_(data.std).to(dtype)
             views = [network(v)[:2] for v in ([x, x.flip(-1)] if flip_tta else [x])]
             embedding = sum(embedding.float() for embedding, _ in views) / len(views)

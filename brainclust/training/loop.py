@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from ..core.config import Config
 from ..core.runtime import Stopwatch, derived_seed
+from ..imaging.preprocessing import scale_to_unit
 from ..models.encoders import ClusteringNetwork
 from ..models.losses import reconstruction_loss
 from .batches import TrainingData, count_steps, split_batches, take_slices
@@ -257,7 +258,7 @@ def reconstruction_step(
     slices: Tensor,  # uint8 (B, 1, H, W)
 ) -> dict[str, Tensor]:
     "Take one step that reconstructs a batch."
-    x = slices.float().div_(255).sub_(self.data.mean).div_(self.data.std)
+    x = scale_to_unit(slices).sub_(self.data.mean).div_(self.data.std)
     loss = reconstruction_loss(self.wrapped(x, reconstruct=True)[2], x)
     take_step(self.fabric, self.state.optimizer, loss)
     return {"loss": loss.detach()}

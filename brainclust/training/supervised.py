@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from ..core.checks import as_ids, same_slices
 from ..core.runtime import derived_seed
+from ..imaging.preprocessing import scale_to_unit
 from ..models.companions import ThreeBlockNetwork, TwoBlockNetwork
-from .batches import TrainingData, split_batches, to_unit_range, view
+from .batches import TrainingData, split_batches, take_slices, view
 from .checkpoints import TrainingState
 from .loop import learning_rate, run_epochs, set_rate, take_step
 from .self_training import save_outputs
@@ -161,7 +162,8 @@ def predict(
     parts = []
     with torch.inference_mode():
         for batch in np.array_split(rows, max(1, math.ceil(len(rows) / batch_size))):
-            x = to_unit_range(data.images, batch, fabric.device).sub_(data.mean).div_(data.std)
+            x = scale_to_unit(take_slices(data.images, batch, fabric.device))
+            x = x.sub_(data.mean).div_(data.std)
             parts.append(log_softmax(wrapped(x).float(), dim=1))
     return torch.cat(parts).cpu().numpy()
 

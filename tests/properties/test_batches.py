@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from strategies import TENTH_OF_EXAMPLES, class_ids, seeds, slice_stacks
 
 from brainclust.core import config
+from brainclust.imaging.preprocessing import scale_to_unit
 from brainclust.training import batches as batches_module
 
 
@@ -38,7 +39,7 @@ def test_unit_range_images_lie_between_zero_and_one(data):
     images = data.draw(slice_stacks(side=8))
     rows = np.random.default_rng(len(images)).integers(0, len(images), data.draw(st.integers(0, 9)))
     whole = tiny_data(images)
-    unit = batches_module.to_unit_range(whole.images, rows, CPU)
+    unit = scale_to_unit(batches_module.take_slices(whole.images, rows, CPU))
     assert unit.dtype == torch.float32
     assert unit.shape == (len(rows), 1, 8, 8)
     assert not len(rows) or 0 <= unit.min() <= unit.max() <= 1
@@ -58,7 +59,7 @@ def test_a_view_is_its_augmentation(data):
     images = data.draw(slice_stacks(side=8))
     rows = np.random.default_rng(len(images)).integers(0, len(images), data.draw(st.integers(0, 9)))
     whole = tiny_data(images)
-    unit = batches_module.to_unit_range(whole.images, rows, CPU)
+    unit = scale_to_unit(batches_module.take_slices(whole.images, rows, CPU))
     for policy in get_args(config.Augmentation):
         seen = [batches_module.view(whole, rows, policy, torch.Generator().manual_seed(1), CPU),
                 batches_module.augmented(whole.images[rows], whole, policy,

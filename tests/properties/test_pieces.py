@@ -11,7 +11,7 @@ from house import ROOT
 from hypothesis import given, strategies as st
 from strategies import seeds
 
-from brainclust.app import annotation, pieces
+from brainclust.app import pieces, retraining
 from brainclust.core.files import save_json
 from brainclust.runs import run as run_module
 
@@ -90,8 +90,8 @@ def test_every_template_is_filled_by_a_test():
 
 def gains_html(before, after) -> str:
     """Return the HTML of a training's gains, read from two run directories."""
-    gains = annotation.compare_predictions(annotation.read_test_predictions(before),
-                                           annotation.read_test_predictions(after))
+    gains = retraining.compare_predictions(retraining.read_test_predictions(before),
+                                           retraining.read_test_predictions(after))
     return pieces.training_html(
         {"state": "taken up", "labels": 3, "gains": gains.to_dict("records")})
 
@@ -100,7 +100,7 @@ def test_gains_of_a_training_are_described(tmp_path):
     """Describe the accuracy before and after a training."""
     before = finished_run(tmp_path / "a", UNLIKELY_NAMES[6])
     after = finished_run(tmp_path / "b", UNLIKELY_NAMES[6])
-    assert len(annotation.read_test_predictions(before)) == 6
+    assert len(retraining.read_test_predictions(before)) == 6
     page = gains_html(before, after)
     harmless(page)
     assert "50.0% before, 50.0% after" in page

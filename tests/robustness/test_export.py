@@ -17,11 +17,7 @@ from brainclust.runs import export
 def test_exported_runs_refuse_invalid_slices(slices):
     """Refuse batches that are not uint8 slices of the run's size."""
     predictor = small_predictor()
-    module = export.ExportedNetwork(predictor.network.module, predictor.mixture,
-                                    predictor.description["mean"], predictor.description["std"],
-                                    predictor.description["flip_tta"],
-                                    predictor.record["temperature"],
-                                    predictor.record["thresholds"]).eval()
+    module = export.network_of_run(predictor).eval()
 
     def run(names, fed):
         with torch.no_grad():
