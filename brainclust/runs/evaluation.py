@@ -212,6 +212,9 @@ def claims_table(
 ) -> pd.DataFrame:  # claim, claimed, reproduced, honest, low, high
     """Compare every claim with this run, once by the study's protocol and once honestly.
 
+    The study compares its classifier with clusters of pixels; the honest gain compares clusters
+    with clusters.
+
     Raises: ValueError if `best_head` belongs to other slices.
     """
     if np.shape(best_head) != (len(predictions),):
