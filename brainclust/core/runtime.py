@@ -22,6 +22,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import cv2
+from fastcore.basics import patch
 import numpy as np
 from tqdm import tqdm
 
@@ -130,46 +131,52 @@ class Stopwatch:
         self.local = threading.local()
         self.records = []
 
-    def mark(self) -> "float | torch.cuda.Event":
-        "Return the present time on the device."
-        if self.device is None: return time.perf_counter()
+# %% ../../nbs/core/04_runtime.ipynb #na2853ff
+@patch
+def mark(self: Stopwatch) -> "float | torch.cuda.Event":
+    "Return the present time on the device."
+    if self.device is None: return time.perf_counter()
+    import torch
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+# %% ../../nbs/core/04_runtime.ipynb #n92c6723
+@patch
+@contextmanager
+def part(self: Stopwatch, name: str) -> Iterator[None]:
+    "Time a block, unless a GPU only captures it for later."
+    if self.device is not None:
         import torch
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        "Time a block, unless a GPU only captures it for later."
-        if self.device is not None:
-            import torch
-            if torch.cuda.is_current_stream_capturing():
-                yield
-                return
-        outer = getattr(self.local, "running", None)
-        record = [name, self.mark(), None, outer]
-        self.local.running = record
-        try:
+        if torch.cuda.is_current_stream_capturing():
             yield
-        finally:
-            record[2] = self.mark()
-            self.local.running = outer
-            self.records.append(record)  # appending is safe in threads
+            return
+    outer = getattr(self.local, "running", None)
+    record = [name, self.mark(), None, outer]
+    self.local.running = record
+    try:
+        yield
+    finally:
+        record[2] = self.mark()
+        self.local.running = outer
+        self.records.append(record)  # appending is safe in threads
 
-    def read(self) -> dict[str, float]:  # seconds per part
-        "Return the times of the parts that ended since the last reading; waits for a GPU."
-        records = self.records
-        self.records = []
-        if self.device is not None:
-            import torch
-            torch.cuda.synchronize(self.device)
-        seconds: dict[str, float] = {}
-        for name, start, end, outer in records:
-            taken = end - start if self.device is None else start.elapsed_time(end) / 1000
-            seconds[name] = seconds.get(name, 0.) + taken
-            if outer:
-                seconds[outer[0]] = seconds.get(outer[0], 0.) - taken
-        return seconds
+# %% ../../nbs/core/04_runtime.ipynb #naaff536
+@patch
+def read(self: Stopwatch) -> dict[str, float]:  # seconds per part
+    "Return the times of the parts that ended since the last reading; waits for a GPU."
+    records = self.records
+    self.records = []
+    if self.device is not None:
+        import torch
+        torch.cuda.synchronize(self.device)
+    seconds: dict[str, float] = {}
+    for name, start, end, outer in records:
+        taken = end - start if self.device is None else start.elapsed_time(end) / 1000
+        seconds[name] = seconds.get(name, 0.) + taken
+        if outer:
+            seconds[outer[0]] = seconds.get(outer[0], 0.) - taken
+    return seconds
 
 # %% ../../nbs/core/04_runtime.ipynb #new029310
 def peak_memory(

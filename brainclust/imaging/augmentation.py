@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastcore.basics import patch
 import torch
 
 from brainclust.imaging.transforms import (
@@ -35,10 +36,6 @@ class Augmentation:
     noise: float = 0.  # largest standard deviation, of the range [0, 1]
     cutout: float = 0.  # largest side of the black square, fraction of the side
 
-    def draw_matrix(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        "Draw (B, 2, 3) affine maps, to move masks along with their slices."
-        return draw_affine(self, *x.shape[-2:], Draws(generator, x.device, len(x)))
-
     def __call__(
         self,
         x: torch.Tensor,  # (B, 1, H, W) in [0, 1]
@@ -57,11 +54,12 @@ class Augmentation:
             x = affine_transform(x, draw_affine(self, *x.shape[-2:], draws))
         return change_intensity(self, x, draws)
 
-    @property
-    def moves(self) -> bool:
-        "Tell whether the policy changes the geometry."
-        geometry = ("flip_x", "flip_y", "rotation", "zoom", "crop_area", "crop_aspect", "shift")
-        return any(getattr(self, name) != getattr(Augmentation, name) for name in geometry)
+# %% ../../nbs/imaging/06_augmentation.ipynb #ne22bf30
+@patch(as_prop=True)
+def moves(self: Augmentation) -> bool:
+    "Tell whether the policy changes the geometry."
+    geometry = ("flip_x", "flip_y", "rotation", "zoom", "crop_area", "crop_aspect", "shift")
+    return any(getattr(self, name) != getattr(Augmentation, name) for name in geometry)
 
 # %% ../../nbs/imaging/06_augmentation.ipynb #060039
 def check_batch(
@@ -108,6 +106,12 @@ def draw_affine(
     position = torch.stack([draw(-.5, .5), draw(-.5, .5)], 1)  # of the crop, within the free margin
     shift = torch.stack([draw(-policy.shift, policy.shift), draw(-policy.shift, policy.shift)], 1)
     return affine_matrix(angle, zoom, shift - position * (1 - crop) / crop, flip, height, width)
+
+# %% ../../nbs/imaging/06_augmentation.ipynb #n162ea9d
+@patch
+def draw_matrix(self: Augmentation, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    "Draw (B, 2, 3) affine maps, to move masks along with their slices."
+    return draw_affine(self, *x.shape[-2:], Draws(generator, x.device, len(x)))
 
 # %% ../../nbs/imaging/06_augmentation.ipynb #060041
 def change_intensity(
