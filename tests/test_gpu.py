@@ -112,7 +112,7 @@ def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(slices, tmp_path, monk
     fabric = make_fabric(GPU, "bf16-mixed")
     state = train_jointly(
         fabric, make_network(config.encoder, 4, 64, seed=0), data, config, tmp_path)
-    assert len(state.graph_capture.captured) >= 2 and "recorded steps" in state.parts[0]
+    assert len(state.graph_capture.captured) >= 2 and "captured steps" in state.parts[0]
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "autoencoder", "attention"])

@@ -78,7 +78,7 @@ def spread_out(
     points: np.ndarray,  # (N, d)
     weights: np.ndarray,  # (N,), at least 0
     chosen: np.ndarray,  # (n,) rows to put in order
-    before: np.ndarray,  # rows that come before them
+    before: np.ndarray,  # (b,) rows that come before them
 ) -> np.ndarray:  # (n,) the same rows in order
     "Order rows so that the first ones of any number cover the points as well as possible."
     if not len(chosen): return chosen

@@ -20,7 +20,7 @@ from ..core.checks import as_ids, as_probabilities, same_slices
 from brainclust.core.metrics import (
     accuracy_interval, calibration_error, calibration_error_by_chance,
 )
-from ..core.style import house_style, new_figure
+from ..core.style import SERIES_COLOURS, house_style, new_figure
 
 # %% ../../nbs/analysis/00_calibration.ipynb #250005
 def scale_temperature(
@@ -93,7 +93,7 @@ def plot_reliability(
     for axis, (title, curves) in zip(axes[0], panels.items()):
         axis.plot([0, 1], [0, 1], color="#999999", linestyle="--", linewidth=1,
                   label="perfectly calibrated")
-        for (label, table), colour in zip(curves.items(), ("#D55E00", "#0072B2", "#009E73")):
+        for (label, table), colour in zip(curves.items(), SERIES_COLOURS):
             axis.vlines(table.confidence, table.low, table.high, color=colour, linewidth=1)
             axis.plot(table.confidence, table.accuracy, color=colour, linewidth=1, label=label)
             axis.scatter(table.confidence, table.accuracy, 12 + 250 * table.n / table.n.sum(),
@@ -105,7 +105,9 @@ def plot_reliability(
     return figure
 
 # %% ../../nbs/analysis/00_calibration.ipynb #250014
-def minimum_slices(coverage: float) -> int:
+def minimum_slices(
+    coverage: float,  # between 0 and 1, such as 0.95
+) -> int:
     """Return how many validation slices of a class the coverage needs.
 
     That is the smallest n with ceil((n + 1) coverage) <= n.
@@ -192,8 +194,8 @@ def plot_abstention(
 ) -> Figure:
     "Plot accuracy over coverage, the fraction of slices with a prediction."
     figure, ((axis,),) = new_figure(5.2, 3.4)
-    colours, styles = ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), ("-", "--", "-.", ":")
-    for (label, curve), colour, style in zip(curves.items(), colours, styles):
+    styles = ("-", "--", "-.", ":")
+    for (label, curve), colour, style in zip(curves.items(), SERIES_COLOURS, styles):
         shown = curve[curve.coverage >= .05]  # below, a few slices decide
         axis.plot(shown.coverage, shown.accuracy, color=colour, linestyle=style,
                   label=f"{label}: {curve.accuracy.iloc[-1]:.3f} of all")

@@ -21,7 +21,7 @@ __all__ = ['PART_STYLES', 'companion_table', 'tidy_companions', 'plot_learning_c
 # %% ../../nbs/analysis/08_companion_scores.ipynb #150039
 def companion_table(
     name: str,  # "a" or "b"
-    truth: np.ndarray,
+    truth: np.ndarray,  # (M,), true ids of the test slices
     predictions: np.ndarray,  # (M,), ids of the test slices
     scans: pd.DataFrame,  # of the same slices: group, clean
     class_names: Sequence[str],

@@ -71,8 +71,8 @@ def scan_with(
 # %% ../../nbs/analysis/12_domain_shift.ipynb #230006
 def scanner_phantoms(
     scanner: Scanner,
-    patients_per_class: int,
-    slices_per_patient: int,
+    patients_per_class: int,  # at least 1
+    slices_per_patient: int,  # at least 1
     image_size: int,  # pixels
     seed: int,  # another one for each scanner, so that no patient is in both
     test_fraction: float = .2,  # of the patients of each class
@@ -187,7 +187,7 @@ def leave_one_source_out(
 def adapt_batch_norm(
     network: nn.Module,  # left as it is
     data: TrainingData,
-    rows: np.ndarray,  # slices of the target
+    rows: np.ndarray,  # (M,), slices of the target
     device: torch.device,
     batch_size: int = 128,  # slices; large, because the variance is measured within each batch
     seed: int = 0,  # of the order, so that a batch is a mixture
@@ -256,7 +256,7 @@ def transfer_scores(
     fabric: Fabric,
     network: ClusteringNetwork,  # trained on the source
     data: TrainingData,  # its test set is the left-out source, whose truth is only scored
-    source: np.ndarray,  # rows that the network was trained on
+    source: np.ndarray,  # (M,), rows that the network was trained on
     groups: np.ndarray,  # (N,), never divided by cross-validation and bootstrap
     draws: int = 1000,  # of the bootstrap
     seed: int = 0,

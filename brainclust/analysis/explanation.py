@@ -56,7 +56,7 @@ class ClusterScores(nn.Module):
             self.register_buffer(name, torch.as_tensor(getattr(mixture, name), dtype=torch.float32))
 
     def log_joint(self, embeddings: Tensor) -> Tensor:  # (B, D) -> (B, K)
-        "Logarithm of weight times density, as in `brainclust.models.mixture.log_joint`."
+        "Compute the logarithm of weight times density, as `models.mixture.log_joint` does."
         reduced = (embeddings - self.centre) @ self.components.T
         squared = (reduced[:, None] - self.reduced_means).square() / self.variances
         return self.weights.log() - .5 * (squared + (2 * math.pi * self.variances).log()).sum(dim=2)
@@ -139,8 +139,8 @@ def scale_to_maximum(
 
 def refined_cams(
     model: nn.Module,
-    x: Tensor,
-    targets: Tensor,
+    x: Tensor,  # (B, 1, H, H), standardised
+    targets: Tensor,  # (B,), ids of what is explained
     layers: Sequence[str],
     method: str,  # as in `raw_cams`
     views: Sequence[tuple[int, bool]],  # quarter turns and mirroring, one of VIEWS
@@ -155,12 +155,12 @@ def refined_cams(
 # %% ../../nbs/analysis/01_explanation.ipynb #130017
 def check_cam_request(
     network: nn.Module,
-    x: Tensor,
+    x: Tensor,  # must be (B, 1, H, H)
     targets: Sequence[int],
     layers: Sequence[str],
     method: str,
     views: str,
-    n_outputs: int,
+    n_outputs: int,  # classes or components; targets are below it
 ) -> None:
     """Check a request for maps.
 
@@ -186,8 +186,8 @@ def check_cam_request(
 # %% ../../nbs/analysis/01_explanation.ipynb #130019
 def batched_cams(
     model: HeadScores | ClusterScores,
-    x: Tensor,
-    targets: Sequence[int],
+    x: Tensor,  # (B, 1, H, H), standardised
+    targets: Sequence[int],  # (B,), ids of what is explained
     layer: str | Sequence[str] | None = None,
     method: str = "layercam",
     views: str = "turned",

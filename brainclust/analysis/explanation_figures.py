@@ -40,12 +40,12 @@ def overlay(
 
 # %% ../../nbs/analysis/03_explanation_figures.ipynb #na01954d
 def show_overlay(
-    axis,
-    image: np.ndarray,
-    cam: np.ndarray | None,
-    mask: np.ndarray | None,
+    axis,  # matplotlib axes, get the picture
+    image: np.ndarray,  # (H, W)
+    cam: np.ndarray | None,  # (H, W), [0, 1]
+    mask: np.ndarray | None,  # bool (H, W)
     title: str = "",
-    colour: str = "black",
+    colour: str = "black",  # of the title
 ) -> None:
     "Draw one slice of a grid with its map, the outline of its mask and a title."
     axis.imshow(image if cam is None else overlay(image, cam), cmap="gray", vmin=0, vmax=255,

@@ -34,8 +34,8 @@ def best_iou(
     cam: np.ndarray,  # (H, W), any numbers
     mask: np.ndarray,  # bool (H, W), not empty
 ) -> float:  # (0, 1]
-    """Largest intersection over union of the mask with the pixels above a threshold, over all
-    thresholds.
+    """Find the largest intersection over union of the mask with the pixels above a threshold,
+    over all thresholds.
     """
     order = np.argsort(-cam.ravel(), kind="stable")
     values = cam.ravel()[order]
@@ -143,7 +143,7 @@ def map_results(
 # %% ../../nbs/analysis/02_explanation_scores.ipynb #130047
 def compare_layers(
     network: ClusteringNetwork,
-    x: Tensor,
+    x: Tensor,  # (B, 1, H, H), standardised
     targets: Sequence[int],  # as in `grad_cam`
     masks: np.ndarray,  # bool (B, H, H)
     layers: Sequence[str | Sequence[str]],  # names of modules, or several whose maps are multiplied
@@ -214,7 +214,7 @@ def structural_similarities(
 # %% ../../nbs/analysis/02_explanation_scores.ipynb #130055
 def randomisation_check(
     network: ClusteringNetwork,
-    x: Tensor,
+    x: Tensor,  # (B, 1, H, H), standardised
     targets: Sequence[int],  # as in `grad_cam`
     seed: int = 0,  # of the random weights
     **options,  # of `grad_cam`

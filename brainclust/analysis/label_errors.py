@@ -49,7 +49,7 @@ def held_out_probabilities(
     features: np.ndarray,  # (N, F)
     labels: np.ndarray,  # (N,) from 0 to C - 1, every class present
     groups: np.ndarray,  # (N,), slices with equal values are never divided
-    folds: int = 5,
+    folds: int = 5,  # of the groups, at least 2
     components: int = 64,  # principal components at most
     seed: int = 0,
 ) -> np.ndarray:  # (N, C), rows sum to 1

@@ -104,7 +104,7 @@ def phantom_stack(
     atlas: Atlas,  # from `load_atlas`
     class_name: str,
     number: int,  # of the patient
-    slices: int,
+    slices: int,  # at least 1
     image_size: int,  # pixels
     seed: int,
     reach: float = 0.95,  # extent of the stack to either side of the tumour's centre, in its radii

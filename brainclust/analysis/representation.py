@@ -84,9 +84,9 @@ def probe_log_probabilities(
 # %% ../../nbs/analysis/06_representation.ipynb #na9a47ac
 def held_out_log_probabilities(
     probe: GridSearchCV,  # whose chosen setting is used
-    embeddings: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,  # that it was fitted on
+    embeddings: np.ndarray,  # (N, D)
+    labels: np.ndarray,  # (N,), ids
+    groups: np.ndarray,  # (N,); with these three the probe was fitted
     seed: int = 0,
 ) -> np.ndarray:  # (N, C) in the order of `probe.classes_`
     "Predict each labelled slice by the probe fitted without the slice's fold of groups."

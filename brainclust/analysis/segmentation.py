@@ -248,7 +248,7 @@ class Choice:
 
     @property
     def mask(self) -> np.ndarray:
-        "The chosen region, empty if there is none."
+        "Return the chosen region, empty if there is none."
         return (self.candidates[self.chosen] if self.chosen >= 0
                 else np.zeros(self.candidates.shape[1:], bool))
 
@@ -353,7 +353,7 @@ def plot_mask_counts(
     references: Mapping[str, float] = {},  # name: Dice of a method without masks
 ) -> Figure:
     "Plot the Dice of a U-Net over its number of training masks, per initialisation."
-    figure, axes = new_figure(4.6, 2.8)
+    figure, axes = new_figure(4.6, 3.2)
     for (name, part), colour, style in zip(
         curve.groupby("encoder", sort=False), SERIES_COLOURS, ("o-", "s--", "D-.", "^:", "v-")):
         part = part.sort_values("masks")
@@ -367,5 +367,5 @@ def plot_mask_counts(
     axes[0, 0].set_xticks(sorted(curve["masks"].unique()),
                           [str(n) for n in sorted(curve["masks"].unique())], minor=False)
     axes[0, 0].minorticks_off()
-    axes[0, 0].legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=2)
     return figure

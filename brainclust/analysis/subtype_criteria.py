@@ -58,7 +58,10 @@ def fit_components(
     floor: float = 1e-2,  # added to each variance, as a fraction of the mean variance
     iterations: int = 30,  # of EM at most: on structureless data it converges slowly
 ) -> Components:
-    "Fit a mixture of `k` diagonal Gaussians; raises ValueError for fewer slices than components."
+    """Fit a mixture of `k` diagonal Gaussians.
+
+    Raises: ValueError if there are fewer slices than components, or `k` is below 1.
+    """
     if not 1 <= k <= len(as_points(x)):
         raise ValueError(f"{len(x)} slices cannot form {k} sub-clusters; ask for "
                          f"{'fewer' if k > 1 else 'at least one'}.")
@@ -71,7 +74,7 @@ def assign(
     x: np.ndarray,  # (N, d)
     components: Components,
 ) -> np.ndarray:  # (N,), the most probable component
-    "Sub-cluster of each slice."
+    "Assign each slice to its most probable sub-cluster."
     return e_step(x, *components)[0].argmax(axis=1)
 
 # %% ../../nbs/analysis/09_subtype_criteria.ipynb #220011
@@ -79,7 +82,7 @@ def bayesian_information(
     x: np.ndarray,  # (N, d)
     components: Components,
 ) -> float:  # lower is better
-    "BIC of a mixture of diagonal Gaussians (Schwarz 1978)."
+    "Compute the BIC of a mixture of diagonal Gaussians (Schwarz 1978)."
     k, d = components[1].shape
     return -2 * len(x) * e_step(x, *components)[1] + (2 * d * k + k - 1) * np.log(len(x))
 

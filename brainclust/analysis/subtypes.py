@@ -169,12 +169,12 @@ class Division:
 
     @property
     def holds(self) -> bool:
-        "Whether the list of objections is empty."
+        "Tell whether the list of objections is empty."
         return not self.objections
 
     @property
     def verdict(self) -> str:
-        "The verdict in one sentence."
+        "State the verdict in one sentence."
         if self.k == 1: return f"{self.name}: one group, no criterion divides it."
         return f"{self.name}, {self.k} sub-clusters: " + (
             "holds." if self.holds else f"does not hold: {'; '.join(self.objections)}.")
@@ -305,7 +305,7 @@ def without_property(
 def plant_groups(
     embeddings: np.ndarray,  # (N, D)
     where: np.ndarray,  # (N,) ids from 0, at most D different
-    rows: np.ndarray,  # int, the slices whose spread is the unit
+    rows: np.ndarray,  # (M,) int, the slices whose spread is the unit
     distance: float = 4.0,  # between two groups, in standard deviations of the largest component
     seed: int = 0,
 ) -> np.ndarray:  # (N, D)

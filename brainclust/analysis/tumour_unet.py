@@ -209,7 +209,7 @@ def train_unet(
     fabric: Fabric,
     network: nn.Module,  # trained in place
     data: MaskedSlices,
-    rows: np.ndarray,  # slices whose masks may be used; at least 2
+    rows: np.ndarray,  # (M,), slices whose masks may be used; at least 2
     settings: UNetSettings,
     folder: Path,  # of the checkpoint; its name is shown at the progress bar
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,
@@ -263,7 +263,7 @@ def tumour_probabilities(
     fabric: Fabric,
     network: nn.Module,  # on the fabric's device
     data: MaskedSlices,
-    rows: np.ndarray,  # slices to segment
+    rows: np.ndarray,  # (M,), slices to segment
     batch_size: int = 32,  # slices; only memory and speed depend on it
 ) -> np.ndarray:  # float32 (M, S, S) in [0, 1], in the order of `rows`
     "Predict the probability of tumour in every pixel of the slices."
@@ -278,7 +278,7 @@ def tumour_probabilities(
 
 # %% ../../nbs/analysis/05_tumour_unet.ipynb #140080
 def choose_masks(
-    rows: np.ndarray,  # training slices with a mask
+    rows: np.ndarray,  # (M,), training slices with a mask
     patients: np.ndarray,  # (N,) of all slices
     fraction: float,  # of the patients, above 0, at most 1
     seed: int = 0,

@@ -47,7 +47,7 @@ def same_slices(
 def as_points(
     embeddings: np.ndarray,  # (N, D)
     columns: int | None = None,  # D; None: any above 0
-) -> np.ndarray:  # the same numbers
+) -> np.ndarray:  # (N, D), the same numbers
     """Return embeddings as an array of finite numbers.
 
     Raises: ValueError if a slice has no row, or its numbers are not finite.
@@ -70,7 +70,7 @@ def as_points(
 def as_probabilities(
     probabilities: np.ndarray,  # (N, C), rows sum to 1
     labels: np.ndarray | None = None,  # (N,), true ids of the same slices
-) -> tuple[np.ndarray, np.ndarray]:  # both; without labels an empty array
+) -> tuple[np.ndarray, np.ndarray]:  # (N, C) and (N,); without labels (0,)
     """Return probabilities and the labels of the same slices.
 
     Raises: ValueError if rows do not sum to 1, or labels are not their classes.

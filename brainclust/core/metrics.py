@@ -28,8 +28,8 @@ __all__ = ['contingency', 'map_clusters', 'hungarian_accuracy', 'class_probabili
 def contingency(
     clusters: np.ndarray,  # (N,), ids from 0 to n_clusters - 1
     labels: np.ndarray,  # (N,), ids from 0 to n_classes - 1; -1 is left out
-    n_clusters: int,
-    n_classes: int,
+    n_clusters: int,  # at least 1
+    n_classes: int,  # at least 1
 ) -> np.ndarray:  # (n_clusters, n_classes), number of slices
     "Count the slices of each cluster and class."
     clusters = as_ids(clusters, "clusters", 0, n_clusters)
@@ -179,7 +179,10 @@ def accuracy_interval(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:  # accuracy and the ends of the 95 % interval; NaN for no slices
-    "Average over slices, with a 95 % bootstrap interval over groups."
+    """Average over slices, with a 95 % bootstrap interval over groups.
+
+    Raises: ValueError if `correct` is not one number per slice, or `groups` are of another length.
+    """
     correct = np.asarray(correct, dtype=float)
     if correct.ndim != 1:
         raise ValueError(
@@ -190,11 +193,11 @@ def accuracy_interval(
 def difference_interval(
     correct: np.ndarray,  # (N,), whether the first method is right
     reference: np.ndarray,  # (N,), whether the second is
-    groups: np.ndarray | None = None,  # as in `accuracy_interval`
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:  # first minus second, lower and upper end of the 95 % interval
-    "Difference of two accuracies with its 95 % paired bootstrap interval over groups."
+    "Compute the difference of two accuracies with its 95 % paired bootstrap interval over groups."
     same_slices(correct=correct, reference=reference)
     # A mean of paired differences is a mean like any other, so the same bootstrap serves.
     differences = np.asarray(correct, dtype=float) - np.asarray(reference, dtype=float)
@@ -204,7 +207,7 @@ def difference_interval(
 def calibration_error(
     probabilities: np.ndarray,  # (N, C), rows sum to 1
     labels: np.ndarray,  # (N,), true ids
-    bins: int = 15,
+    bins: int = 15,  # of equal width, over confidences in [0, 1]
 ) -> float:  # [0, 1]; NaN for no slices
     "Compute the expected calibration error of the most probable class."
     # here, because loading it takes longer than loading PyTorch

@@ -116,7 +116,7 @@ def read_json(
 def first_fault(
     error: ValidationError,
 ) -> str:  # one sentence, such as "epochs must be a valid integer; got 'many'."
-    "Say what pydantic found first."
+    "Describe what pydantic found first."
     fault = error.errors(include_url=False)[0]
     name = " ".join(".".join(map(str, fault["loc"])).split())[:100]
     words = fault["msg"].removeprefix("Value error, ")

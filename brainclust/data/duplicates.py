@@ -147,7 +147,7 @@ def divide_space(
     points: np.ndarray,  # (N, D), the axes with the largest spread first
     max_points: int = 128,  # per cell
     axes: int = 3,  # that are cut; with more, cells are short along none
-) -> list[np.ndarray]:  # rows of `points` per cell
+) -> list[np.ndarray]:  # rows of `points` per cell, (n,) each
     "Halve the points repeatedly, along the axis of their largest spread."
     cells = [np.arange(len(points))]
     while len(cells[-1]) > max_points:
@@ -310,19 +310,19 @@ def near_duplicate_pairs(
 
 # %% ../../nbs/data/09_duplicates.ipynb #030052
 def resize_duplicate(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    "Resize a slice to 0.5 to 2 times its size."
+    "Resize a slice, uint8 (H, W), to 0.5 to 2 times its size."
     factor = 2 ** rng.uniform(-1, 1)
     height, width = (max(1, round(side * factor)) for side in pixels.shape)
     return cv2.resize(
         pixels, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
 
 def recompress_duplicate(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    "Compress a slice by JPEG of quality 30 to 95."
+    "Compress a slice, uint8 (H, W), by JPEG of quality 30 to 95."
     data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 96))])[1]
     return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
 
 def relight_duplicate(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    "Change contrast by 0.8 to 1.25 and brightness by up to 10 grey levels, within 0 to 255."
+    "Change contrast by 0.8 to 1.25 and brightness by up to 10 levels, uint8 (H, W)."
     shifted = pixels * rng.uniform(0.8, 1.25) + rng.uniform(-10, 10)
     return np.clip(np.round(shifted), 0, 255).astype(np.uint8)
 

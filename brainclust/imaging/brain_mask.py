@@ -231,9 +231,9 @@ def confident_components(
 def mask_from_probability(
     probability: np.ndarray,  # float32 (160, 160) in [0, 1]
     shape: tuple[int, int],  # of the slice
-    # chosen in the study: a lost tumour is worse than a bit of bone that stays
+    # in [0, 1], chosen in the study: a lost tumour is worse than a bit of bone that stays
     threshold: float = 0.12,
-) -> np.ndarray:  # uint8 0/1 of that shape; all 0 when no pixel is above the threshold
+) -> np.ndarray:  # uint8 0/1 (H, W) of that shape; all 0 when no pixel is above the threshold
     "Threshold the probabilities at the size of the slice, and fill the holes of the pieces."
     side = max(shape)
     top, left = (side - shape[0]) // 2, (side - shape[1]) // 2

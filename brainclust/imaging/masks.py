@@ -97,7 +97,7 @@ def dice(
     mask: np.ndarray,  # bool (H, W)
     truth: np.ndarray,  # bool (H, W)
 ) -> float:  # 0 disjoint to 1 equal; 1 when both are empty
-    "Dice coefficient 2|A and B| / (|A| + |B|) of two masks (Dice 1945)."
+    "Compute the Dice coefficient 2|A and B| / (|A| + |B|) of two masks (Dice 1945)."
     total = mask.sum() + truth.sum()
     return float(2 * (mask & truth).sum() / total) if total else 1.
 

@@ -223,7 +223,7 @@ def build_slice_cache(
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050048
 def grey_histogram(
     images: np.ndarray,  # uint8 (N, 1, H, W), may be a memory map
-    indices: np.ndarray,  # rows to count, or a mask of them
+    indices: np.ndarray,  # (M,) rows to count, or a mask (N,) of them
     block: int = 64,  # rows read at a time
 ) -> np.ndarray:  # int64 (256,), pixels per grey level
     "Count the grey levels of the chosen slices."
@@ -237,7 +237,7 @@ def grey_histogram(
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050049
 def dataset_mean_std(
     images: np.ndarray,  # uint8 (N, 1, H, W)
-    indices: np.ndarray,  # rows of the training set
+    indices: np.ndarray,  # (M,), rows of the training set
 ) -> tuple[float, float]:  # of the pixels scaled to [0, 1]
     """Compute mean and standard deviation over all pixels of the training set.
 

@@ -40,9 +40,9 @@ def log_joint(
 
 def e_step(
     x: np.ndarray,  # (N, d)
-    weights: np.ndarray,
-    means: np.ndarray,
-    variances: np.ndarray,  # as in `log_joint`
+    weights: np.ndarray,  # (K,), sum to 1
+    means: np.ndarray,  # (K, d)
+    variances: np.ndarray,  # (K, d), above 0
 ) -> tuple[np.ndarray, float]:  # responsibilities (N, K); log-likelihood per slice
     "Compute responsibilities by Bayes' rule, in logarithms so that nothing underflows."
     joint = log_joint(x, weights, means, variances)

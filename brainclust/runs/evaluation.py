@@ -22,7 +22,7 @@ from brainclust.core.metrics import (
 def check_outputs(
     scans: pd.DataFrame,
     outputs: dict[str, np.ndarray],
-    supervised_baseline: np.ndarray | None,
+    supervised_baseline: np.ndarray | None,  # (M, C), or None
     class_names: tuple[str, ...],  # as in `prediction_table`
 ) -> None:
     """Check that the outputs belong to the slices and the classes.
@@ -188,8 +188,8 @@ CLAIMED = {"accuracy": 0.935, "accuracy at the last epoch": 0.931, "silhouette":
 
 
 def macro_scores(
-    y_true: np.ndarray,
-    y_pred: np.ndarray,
+    y_true: np.ndarray,  # (N,), class names
+    y_pred: np.ndarray,  # (N,), class names
     class_names: tuple[str, ...],
 ) -> dict[str, float]:
     "Compute the accuracy and the F1 of each class, from class names; NaN without slices."
@@ -211,6 +211,9 @@ def claims_table(
     class_names: tuple[str, ...],
 ) -> pd.DataFrame:  # claim, claimed, reproduced, honest, low, high
     """Compare every claim with this run, once by the study's protocol and once honestly.
+
+    The study compares its classifier with clusters of pixels; the honest gain compares clusters
+    with clusters.
 
     Raises: ValueError if `best_head` belongs to other slices.
     """

@@ -34,9 +34,9 @@ class Atlas:
 
 # %% ../../nbs/synthetic/00_anatomy.ipynb #020008
 def signed_distance(
-    mask: np.ndarray,  # bool volume
+    mask: np.ndarray,  # bool (X, Y, Z)
     spacing: float,  # mm per voxel
-) -> np.ndarray:  # float32, mm, negative inside
+) -> np.ndarray:  # float32 (X, Y, Z), mm, negative inside
     "Compute the signed distance of every voxel to the surface of a mask."
     outside = distance_transform_edt(~mask)
     inside = distance_transform_edt(mask)
@@ -44,10 +44,10 @@ def signed_distance(
 
 
 def close_mask(
-    mask: np.ndarray,  # bool volume
+    mask: np.ndarray,  # bool (X, Y, Z)
     radius: float,  # mm, gaps narrower than twice this are bridged
     spacing: float,  # mm per voxel
-) -> np.ndarray:  # bool volume
+) -> np.ndarray:  # bool (X, Y, Z)
     "Close a mask with a ball, by two distance transforms of the same cost for any radius."
     grown = distance_transform_edt(~mask) * spacing <= radius
     return distance_transform_edt(grown) * spacing > radius
@@ -111,7 +111,7 @@ def skull_depth(
 def tissue_fractions(
     atlas: Atlas,
     points: np.ndarray,  # (..., 3) mm, atlas space
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # white, grey, fluid, brain mask
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # (...): white, grey, fluid, brain
     "Sample the sharpened fractions of the tissues, which sum to 1, and the brain mask."
     white, grey, brain = (
         sample_volume(v, points, atlas.tissue_origin, 1.0) / 255 for v in atlas.tissue)

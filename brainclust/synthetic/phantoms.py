@@ -33,16 +33,16 @@ def bias_field(
     waves: Waves,  # 1 channel, long
     points: np.ndarray,  # (..., 3) mm
     strength: float,  # relative standard deviation, 0.1-0.2 is usual at 1.5-3 T
-) -> np.ndarray:  # positive, about 1
+) -> np.ndarray:  # (...), positive, about 1
     "Compute the coil sensitivity, the exponential of a smooth field."
     return np.exp(strength * evaluate_waves(waves, points)[..., 0])
 
 
 def add_rician_noise(
     rng: np.random.Generator,
-    image: np.ndarray,  # signal >= 0
+    image: np.ndarray,  # (H, W), signal >= 0
     sigma: float,  # standard deviation of either part, in units of the signal
-) -> np.ndarray:  # magnitude, >= 0
+) -> np.ndarray:  # (H, W), magnitude, >= 0
     "Compute the magnitude of the signal with complex Gaussian noise."
     real, imaginary = rng.normal(0, sigma, (2, *image.shape))
     return np.hypot(image + real, imaginary)
@@ -195,8 +195,8 @@ def render_patient_slices(
 
 # %% ../../nbs/synthetic/03_phantoms.ipynb #020086
 def make_phantoms(
-    patients_per_class: int = 50,
-    slices_per_patient: int = 6,
+    patients_per_class: int = 50,  # at least 1
+    slices_per_patient: int = 6,  # at least 1
     image_size: int = 128,  # pixels per side
     seed: int = 0,
     test_fraction: float = 0.2,  # of the patients of each class

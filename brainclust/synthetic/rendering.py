@@ -65,7 +65,7 @@ def ellipsoid(
     points: np.ndarray,  # (..., 3) mm
     centre: tuple,  # (3,) mm
     radii: tuple,  # (3,) mm, half-axes
-) -> np.ndarray:  # mm, negative inside
+) -> np.ndarray:  # (...) mm, negative inside
     "Compute the signed distance to an ellipsoid, exact at its surface."
     radii = np.asarray(radii, np.float32)
     return (length_of((points - np.asarray(centre, np.float32)) / radii) - 1) * radii.min()
@@ -76,7 +76,7 @@ def capsule(
     start: tuple,  # (3,) mm
     end: tuple,  # (3,) mm
     radius: float,  # mm
-) -> np.ndarray:  # mm, negative inside
+) -> np.ndarray:  # (...) mm, negative inside
     "Compute the signed distance to a rod with round ends."
     axis = np.subtract(end, start).astype(np.float32)
     offset = points - np.asarray(start, np.float32)
@@ -85,9 +85,9 @@ def capsule(
 
 # %% ../../nbs/synthetic/01_rendering.ipynb #020030
 def coverage(
-    distance: np.ndarray,  # mm, negative inside
+    distance: np.ndarray,  # (...) mm, negative inside
     width: float,  # mm per pixel
-) -> np.ndarray:  # [0, 1]
+) -> np.ndarray:  # (...), [0, 1]
     "Compute the fraction of a pixel that lies inside a surface at this distance."
     return np.clip(0.5 - distance / width, 0, 1)
 
@@ -129,7 +129,7 @@ def skin_distance(
     points: np.ndarray,  # (..., 3) mm, atlas space
     depth: np.ndarray,  # (...) mm, from `skull_depth`
     softness: float = 7.0,  # mm over which two solids merge
-) -> np.ndarray:  # mm, negative inside the head
+) -> np.ndarray:  # (...) mm, negative inside the head
     "Compute the signed distance to the skin."
     mirrored = np.concatenate([np.abs(points[..., :1]), points[..., 1:]], -1)
     solids = [depth - (1 + anatomy.skull_thickness + anatomy.scalp_thickness),

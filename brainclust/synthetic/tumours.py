@@ -93,7 +93,7 @@ def draw_tumour(
 def tumour_distance(
     tumour: Tumour,
     points: np.ndarray,  # (..., 3) mm, atlas space
-) -> np.ndarray:  # mm, negative inside
+) -> np.ndarray:  # (...) mm, negative inside
     "Compute the approximate signed distance to the surface of a tumour."
     distance = ellipsoid(points, tumour.centre, tuple(tumour.radius * tumour.axes))
     near = distance < tumour.radius  # the bumps of the outline matter only here
@@ -120,7 +120,7 @@ def tumour_surface(
     points: np.ndarray,  # (..., 3) mm, atlas space
     depth: np.ndarray,  # (...) mm, from `skull_depth`
     brain: np.ndarray,  # (...) fraction in [0, 1] of brain before the tumour grew
-) -> np.ndarray:  # mm, negative in the tumour
+) -> np.ndarray:  # (...) mm, negative in the tumour
     "Compute the signed distance to the tumour, as limited by its surroundings."
     body = tumour_distance(tumour, points)
     if tumour.class_name == "glioma": return np.maximum(body, 2 * (0.5 - brain) + 1e-3)

@@ -52,7 +52,7 @@ class GraphCapture:
         if key not in self.captured:
             self.captured[key] = self.capture(function, inputs)
         graph, places, results = self.captured[key]
-        with self.watch.part("recorded steps"):
+        with self.watch.part("captured steps"):
             for name, place in places.items():
                 if place is not None:
                     place.copy_(inputs[name])

@@ -122,7 +122,7 @@ def steps(self: Trainer) -> int:
 @patch
 def joint_batches(
     self: Trainer,
-    unlabelled: np.ndarray,  # rows of the unlabelled slices
+    unlabelled: np.ndarray,  # (U,), rows of the unlabelled slices
     steps: int,  # optimiser steps of the epoch
     epoch: int,  # from 1
 ) -> list[tuple[Tensor, Tensor]]:  # rows of the labelled and the unlabelled slices of each step
@@ -207,7 +207,7 @@ def joint_step(
 @patch
 def joint_epoch(
     self: Trainer,
-    unlabelled: np.ndarray,  # rows for the terms of the unlabelled slices; may be empty
+    unlabelled: np.ndarray,  # (U,), rows for the terms of the unlabelled slices; may be empty
     steps: int,  # optimiser steps of the epoch
     epoch: int,  # from 1
     bar: tqdm,

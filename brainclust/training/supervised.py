@@ -102,7 +102,7 @@ def group_folds(
 
 # %% ../../nbs/training/08_supervised.ipynb #n5fc63e0
 def cut_validation(
-    rows: np.ndarray,  # training slices
+    rows: np.ndarray,  # (M,), training slices
     labels: np.ndarray,  # (N,), ids of all slices
     groups: np.ndarray,  # (N,), of all slices
     fraction: float = .1,  # of the slices, roughly
@@ -224,7 +224,7 @@ def slice_grid(
     x: Tensor,  # (B, 1, H, W), standardised
     mean: float,  # of the standardisation
     std: float,  # of the standardisation
-    columns: int = 8,
+    columns: int = 8,  # slices per row
 ) -> Tensor:  # (3, H', W') in [0, 1]
     "Arrange slices in rows, on white."
     from torchvision.utils import make_grid

@@ -66,7 +66,7 @@ def pretrain_on_phantoms(
     recipe: Recipe = PHANTOM_RECIPE,
     seed: int = 0,
 ) -> TrainingState:  # history: loss and accuracy of the training and of held-out phantoms as "test"
-    "Teach a network the classes of phantoms."
+    "Train a network to classify phantoms."
     return train_supervised(
         fabric, LogitsOnly(network), data, replace(recipe, seed=seed), folder, "phantoms")
 
