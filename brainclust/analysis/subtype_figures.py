@@ -44,7 +44,7 @@ def draw_criterion(
                       max(1.1 * np.nanmax([values.max(), criteria[f"{name}_bound"].max()]), 0.1))
     axis.plot(k, values, "o-", color="#000000", markerfacecolor="white", markersize=5)
     if chosen > 1 or np.isfinite(values[0]):
-        axis.plot(chosen, values[chosen - 1], "o", color="#D55E00", markersize=8)
+        axis.plot(chosen, values[chosen - 1], "o", color="#E69F00", markersize=8)
     axis.set_xticks(k)
 
 # %% ../../nbs/analysis/11_subtype_figures.ipynb #220073

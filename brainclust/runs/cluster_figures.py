@@ -225,7 +225,7 @@ def _draw_pseudo_label_curves(
     "Draw the accuracy of the pseudo-labels and the fraction of slices that changed cluster."
     notes = []
     texts = {"pseudo_label_accuracy": ("accuracy", "-", "#000000"),
-             "cluster_change": ("changed cluster", "--", "#D55E00")}
+             "cluster_change": ("changed cluster", "--", "#777777")}
     for column, (text, style, colour) in texts.items():
         epochs, values = finite_series(history, column) if column in history.columns else ([], [])
         if len(epochs):
@@ -266,10 +266,10 @@ def _draw_smallest(
 ) -> None:
     "Draw the size of the smallest cluster, the alarm line, and a cross at each epoch below it."
     axis.plot(epochs, smallest, "-o", color="black", markersize=3)
-    axis.axhline(alarm, color="#D55E00", linestyle="--", label=f"collapse alarm {alarm:g}")
+    axis.axhline(alarm, color="#777777", linestyle="--", label=f"collapse alarm {alarm:g}")
     below = smallest < alarm
     if below.any():
-        axis.plot(epochs[below], smallest[below], "X", color="#D55E00", markersize=7, clip_on=False,
+        axis.plot(epochs[below], smallest[below], "X", color="#000000", markersize=7, clip_on=False,
                   zorder=4, label=f"alarm in {below.sum()} epochs")
     axis.set(title="smallest cluster", ylim=(0, max(0.3, 1.5 * np.max(smallest, initial=0))))
     axis.legend(loc="upper right")
