@@ -193,10 +193,17 @@ class Visitor:
         On a narrow screen its tab may be in the menu beside the others.
         """
         tab = self.page.get_by_role("tab", name=name)
-        self.page.wait_for_timeout(500)  # tabs are counted after they have come
-        if tab.count(): return tab.click()
-        self.page.locator(".overflow-menu > button").click()
-        self.page.locator(".overflow-dropdown button", has_text=name).click()
+        menu = self.page.locator(".overflow-menu > button")
+        entry = self.page.locator(".overflow-dropdown button", has_text=name)
+        end = time.monotonic() + 60
+        while True:  # tabs are counted after they have come, and move between bar and menu until then
+            self.page.wait_for_timeout(500)
+            try:
+                if tab.count(): return tab.click(timeout=3000)
+                menu.click(timeout=3000)
+                return entry.click(timeout=3000)
+            except Exception as error:  # playwright's own, which is imported only with a browser
+                if type(error).__name__ != "TimeoutError" or time.monotonic() > end: raise
 
     def read(self, name: str, content: bytes) -> None:
         """Drop a file and wait for its reading."""
