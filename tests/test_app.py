@@ -196,7 +196,7 @@ class Visitor:
         menu = self.page.locator(".overflow-menu > button")
         entry = self.page.locator(".overflow-dropdown button", has_text=name)
         end = time.monotonic() + 60
-        while True:  # a tab moves between bar and menu until the page is laid out
+        while True:  # a tab moves between bar and menu until the layout is settled
             self.page.wait_for_timeout(500)
             try:
                 if tab.count(): return tab.click(timeout=3000)
