@@ -6,8 +6,7 @@
 __all__ = ['AIR_GREY', 'MINIMUM_SIDE', 'MAXIMUM_SIDE', 'SQUARE_TOLERANCE', 'MAXIMUM_ASPECT', 'MAXIMUM_DEEP_BYTES', 'EXACT_TIFFS',
            'SEVERAL_PAGES', 'PICTURE_FORMATS', 'TIFF_MARKS', 'UnreadableSlice', 'VolumeFile', 'stretch_to_uint8',
            'constant_air', 'blacken_air', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'square_sides',
-           'square_pixels', 'grey_from_deep', 'is_deep_png', 'decode_deep_png', 'is_deep_tiff', 'tiff_values',
-           'check_tiff_page', 'decode_deep_tiff', 'open_picture', 'decode_picture']
+           'square_pixels', 'grey_from_deep', 'decode_deep_tiff', 'open_picture', 'decode_picture']
 
 # %% ../../nbs/data/02_images.ipynb #x035dcf0
 import io
@@ -190,13 +189,13 @@ def grey_from_deep(
     return 255 - shown if inverted else shown
 
 # %% ../../nbs/data/02_images.ipynb #ne2e1d04
-def is_deep_png(
+def _is_deep_png(
     data: bytes,  # the whole file
 ) -> bool:
     "Check whether a PNG has 16 bits and more than one channel."
     return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:25] == b"\x10" and data[25] in (2, 4, 6)
 
-def decode_deep_png(
+def _decode_deep_png(
     data: bytes,  # a PNG with 16 bits and several channels, already known to be complete
 ) -> DecodedSlice:
     """Decode colour or transparency of 16 bits.
@@ -215,7 +214,7 @@ MAXIMUM_DEEP_BYTES = 2**30  # of a TIFF's pixels: 8,192 x 8,192 in 128 bits
 # types of one channel that Pillow decodes exactly, by bits and sample format
 EXACT_TIFFS = {(12, 1), (16, 1), (16, 2), (32, 2), (32, 3)}
 
-def is_deep_tiff(
+def _is_deep_tiff(
     picture: Image.Image,  # opened by Pillow
 ) -> bool:
     "Check whether a TIFF has a type of pixel that Pillow would shorten or misread."
@@ -226,7 +225,7 @@ def is_deep_tiff(
     return not (len(bits) == 1 and picture.tag_v2.get(262) == 1 and (bits[0], kinds[0])
                 in EXACT_TIFFS)
 
-def tiff_values(
+def _tiff_values(
     page: "tifffile.TiffPage",
     data: bytes,  # the whole file
 ) -> np.ndarray:  # (H, W) or (H, W, C), C in the order of the file
@@ -252,7 +251,7 @@ def tiff_values(
 SEVERAL_PAGES = (
     "several pages: the file holds more than one image, save each as a file of its own")
 
-def check_tiff_page(
+def _check_tiff_page(
     page: "tifffile.TiffPage",
 ) -> None:
     """Check that a page is one grey or colour image of a bounded size.
@@ -291,9 +290,9 @@ def decode_deep_tiff(
     import tifffile
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
-        check_tiff_page(page)
+        _check_tiff_page(page)
         if _has_second_page(file): raise UnreadableSlice(SEVERAL_PAGES)
-        values = tiff_values(page, data)
+        values = _tiff_values(page, data)
     opacity = None
     if page.extrasamples:
         full = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
@@ -332,10 +331,10 @@ def decode_picture(
         check_sides(picture.height, picture.width)
         # known from the second page; counting millions of them would take hours
         if getattr(picture, "is_animated", False): raise UnreadableSlice(SEVERAL_PAGES)
-        if is_deep_tiff(picture): return decode_deep_tiff(data)
-        if is_deep_png(data):
+        if _is_deep_tiff(picture): return decode_deep_tiff(data)
+        if _is_deep_png(data):
             picture.load()  # OpenCV would return the pixels of a truncated file
-            return decode_deep_png(data)
+            return _decode_deep_png(data)
         mode = picture.mode
         # bits per channel
         depth = 16 if mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(mode, 8)
