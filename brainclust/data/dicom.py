@@ -238,9 +238,10 @@ def dicom_facts(
     patient = str(dataset.get("PatientID") or "").strip()
     if patient.lower() in NOBODY:
         patient = str(dataset.get("StudyInstanceUID") or "")
-    return {"bit_depth": int(dataset.get("BitsStored") or dataset.BitsAllocated),
+    # only a file without sizes needs the ratio
+    shape = {"aspect": high / wide} if np.isnan(height) and np.isfinite(high) else {}
+    return {**shape, "bit_depth": int(dataset.get("BitsStored") or dataset.BitsAllocated),
             "voxel_height": height, "voxel_width": width,
-            "aspect": high / wide,
             "plane": plane_of(attributes.get("ImageOrientationPatient")),
             "patient": no_formula(patient), "notes": dicom_notes(dataset)}
 

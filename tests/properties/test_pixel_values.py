@@ -12,15 +12,20 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
+from hypothesis import given, strategies as st
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from brainclust.data.dicom import padded_pixels, pixel_spacing, positive_pair
 from brainclust.data.images import (
+    DecodedSlice,
     UnreadableSlice,
     blacken_air,
     constant_air,
+    decode_deep_tiff,
     decode_picture,
     grey_from_deep,
+    square_pixels,
     square_sides,
     stretch_to_uint8,
 )
@@ -32,8 +37,8 @@ from brainclust.imaging.preprocessing import preprocess_slice
 GREY = np.random.default_rng(0).permutation(1024).reshape(32, 32).astype(np.uint16) * 4
 
 
-def head_share(path: Path, cache: Path) -> float:
-    """Return the share of a prepared middle slice that is head."""
+def head_fraction(path: Path, cache: Path) -> float:
+    """Return the fraction of a prepared middle slice that is head."""
     rows = inspect_file(path, cache)
     middle = rows[len(rows) // 2]
     return (preprocess_slice(read_slice(middle["path"]), 192, "none") > 20).mean()
@@ -89,8 +94,8 @@ def test_a_ball_is_round_whatever_its_voxels(sizes, shape, code, tmp_path):
     turn = nibabel.orientations.ornt_transform(
         nibabel.io_orientation(image.affine), nibabel.orientations.axcodes2ornt(code))
     nibabel.save(image.as_reoriented(turn), tmp_path / "ball.nii.gz")
-    share = head_share(tmp_path / "ball.nii.gz", tmp_path / "cache")
-    assert share == pytest.approx(np.pi / 4 * 0.64, abs=0.05)
+    fraction = head_fraction(tmp_path / "ball.nii.gz", tmp_path / "cache")
+    assert fraction == pytest.approx(np.pi / 4 * 0.64, abs=0.05)
 
 
 @pytest.mark.parametrize("tags", [
@@ -103,8 +108,8 @@ def test_a_disc_in_dicom_is_round(tags, tmp_path):
     disc = ball(3, 120, 120)[1].astype(np.uint16)
     (tmp_path / "disc.dcm").write_bytes(dicom(np.ascontiguousarray(disc[:, ::2]), **tags))
     assert read_slice(tmp_path / "disc.dcm").shape == (120, 120)
-    share = head_share(tmp_path / "disc.dcm", tmp_path)
-    assert share == pytest.approx(np.pi / 4 * 0.64, abs=0.02)
+    fraction = head_fraction(tmp_path / "disc.dcm", tmp_path)
+    assert fraction == pytest.approx(np.pi / 4 * 0.64, abs=0.02)
 
 
 @pytest.mark.parametrize("spacing", [[0.5, 0.5], [0.5, 0.503], [0, 1], [-1, 2], [1, 400], None])
@@ -173,6 +178,8 @@ def test_deep_pictures_keep_their_depth(name):
     assert np.abs(decoded.pixels.astype(int) - stretch_to_uint8(expected)).max() <= (
         "float" in name)
     assert decoded.facts["bit_depth"] in (8, 16, 32, 64)
+    if "png" not in name:
+        np.testing.assert_array_equal(decode_deep_tiff(data).pixels, decoded.pixels)
 
 
 @pytest.mark.parametrize(("values", "options", "reason"), [
@@ -259,3 +266,42 @@ def test_notes_name_what_was_done(tmp_path):
         warnings.simplefilter("error")
         nibabel.save(nibabel.Nifti1Image(ball(30, 30, 30), np.eye(4)), tmp_path / "v.nii.gz")
         assert inspect_file(tmp_path / "v.nii.gz", tmp_path)[0]["notes"] == []
+
+
+numbers = st.one_of(st.none(), st.floats(), st.integers(-5, 5), st.text(max_size=3))
+
+
+@given(pair=st.one_of(numbers, st.lists(numbers, max_size=3)))
+def test_any_pair_is_positive_or_unknown(pair):
+    """Read two positive numbers, or none."""
+    first, second = positive_pair(pair)
+    assert (first > 0 and second > 0) or (np.isnan(first) and np.isnan(second))
+    dataset = pydicom.Dataset()
+    assert np.isnan(pixel_spacing(dataset)).all()
+
+
+@given(height=st.floats(1e-9, 1e9), width=st.floats(1e-9, 1e9), rows=st.integers(8, 99),
+       columns=st.integers(8, 99))
+def test_squares_cover_the_same_field(height, width, rows, columns):
+    """Keep the field of view, or leave the slice as it is."""
+    stored = DecodedSlice(np.zeros((rows, columns), np.uint8), "L",
+                          {"voxel_height": height, "voxel_width": width})
+    squared = square_pixels(stored)
+    if squared.pixels is stored.pixels: return
+    side = squared.facts["voxel_height"]
+    assert side == squared.facts["voxel_width"]
+    found = np.array(squared.pixels.shape) * side
+    np.testing.assert_allclose(found, [rows * height, columns * width], rtol=.07)
+
+
+@given(padding=st.integers(-40_000, 70_000), limit=st.one_of(st.none(), st.integers(-9, 9)))
+def test_padding_is_found_or_absent(padding, limit):
+    """Mark some pixels, never all, whatever the padding."""
+    dataset = pydicom.Dataset()
+    dataset.add_new(0x00280120, "SL", padding)
+    dataset.add_new(0x00280121, "SL", limit)
+    for kind in (np.int16, np.uint16, np.uint8):
+        stored = np.arange(100).astype(kind).reshape(10, 10)
+        outside = padded_pixels(stored, dataset)
+        assert outside is None or 0 < outside.sum() < 100
+        assert padded_pixels(np.zeros((3, 3), kind), dataset) is None
