@@ -1,4 +1,5 @@
 """Small examples of many tests: networks, runs, tables and unlikely names."""
+import io
 import tempfile
 import threading
 from dataclasses import replace
@@ -6,10 +7,12 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from hypothesis import strategies as st
 from test_formats import cheng_bytes, dicom_bytes, image_bytes, nifti_bytes
@@ -92,6 +95,12 @@ EDGE_CASES = {
         data, {"cluster_warmup": 9, "ema_decay": 0.99, "flip_tta": True, "weight_decay": 10.0})}
 
 
+def tiff_bytes(values: np.ndarray, **options) -> bytes:
+    """Return the bytes of a TIFF file of any type of number."""
+    tifffile.imwrite(file := io.BytesIO(), values, **options)
+    return file.getvalue()
+
+
 @cache
 def small_files() -> dict[str, bytes]:
     """Return one small file per format and compression, by its name."""
@@ -114,6 +123,13 @@ def small_files() -> dict[str, bytes]:
         ".tif": image_bytes(grey, "TIFF"),
         "deep.tif": image_bytes(grey.astype(np.uint16), "TIFF", compression="tiff_lzw"),
         "float.tif": image_bytes(grey.astype(np.float32), "TIFF", compression="tiff_adobe_deflate"),
+        "rgb16.png": cv2.imencode(".png", np.stack([grey.astype(np.uint16) * 9] * 3, -1))[1]
+        .tobytes(),
+        "rgb16.tif": cv2.imencode(".tif", np.stack([grey.astype(np.uint16) * 9] * 3, -1))[1]
+        .tobytes(),
+        "float16.tif": tiff_bytes(grey.astype(np.float16)),
+        "planar.tif": tiff_bytes(np.stack([grey.astype(np.uint16) * 9] * 3), photometric="rgb",
+                                 planarconfig="separate", compression="zlib"),
         ".mat": cheng_bytes(grey * np.int16(5), grey > 60),
         ".dcm": dicom_bytes(grey.astype(np.uint16), bits=12, **tags),
         "deflated.dcm": dicom_bytes(grey, DeflatedExplicitVRLittleEndian),

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MAXIMUM_READS', 'DICOM_SUFFIXES', 'MAXIMUM_FRAMES', 'DEFLATED', 'PLANES', 'NOBODY', 'IDENTIFYING_TAGS', 'inflate',
            'parse_deflated', 'parse_dicom', 'frame_count', 'dicom_modality', 'check_dicom_image', 'plane_of',
-           'frame_attributes', 'dicom_facts', 'dicom_notes', 'apply_window', 'render_frame', 'volume_limits',
-           'show_frames', 'decode_dicom']
+           'frame_attributes', 'positive_pair', 'pixel_spacing', 'dicom_facts', 'dicom_notes', 'apply_window',
+           'padded_pixels', 'render_frame', 'volume_limits', 'show_frames', 'decode_dicom']
 
 # %% ../../nbs/data/04_dicom.ipynb #xb00325a
 import io
@@ -181,6 +181,8 @@ def plane_of(
     return PLANES[normal.argmax()] if normal.max() / length >= .8 else "oblique"
 
 # %% ../../nbs/data/04_dicom.ipynb #010035
+_DETECTOR_SPACINGS = (0x00181164, 0x00182010)  # of a detector, of a scanned film
+
 def frame_attributes(
     dataset: "Dataset",  # a parsed file
     frame: int = 0,  # counted from 0
@@ -191,7 +193,8 @@ def frame_attributes(
     flat.file_meta = dataset.file_meta
     flat.set_original_encoding(*dataset.original_encoding)
     flat.update(
-        {tag: dataset.get_item(tag) for tag in dataset.keys() if tag.group in (0x0020, 0x0028)})
+        {tag: dataset.get_item(tag) for tag in dataset.keys()
+         if tag.group in (0x0020, 0x0028) or tag in _DETECTOR_SPACINGS})
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
     own = dataset.get("PerFrameFunctionalGroupsSequence") or []
     for groups in [*shared[:1], *own[frame:frame + 1]]:
@@ -199,6 +202,28 @@ def frame_attributes(
             if group.VR == "SQ" and group.value:
                 flat.update(group.value[0])
     return flat
+
+# %% ../../nbs/data/04_dicom.ipynb #n0e0cde0
+# of the patient, at the detector, of a scanned film
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+
+def positive_pair(
+    pair: Sequence | None,  # of an attribute, perhaps damaged
+) -> tuple[float, float]:  # NaN twice, unless both are positive numbers
+    "Read two positive numbers."
+    try:
+        first, second = (float(value) for value in pair)
+    except (TypeError, ValueError):
+        return np.nan, np.nan
+    usable = 0 < first < np.inf and 0 < second < np.inf
+    return (first, second) if usable else (np.nan, np.nan)
+
+def pixel_spacing(
+    attributes: "Dataset",  # of one frame
+) -> tuple[float, float]:  # height and width of a pixel in mm; NaN: unknown
+    "Return the first usable spacing that a file states."
+    pairs = [positive_pair(attributes.get(name)) for name in _SPACINGS]
+    return next((pair for pair in pairs if np.isfinite(pair[0])), (np.nan, np.nan))
 
 # %% ../../nbs/data/04_dicom.ipynb #010037
 NOBODY = {"", "0", "anonymous", "anonymised", "anonymized", "anon", "unknown", "none", "patient"}
@@ -208,14 +233,14 @@ def dicom_facts(
     attributes: "Dataset",  # of one frame
 ) -> dict:  # facts of a `DecodedSlice`
     "Collect depth, plane, voxel size, patient and notes of one frame."
-    try:
-        height, width = (float(v) for v in attributes.PixelSpacing)
-    except (AttributeError, TypeError, ValueError):
-        height = width = np.nan
+    height, width = pixel_spacing(attributes)
+    high, wide = positive_pair(attributes.get("PixelAspectRatio"))
     patient = str(dataset.get("PatientID") or "").strip()
     if patient.lower() in NOBODY:
         patient = str(dataset.get("StudyInstanceUID") or "")
-    return {"bit_depth": int(dataset.get("BitsStored") or dataset.BitsAllocated),
+    # only a file without sizes needs the ratio
+    shape = {"aspect": high / wide} if np.isnan(height) and np.isfinite(high) else {}
+    return {**shape, "bit_depth": int(dataset.get("BitsStored") or dataset.BitsAllocated),
             "voxel_height": height, "voxel_width": width,
             "plane": plane_of(attributes.get("ImageOrientationPatient")),
             "patient": no_formula(patient), "notes": dicom_notes(dataset)}
@@ -267,6 +292,22 @@ def apply_window(
     except (TypeError, ValueError):
         return None
 
+# %% ../../nbs/data/04_dicom.ipynb #n87cacb6
+def padded_pixels(
+    stored: np.ndarray,  # (H, W), decoded
+    attributes: "Dataset",  # of the frame
+) -> np.ndarray | None:  # (H, W) bool, True outside the scanned field; None: no pixel, or all
+    "Find the pixels that a file declares as padding."
+    padding = attributes.get("PixelPaddingValue")
+    limit = attributes.get("PixelPaddingRangeLimit")
+    if not isinstance(padding, int): return None
+    ends = sorted((padding, limit if isinstance(limit, int) else padding))
+    if stored.dtype.kind == "i" and ends[1] > np.iinfo(stored.dtype).max:  # written as unsigned
+        ends = sorted(end - (end > np.iinfo(stored.dtype).max) * 256**stored.dtype.itemsize
+                      for end in ends)
+    outside = (stored >= ends[0]) & (stored <= ends[1])
+    return outside if outside.any() and not outside.all() else None
+
 # %% ../../nbs/data/04_dicom.ipynb #010043
 def render_frame(
     stored: np.ndarray,  # (H, W) or (H, W, 3), decoded
@@ -281,15 +322,19 @@ def render_frame(
         return grey_from_picture(Image.fromarray(colour[..., :3]))
     is_float = stored.dtype.kind == "f"
     values = stored.astype(stored.dtype if is_float else np.promote_types(stored.dtype, np.int32))
-    padding = attributes.get("PixelPaddingValue")
-    if isinstance(padding, int) and (outside := stored == padding).any() and not outside.all():
-        values[outside] = values[~outside].min()
+    outside = padded_pixels(stored, attributes)
+    inverted = attributes.get("PhotometricInterpretation") == "MONOCHROME1"
     scale = (attributes.get("RescaleSlope"), attributes.get("RescaleIntercept"))
     rescaled = attributes.get("ModalityLUTSequence") or None not in scale and scale != (1, 0)
     if rescaled:
         values = apply_modality_lut(values, attributes).astype(np.float32)
+    if outside is not None:
+        values[outside] = values[~outside].max() if inverted else values[~outside].min()
     shown = apply_window(values, attributes)
-    if shown is not None: return shown
+    if shown is not None:
+        if outside is not None and inverted:
+            shown[outside] = 255  # black, whatever the window
+        return shown
     eight_bit = (not rescaled and attributes.get("BitsStored") == 8
                  and attributes.get("PixelRepresentation") == 0)
     return values.astype(np.uint8) if eight_bit else values

@@ -213,6 +213,12 @@ NOTE_SENTENCES = {
         "declare text burned into their pixels: it may name the patient or the class"),
     "not MR": "declare another modality than MR ({})",
     "no orientation": "state no orientation: their planes and sides may be wrong",
+    "pixels not square": "have pixels that are not square ({}): they were resampled to squares",
+    "pixel size not believed": (
+        "state a pixel size that no scanner has ({}): it was ignored, their shape may be wrong"),
+    "own plane": (
+        "have few or thick slices: they were cut in the plane of their scan ({}), not in the one "
+        "asked for"),
     "own label": (
         "are labelled otherwise inside ({}) than by their folder or labels.csv, which was used"),
 }

@@ -23,6 +23,7 @@ from brainclust.data.cheng import (
 from .dicom import DICOM_SUFFIXES, decode_dicom
 from brainclust.data.images import (
     MAXIMUM_SIDE, DecodedSlice, UnreadableSlice, VolumeFile, check_sides, decode_picture,
+    square_pixels,
 )
 
 # %% ../../nbs/data/05_slices.ipynb #010054
@@ -91,7 +92,7 @@ def decode_slice(
     if not data:
         raise UnreadableSlice("empty file: it holds no bytes")
     with reasons_for_failures():
-        decoded = reader(data)
+        decoded = square_pixels(reader(data))
     check_sides(*decoded.pixels.shape)
     return decoded
 

@@ -31,7 +31,7 @@ from .preprocessing import check_sizes, prepare_slice
 from .skull_stripping import skull_strip_2d
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050022
-CACHE_VERSION = 1  # raise it when the same inputs and settings give other pixels
+CACHE_VERSION = 2  # raise it when the same inputs and settings give other pixels
 
 
 def cache_key(
