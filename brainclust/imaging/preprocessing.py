@@ -170,19 +170,29 @@ def standardise(
 def prepare_mask(
     path: str,  # from `mask_path`; "": no mask
     image_size: int,  # pixels
+    shape: tuple[int, int] | None = None,  # (H, W) of its slice on square pixels; None: any
 ) -> np.ndarray:  # bool (image_size, image_size), all False without a mask
-    "Read, pad and resize one mask as `preprocess_slice` does with its slice."
+    """Read, pad and resize one mask as `preprocess_slice` does with its slice.
+
+    Raises: UnreadableSlice if it cannot be read or has another shape than its slice.
+    """
     if not path: return np.zeros((image_size, image_size), bool)
-    return resize_square(pad_to_square(read_mask(path) * np.uint8(255)), image_size) >= 128
+    mask = read_mask(path, shape)
+    return resize_square(pad_to_square(mask * np.uint8(255)), image_size) >= 128
 
 
 def prepare_masks(
     paths: list[str],  # one per slice, "" without a mask
     image_size: int,  # pixels
     workers: int = 0,  # threads; 0: one per core
+    shapes: np.ndarray | None = None,  # (N, 2), height and width of the slices; None: any
 ) -> np.ndarray:  # bool (N, image_size, image_size), in the order of the paths
-    "Read and resize the masks of many slices in parallel."
+    """Read and resize the masks of many slices in parallel.
+
+    Raises: UnreadableSlice if a mask has another shape than its slice.
+    """
+    sizes = repeat(None) if shapes is None else map(tuple, np.asarray(shapes, int).tolist())
     with single_threaded_pool(workers) as pool:
-        masks = tqdm(pool.map(prepare_mask, paths, repeat(image_size)), total=len(paths),
+        masks = tqdm(pool.map(prepare_mask, paths, repeat(image_size), sizes), total=len(paths),
                      desc="reading masks", unit="mask", delay=1)
         return np.stack(list(masks)) if len(paths) else np.zeros((0, image_size, image_size), bool)
