@@ -6,7 +6,7 @@
 __all__ = ['folder_patient', 'name_levels', 'are_patients', 'choose_level', 'find_patients', 'placeholders', 'drop_placeholders',
            'settle_patients', 'patients_known', 'patient_counts', 'describe_patients']
 
-# %% ../../nbs/data/07_patients.ipynb #ne84e6fa
+# %% ../../nbs/data/07_patients.ipynb #n9a27f0e
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 from ..core.untrusted import no_formula
 from .dicom import NOBODY
 
-# %% ../../nbs/data/07_patients.ipynb #n60b8732
+# %% ../../nbs/data/07_patients.ipynb #n20bb0db
 _SEQUENCES = (
     "t1|t1w|t1c|t1ce|t1gd|t1n|t1post|t2|t2w|t2f|t2star|flair|pd|pdw|dwi|adc|swi|mra|mri|dti|pre|"
     "post|gd|contrast|axial|ax|tra|coronal|cor|sagittal|sag|2d|3d|mprage|tse|fse")
@@ -37,13 +37,13 @@ _SLICE_WORDS = ("slice", "slc", "sl", "z", "frame")
 def _words(
     name: str,
 ) -> list[str]:
-    "Split a name at separators, and where a letter follows a digit."
+    "Split a name at separators, and between a number and a word with a number."
     parts = [part for part in re.split(r"[\W_]+", name) if part]
     return [word for part in parts for word in (
         [part] if _NEUTRAL.fullmatch(part)
-        else re.sub(r"(?<=\d)(?=[^\W\d])", " ", part).split())]
+        else re.sub(r"(?<=\d)(?=[^\W\d]+\d)", " ", part).split())]
 
-# %% ../../nbs/data/07_patients.ipynb #n64b3c99
+# %% ../../nbs/data/07_patients.ipynb #nb68f75f
 def _is_visit(name: str) -> bool:
     "Tell whether a folder is that of a series, a session or a day."
     words = _words(name)
@@ -63,7 +63,7 @@ def folder_patient(
     last = max(own, default=max(visits, default=-1))
     return "/".join(kept[:last + 1])
 
-# %% ../../nbs/data/07_patients.ipynb #naad7497
+# %% ../../nbs/data/07_patients.ipynb #nb9d1de4
 def _running_number(
     words: Sequence[str],  # of a file name
 ) -> set[int]:  # the places of the running number and of a word that only announces it
@@ -98,7 +98,7 @@ def name_levels(
     first = next((i for i, w in enumerate(rest) if re.search(r"\d", w)), len(rest) - 1)
     return ["_".join(rest[:i + 1]) for i in range(first, len(rest))]
 
-# %% ../../nbs/data/07_patients.ipynb #n88ce839
+# %% ../../nbs/data/07_patients.ipynb #n23309b9
 _USUAL = 40  # slices of a patient, where a study chose them; whole volumes have more
 _MOST = 1000  # slices of a patient, several sequences included
 
@@ -122,7 +122,7 @@ def are_patients(
     fewest = 5 if plain or several.median() > _USUAL else 2
     return len(sizes) >= fewest and sizes.max() <= (.5 if plain else .8) * len(names)
 
-# %% ../../nbs/data/07_patients.ipynb #n14b6f15
+# %% ../../nbs/data/07_patients.ipynb #nd6d764e
 def choose_level(
     levels: Sequence[Sequence[str]],  # per slice of one class, from `name_levels`
 ) -> pd.Series:  # per slice its patient; "" for all where the names name none
@@ -150,7 +150,7 @@ def _patients_of_class(
         "how": np.where(by_name, "file names", np.where(believed, "folder names", ""))},
         index=folders.index)
 
-# %% ../../nbs/data/07_patients.ipynb #n06915f3
+# %% ../../nbs/data/07_patients.ipynb #ncf066bd
 def _across_classes(
     found: pd.DataFrame,  # patient, how, class_name
 ) -> pd.DataFrame:  # patient, how
@@ -191,7 +191,7 @@ def find_patients(
     found = _across_classes(found.assign(class_name=table["class_name"]))
     return found.assign(patient=found["patient"].map(no_formula))
 
-# %% ../../nbs/data/07_patients.ipynb #n0f4adb3
+# %% ../../nbs/data/07_patients.ipynb #nc3d0e5f
 def placeholders(
     patients: pd.Series,  # per slice, as files or labels.csv name them; "" for none
     studies: pd.Series,  # per slice, "" for none
@@ -223,7 +223,7 @@ def drop_placeholders(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
 
-# %% ../../nbs/data/07_patients.ipynb #n3d900d3
+# %% ../../nbs/data/07_patients.ipynb #nde70ec0
 def settle_patients(
     table: pd.DataFrame,  # file, class_name, group, study, volume, patient_from; a row per slice
     is_layout: Callable[[str], bool],  # a folder's name is a class or a split
@@ -265,7 +265,8 @@ def describe_patients(
     listed = ", ".join(f"{source} ({n:,} slices)" for source, n in counts.items()
                        if source != "none")
     number = patients[patients != ""].nunique()
-    groups = f"Groups unite duplicates and {number:,} patients, known from {listed}"
+    people = f"{number:,} patient{'s' if number != 1 else ''}"
+    groups = f"Groups unite duplicates and the slices of {people}, known from {listed}"
     if patients_known(table):
         return f"{groups}: a test slice is clean if its group is not in training."
     missing = int((patients == "").sum())
