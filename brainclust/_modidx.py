@@ -1028,6 +1028,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'brainclust/data/patients.py'),
                                           'brainclust.data.patients.choose_level': ( 'data/patients.html#choose_level',
                                                                                      'brainclust/data/patients.py'),
+                                          'brainclust.data.patients.count_sentence': ( 'data/patients.html#count_sentence',
+                                                                                       'brainclust/data/patients.py'),
                                           'brainclust.data.patients.describe_patients': ( 'data/patients.html#describe_patients',
                                                                                           'brainclust/data/patients.py'),
                                           'brainclust.data.patients.drop_placeholders': ( 'data/patients.html#drop_placeholders',

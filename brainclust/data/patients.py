@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['folder_patient', 'name_levels', 'are_patients', 'choose_level', 'find_patients', 'placeholders', 'drop_placeholders',
-           'settle_patients', 'patients_known', 'patient_counts', 'describe_patients']
+           'settle_patients', 'patients_known', 'patient_counts', 'count_sentence', 'describe_patients']
 
-# %% ../../nbs/data/07_patients.ipynb #n9a27f0e
+# %% ../../nbs/data/07_patients.ipynb #n8957f09
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 from ..core.untrusted import no_formula
 from .dicom import NOBODY
 
-# %% ../../nbs/data/07_patients.ipynb #n20bb0db
+# %% ../../nbs/data/07_patients.ipynb #n5fd1bbf
 _SEQUENCES = (
     "t1|t1w|t1c|t1ce|t1gd|t1n|t1post|t2|t2w|t2f|t2star|flair|pd|pdw|dwi|adc|swi|mra|mri|dti|pre|"
     "post|gd|contrast|axial|ax|tra|coronal|cor|sagittal|sag|2d|3d|mprage|tse|fse")
@@ -43,7 +43,7 @@ def _words(
         [part] if _NEUTRAL.fullmatch(part)
         else re.sub(r"(?<=\d)(?=[^\W\d]+\d)", " ", part).split())]
 
-# %% ../../nbs/data/07_patients.ipynb #nb68f75f
+# %% ../../nbs/data/07_patients.ipynb #n7f46825
 def _is_visit(name: str) -> bool:
     "Tell whether a folder is that of a series, a session or a day."
     words = _words(name)
@@ -63,7 +63,7 @@ def folder_patient(
     last = max(own, default=max(visits, default=-1))
     return "/".join(kept[:last + 1])
 
-# %% ../../nbs/data/07_patients.ipynb #nb9d1de4
+# %% ../../nbs/data/07_patients.ipynb #n6977f11
 def _running_number(
     words: Sequence[str],  # of a file name
 ) -> set[int]:  # the places of the running number and of a word that only announces it
@@ -98,7 +98,7 @@ def name_levels(
     first = next((i for i, w in enumerate(rest) if re.search(r"\d", w)), len(rest) - 1)
     return ["_".join(rest[:i + 1]) for i in range(first, len(rest))]
 
-# %% ../../nbs/data/07_patients.ipynb #n23309b9
+# %% ../../nbs/data/07_patients.ipynb #neba14df
 _USUAL = 40  # slices of a patient, where a study chose them; whole volumes have more
 _MOST = 1000  # slices of a patient, several sequences included
 
@@ -122,7 +122,7 @@ def are_patients(
     fewest = 5 if plain or several.median() > _USUAL else 2
     return len(sizes) >= fewest and sizes.max() <= (.5 if plain else .8) * len(names)
 
-# %% ../../nbs/data/07_patients.ipynb #nd6d764e
+# %% ../../nbs/data/07_patients.ipynb #nec3d056
 def choose_level(
     levels: Sequence[Sequence[str]],  # per slice of one class, from `name_levels`
 ) -> pd.Series:  # per slice its patient; "" for all where the names name none
@@ -150,11 +150,11 @@ def _patients_of_class(
         "how": np.where(by_name, "file names", np.where(believed, "folder names", ""))},
         index=folders.index)
 
-# %% ../../nbs/data/07_patients.ipynb #ncf066bd
+# %% ../../nbs/data/07_patients.ipynb #nf016371
 def _across_classes(
     found: pd.DataFrame,  # patient, how, class_name
 ) -> pd.DataFrame:  # patient, how
-    "Divide a name that three classes share, or drop it if it has no number."
+    "Divide a name that is in three classes, or drop it if it has no number."
     found = found.copy()
     labelled = found[(found["class_name"] != "") & (found["patient"] != "")]
     spread = labelled.groupby("patient")["class_name"].nunique()
@@ -191,13 +191,13 @@ def find_patients(
     found = _across_classes(found.assign(class_name=table["class_name"]))
     return found.assign(patient=found["patient"].map(no_formula))
 
-# %% ../../nbs/data/07_patients.ipynb #nc3d0e5f
+# %% ../../nbs/data/07_patients.ipynb #n62db3a6
 def placeholders(
     patients: pd.Series,  # per slice, as files or labels.csv name them; "" for none
     studies: pd.Series,  # per slice, "" for none
     class_names: pd.Series,  # per slice, "" for none
 ) -> list[str]:  # the patients that are none
-    "List the ids that several studies and classes share, and words such as 'anonymous'."
+    "List the ids of several studies and classes, and words such as 'anonymous'."
     table = pd.DataFrame({"patient": patients, "study": studies.replace("", None),
                           "class": class_names.replace("", None)})
     each = table[patients != ""].groupby("patient", sort=False).agg(
@@ -207,8 +207,8 @@ def placeholders(
     shared = (several & (each["classes"] > 2)) | (several & (each["classes"] > 1) & (fraction > .5))
     shared |= (each["study"] > 9) & ((each["classes"] > 1) | (fraction > .5))
     shared |= (each["classes"] > 1) & (fraction == 1) | (each["classes"] > 2) & (fraction > .5)
-    word = each.index.str.strip().str.lower().isin(NOBODY - {"0"}) if len(each) else []
-    return list(each.index[shared | word])
+    words = NOBODY - {"0"}
+    return [name for name, many in shared.items() if many or name.strip().lower() in words]
 
 def drop_placeholders(
     table: pd.DataFrame,  # group, study, class_name, patient_from; one row per slice
@@ -223,7 +223,7 @@ def drop_placeholders(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
 
-# %% ../../nbs/data/07_patients.ipynb #nde70ec0
+# %% ../../nbs/data/07_patients.ipynb #nc8349d1
 def settle_patients(
     table: pd.DataFrame,  # file, class_name, group, study, volume, patient_from; a row per slice
     is_layout: Callable[[str], bool],  # a folder's name is a class or a split
@@ -255,6 +255,17 @@ def patient_counts(
     source = table["patient_from"] if "patient_from" in table else pd.Series("", table.index)
     source = source.where(source != "", np.where(patients != "", "the table", "none"))
     return {str(name): int(n) for name, n in source.value_counts().items()}
+
+def count_sentence(
+    counts: dict[str, int],  # from `patient_counts`
+) -> str:
+    "Say in a sentence how many images have a known patient, for the audit."
+    listed = ", ".join(f"{source} ({n:,})" for source, n in counts.items() if source != "none")
+    missing = counts.get("none", 0)
+    if not listed:
+        return "No patient is named by labels.csv, files or folders: only duplicates are compared."
+    return f"Patients are known from {listed}" + (f"; {missing:,} images have none." * bool(missing)
+                                                  or ".")
 
 def describe_patients(
     table: pd.DataFrame,  # as for `patient_counts`
