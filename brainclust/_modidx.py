@@ -1093,6 +1093,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'brainclust/data/splits.py'),
                                         'brainclust.data.splits.choose_groups': ( 'data/splits.html#choose_groups',
                                                                                   'brainclust/data/splits.py'),
+                                        'brainclust.data.splits.connection': ('data/splits.html#connection', 'brainclust/data/splits.py'),
                                         'brainclust.data.splits.duplicate_groups': ( 'data/splits.html#duplicate_groups',
                                                                                      'brainclust/data/splits.py'),
                                         'brainclust.data.splits.group_kept': ('data/splits.html#group_kept', 'brainclust/data/splits.py'),
