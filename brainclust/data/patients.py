@@ -6,7 +6,7 @@
 __all__ = ['folder_patient', 'name_levels', 'are_patients', 'choose_level', 'find_patients', 'placeholders', 'drop_placeholders',
            'settle_patients', 'patients_known', 'patient_counts', 'count_sentence', 'describe_patients']
 
-# %% ../../nbs/data/07_patients.ipynb #ne76ce44
+# %% ../../nbs/data/07_patients.ipynb #n32fc510
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 from ..core.untrusted import no_formula
 from .dicom import NOBODY
 
-# %% ../../nbs/data/07_patients.ipynb #nf2cc3c8
+# %% ../../nbs/data/07_patients.ipynb #ne0864e8
 _SEQUENCES = (
     "t1|t1w|t1c|t1ce|t1gd|t1n|t1post|t2|t2w|t2f|t2star|flair|pd|pdw|dwi|adc|swi|mra|mri|dti|pre|"
     "post|gd|contrast|axial|ax|tra|coronal|cor|sagittal|sag|2d|3d|mprage|tse|fse")
@@ -43,7 +43,7 @@ def _words(
         [part] if _NEUTRAL.fullmatch(part)
         else re.sub(r"(?<=\d)(?=[^\W\d]+\d)", " ", part).split())]
 
-# %% ../../nbs/data/07_patients.ipynb #n0cc06e3
+# %% ../../nbs/data/07_patients.ipynb #naec4316
 def _is_visit(name: str) -> bool:
     "Tell whether a folder is that of a series, a session or a day."
     words = _words(name)
@@ -63,7 +63,7 @@ def folder_patient(
     last = max(own, default=max(visits, default=-1))
     return "/".join(kept[:last + 1])
 
-# %% ../../nbs/data/07_patients.ipynb #na1689ad
+# %% ../../nbs/data/07_patients.ipynb #nd487937
 def _running_number(
     words: Sequence[str],  # of a file name
 ) -> set[int]:  # the places of the running number and of a word that only announces it
@@ -98,7 +98,7 @@ def name_levels(
     first = next((i for i, w in enumerate(rest) if re.search(r"\d", w)), len(rest) - 1)
     return ["_".join(rest[:i + 1]) for i in range(first, len(rest))]
 
-# %% ../../nbs/data/07_patients.ipynb #n6348123
+# %% ../../nbs/data/07_patients.ipynb #n9d7ed90
 _USUAL = 40  # slices of a patient, where a study chose them; whole volumes have more
 _MOST = 1000  # slices of a patient, several sequences included
 
@@ -122,7 +122,7 @@ def are_patients(
     fewest = 5 if plain or several.median() > _USUAL else 2
     return len(sizes) >= fewest and sizes.max() <= (.5 if plain else .8) * len(names)
 
-# %% ../../nbs/data/07_patients.ipynb #nc22c010
+# %% ../../nbs/data/07_patients.ipynb #n656bb61
 def choose_level(
     levels: Sequence[Sequence[str]],  # per slice of one class, from `name_levels`
 ) -> pd.Series:  # per slice its patient; "" for all where the names name none
@@ -150,20 +150,22 @@ def _patients_of_class(
         "how": np.where(by_name, "file names", np.where(believed, "folder names", ""))},
         index=folders.index)
 
-# %% ../../nbs/data/07_patients.ipynb #n423336e
+# %% ../../nbs/data/07_patients.ipynb #n504b85b
 def _across_classes(
     found: pd.DataFrame,  # patient, how, class_name
 ) -> pd.DataFrame:  # patient, how
-    "Divide a name that is in three classes, or drop it if it has no number."
+    "Divide a name that is in three classes, or drop it if it is one of few without a number."
     found = found.copy()
     labelled = found[(found["class_name"] != "") & (found["patient"] != "")]
     spread = labelled.groupby("patient")["class_name"].nunique()
     shared = found["patient"].isin(spread.index[spread > 2])
     digits = found["patient"].str.replace(r"\D", "", regex=True)
     small = digits.map(lambda text: 0 < len(text) < 20 and int(text) < 1000)
-    apart = shared & small & (found["class_name"] != "")
+    plain = shared & (digits == "")
+    few = plain & (found.loc[plain, "patient"].nunique() < 5)
+    apart = shared & (small | plain) & (found["class_name"] != "")
     found.loc[apart, "patient"] = found["class_name"] + "/" + found["patient"]
-    found.loc[shared & (digits == ""), ["patient", "how"]] = ""
+    found.loc[few, ["patient", "how"]] = ""
     return found[["patient", "how"]]
 
 def find_patients(
@@ -191,7 +193,7 @@ def find_patients(
     found = _across_classes(found.assign(class_name=table["class_name"]))
     return found.assign(patient=found["patient"].map(no_formula))
 
-# %% ../../nbs/data/07_patients.ipynb #n3bf0cf7
+# %% ../../nbs/data/07_patients.ipynb #nb9a270f
 def placeholders(
     patients: pd.Series,  # per slice, as files or labels.csv name them; "" for none
     studies: pd.Series,  # per slice, "" for none
@@ -223,7 +225,7 @@ def drop_placeholders(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
 
-# %% ../../nbs/data/07_patients.ipynb #n4b43c09
+# %% ../../nbs/data/07_patients.ipynb #need0944
 def settle_patients(
     table: pd.DataFrame,  # file, class_name, group, study, volume, patient_from; a row per slice
     is_layout: Callable[[str], bool],  # a folder's name is a class or a split
