@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['folder_patient', 'name_levels', 'are_patients', 'choose_level', 'find_patients', 'placeholders', 'drop_placeholders',
-           'settle_patients', 'patients_known', 'patient_counts', 'count_sentence', 'describe_patients']
+           'settle_patients', 'patients_known', 'clean_name', 'patient_counts', 'count_sentence', 'describe_patients']
 
-# %% ../../nbs/data/07_patients.ipynb #n32fc510
+# %% ../../nbs/data/07_patients.ipynb #n637c55b
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 from ..core.untrusted import no_formula
 from .dicom import NOBODY
 
-# %% ../../nbs/data/07_patients.ipynb #ne0864e8
+# %% ../../nbs/data/07_patients.ipynb #nfbef898
 _SEQUENCES = (
     "t1|t1w|t1c|t1ce|t1gd|t1n|t1post|t2|t2w|t2f|t2star|flair|pd|pdw|dwi|adc|swi|mra|mri|dti|pre|"
     "post|gd|contrast|axial|ax|tra|coronal|cor|sagittal|sag|2d|3d|mprage|tse|fse")
@@ -43,7 +43,7 @@ def _words(
         [part] if _NEUTRAL.fullmatch(part)
         else re.sub(r"(?<=\d)(?=[^\W\d]+\d)", " ", part).split())]
 
-# %% ../../nbs/data/07_patients.ipynb #naec4316
+# %% ../../nbs/data/07_patients.ipynb #n69255ea
 def _is_visit(name: str) -> bool:
     "Tell whether a folder is that of a series, a session or a day."
     words = _words(name)
@@ -63,7 +63,7 @@ def folder_patient(
     last = max(own, default=max(visits, default=-1))
     return "/".join(kept[:last + 1])
 
-# %% ../../nbs/data/07_patients.ipynb #nd487937
+# %% ../../nbs/data/07_patients.ipynb #n90109fc
 def _running_number(
     words: Sequence[str],  # of a file name
 ) -> set[int]:  # the places of the running number and of a word that only announces it
@@ -98,7 +98,7 @@ def name_levels(
     first = next((i for i, w in enumerate(rest) if re.search(r"\d", w)), len(rest) - 1)
     return ["_".join(rest[:i + 1]) for i in range(first, len(rest))]
 
-# %% ../../nbs/data/07_patients.ipynb #n9d7ed90
+# %% ../../nbs/data/07_patients.ipynb #nc1677ac
 _USUAL = 40  # slices of a patient, where a study chose them; whole volumes have more
 _MOST = 1000  # slices of a patient, several sequences included
 
@@ -122,7 +122,7 @@ def are_patients(
     fewest = 5 if plain or several.median() > _USUAL else 2
     return len(sizes) >= fewest and sizes.max() <= (.5 if plain else .8) * len(names)
 
-# %% ../../nbs/data/07_patients.ipynb #n656bb61
+# %% ../../nbs/data/07_patients.ipynb #n5ae7f19
 def choose_level(
     levels: Sequence[Sequence[str]],  # per slice of one class, from `name_levels`
 ) -> pd.Series:  # per slice its patient; "" for all where the names name none
@@ -150,7 +150,7 @@ def _patients_of_class(
         "how": np.where(by_name, "file names", np.where(believed, "folder names", ""))},
         index=folders.index)
 
-# %% ../../nbs/data/07_patients.ipynb #n504b85b
+# %% ../../nbs/data/07_patients.ipynb #n3bfdc02
 def _across_classes(
     found: pd.DataFrame,  # patient, how, class_name
 ) -> pd.DataFrame:  # patient, how
@@ -179,6 +179,7 @@ def find_patients(
         "folder": [folder_patient([f for f in file.parts[:-1] if not is_layout(f)])
                    for file in files],
         "levels": [name_levels(file.name, is_layout) for file in files]}, dtype=object)
+    if not len(table): return pd.DataFrame({"patient": [], "how": []}, dtype=object)
     named = (table["class_name"] != "").any()
     found = [pd.DataFrame(columns=["patient", "how"], dtype=object)]
     for _, rows in table.groupby("class_name", sort=False):
@@ -193,7 +194,7 @@ def find_patients(
     found = _across_classes(found.assign(class_name=table["class_name"]))
     return found.assign(patient=found["patient"].map(no_formula))
 
-# %% ../../nbs/data/07_patients.ipynb #nb9a270f
+# %% ../../nbs/data/07_patients.ipynb #n3290b6a
 def placeholders(
     patients: pd.Series,  # per slice, as files or labels.csv name them; "" for none
     studies: pd.Series,  # per slice, "" for none
@@ -220,12 +221,13 @@ def drop_placeholders(
     shared = placeholders(table["study"], pd.Series("", table.index), table["class_name"])
     study = table["study"].where(~table["study"].isin(shared), "")
     source = np.where(study != "", "studies", "")
-    quoted = " (the patient '" + table["group"].str.slice(0, 40) + "' is a placeholder)"
+    quoted = table["group"].map(
+        lambda name: f" (the patient '{str(name)[:40]}' is a placeholder)").astype(str)
     return table.assign(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
 
-# %% ../../nbs/data/07_patients.ipynb #need0944
+# %% ../../nbs/data/07_patients.ipynb #nd347361
 def settle_patients(
     table: pd.DataFrame,  # file, class_name, group, study, volume, patient_from; a row per slice
     is_layout: Callable[[str], bool],  # a folder's name is a class or a split
@@ -244,17 +246,27 @@ def settle_patients(
     # the column of labels.csv, where it has one
     return table.assign(patient=table["group"]) if "patient" in table else table
 
+def _patients(table: pd.DataFrame) -> pd.Series:
+    "Return the patient of every slice, '' where none is known."
+    return table.get("patient", table.get("group", pd.Series("", table.index)))
+
 def patients_known(
     table: pd.DataFrame,  # patients in `patient`, or else in `group`
-) -> bool:  # else a test slice is at best free of duplicates
+) -> bool:
     "Tell whether the patient of every slice is known or found."
-    return bool((table["patient" if "patient" in table else "group"] != "").all())
+    return bool((_patients(table) != "").all())
+
+def clean_name(
+    table: pd.DataFrame,  # patients in `patient`, or else in `group`
+) -> str:  # "clean" or "free of duplicates"
+    "Name the test slices without a slice of their group in training by what is known of them."
+    return "clean" if patients_known(table) else "free of duplicates"
 
 def patient_counts(
     table: pd.DataFrame,  # with `patient_from`, and patients in `patient` or else in `group`
 ) -> dict[str, int]:  # slices by source, "none" for those without a patient
     "Count slices by the source of their patient."
-    patients = table["patient" if "patient" in table else "group"]
+    patients = _patients(table)
     source = table["patient_from"] if "patient_from" in table else pd.Series("", table.index)
     source = source.where(source != "", np.where(patients != "", "the table", "none"))
     return {str(name): int(n) for name, n in source.value_counts().items()}
@@ -274,7 +286,7 @@ def describe_patients(
     table: pd.DataFrame,  # as for `patient_counts`
 ) -> str:
     "Say in a sentence how groups were found, and when a test slice is clean."
-    patients = table["patient" if "patient" in table else "group"]
+    patients = _patients(table)
     counts = patient_counts(table)
     listed = ", ".join(f"{source} ({n:,} slices)" for source, n in counts.items()
                        if source != "none")
