@@ -60,8 +60,10 @@ PARTS = {"": "given", "clean_": "clean"}
 
 def claim_less(
     text: str,  # of the card of a run
+    data: dict[str, Any],  # entry of its run.json
 ) -> str:
-    "Call test slices free of duplicates instead of clean, for runs whose patients are unknown."
+    "Call test slices free of duplicates instead of clean, if patients are unknown."
+    if data.get("clean_name", "clean") == "clean": return text
     text = text.replace("*clean* test slices have no duplicate in training",
                         "slices *free of duplicates* have none in training, but perhaps their "
                         "patient, since not every patient is known")

@@ -257,10 +257,9 @@ def model_card(
     places = {
         "name": in_markdown(folder.resolve().name), **_facts(record),
         "notes": [in_markdown(note) for note in record["notes"]],
-        "results": "\n\n".join(filter(None, results_section(folder, record, methods))),
+        "results": claim_less("\n\n".join(filter(None, results_section(folder, record, methods))),
+                              record["data"]),
         "trust": "\n\n".join(trust_section(folder, record))}
-    if record["data"].get("clean_name", "clean") != "clean":
-        places["results"] = claim_less(places["results"])
     template = resource_text("runs", "templates/model_card.md")
     return ModelCard.from_template(front, template_str=template, **places).content + "\n"
 
