@@ -6,7 +6,7 @@
 __all__ = ['folder_patient', 'name_levels', 'are_patients', 'choose_level', 'find_patients', 'placeholders', 'drop_placeholders',
            'settle_patients', 'patients_known', 'clean_name', 'patient_counts', 'count_sentence', 'describe_patients']
 
-# %% ../../nbs/data/07_patients.ipynb #n637c55b
+# %% ../../nbs/data/07_patients.ipynb #n1e965a1
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 from ..core.untrusted import no_formula
 from .dicom import NOBODY
 
-# %% ../../nbs/data/07_patients.ipynb #nfbef898
+# %% ../../nbs/data/07_patients.ipynb #nd566329
 _SEQUENCES = (
     "t1|t1w|t1c|t1ce|t1gd|t1n|t1post|t2|t2w|t2f|t2star|flair|pd|pdw|dwi|adc|swi|mra|mri|dti|pre|"
     "post|gd|contrast|axial|ax|tra|coronal|cor|sagittal|sag|2d|3d|mprage|tse|fse")
@@ -43,7 +43,7 @@ def _words(
         [part] if _NEUTRAL.fullmatch(part)
         else re.sub(r"(?<=\d)(?=[^\W\d]+\d)", " ", part).split())]
 
-# %% ../../nbs/data/07_patients.ipynb #n69255ea
+# %% ../../nbs/data/07_patients.ipynb #n9ebde17
 def _is_visit(name: str) -> bool:
     "Tell whether a folder is that of a series, a session or a day."
     words = _words(name)
@@ -63,7 +63,7 @@ def folder_patient(
     last = max(own, default=max(visits, default=-1))
     return "/".join(kept[:last + 1])
 
-# %% ../../nbs/data/07_patients.ipynb #n90109fc
+# %% ../../nbs/data/07_patients.ipynb #n62ac33b
 def _running_number(
     words: Sequence[str],  # of a file name
 ) -> set[int]:  # the places of the running number and of a word that only announces it
@@ -98,7 +98,7 @@ def name_levels(
     first = next((i for i, w in enumerate(rest) if re.search(r"\d", w)), len(rest) - 1)
     return ["_".join(rest[:i + 1]) for i in range(first, len(rest))]
 
-# %% ../../nbs/data/07_patients.ipynb #nc1677ac
+# %% ../../nbs/data/07_patients.ipynb #n6c9d753
 _USUAL = 40  # slices of a patient, where a study chose them; whole volumes have more
 _MOST = 1000  # slices of a patient, several sequences included
 
@@ -122,7 +122,7 @@ def are_patients(
     fewest = 5 if plain or several.median() > _USUAL else 2
     return len(sizes) >= fewest and sizes.max() <= (.5 if plain else .8) * len(names)
 
-# %% ../../nbs/data/07_patients.ipynb #n5ae7f19
+# %% ../../nbs/data/07_patients.ipynb #nc155922
 def choose_level(
     levels: Sequence[Sequence[str]],  # per slice of one class, from `name_levels`
 ) -> pd.Series:  # per slice its patient; "" for all where the names name none
@@ -150,7 +150,7 @@ def _patients_of_class(
         "how": np.where(by_name, "file names", np.where(believed, "folder names", ""))},
         index=folders.index)
 
-# %% ../../nbs/data/07_patients.ipynb #n3bfdc02
+# %% ../../nbs/data/07_patients.ipynb #n7937369
 def _across_classes(
     found: pd.DataFrame,  # patient, how, class_name
 ) -> pd.DataFrame:  # patient, how
@@ -194,7 +194,7 @@ def find_patients(
     found = _across_classes(found.assign(class_name=table["class_name"]))
     return found.assign(patient=found["patient"].map(no_formula))
 
-# %% ../../nbs/data/07_patients.ipynb #n3290b6a
+# %% ../../nbs/data/07_patients.ipynb #n37cc447
 def placeholders(
     patients: pd.Series,  # per slice, as files or labels.csv name them; "" for none
     studies: pd.Series,  # per slice, "" for none
@@ -227,14 +227,16 @@ def drop_placeholders(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
 
-# %% ../../nbs/data/07_patients.ipynb #nd347361
+# %% ../../nbs/data/07_patients.ipynb #nb7a5da0
 def settle_patients(
     table: pd.DataFrame,  # file, class_name, group, study, volume, patient_from; a row per slice
     is_layout: Callable[[str], bool],  # a folder's name is a class or a split
 ) -> pd.DataFrame:  # `group` is the patient, `patient_from` how it was found; without `study`
     "Give every slice the patient that the files, `labels.csv` or else names tell."
-    table = table.assign(group=table["group"].where(
-        ~(table["group"].map(is_layout) & (table["volume"] != "")), table["volume"]))
+    # a volume named like its class is a patient of its own
+    named = [bool(volume) and is_layout(group)
+             for volume, group in zip(table["volume"], table["group"])]
+    table = table.assign(group=np.where(named, table["volume"], table["group"]))
     table = drop_placeholders(table).drop(columns="study")
     missing = (table["group"] == "") & (table["reason"] == "")
     rows = table[missing]
@@ -296,6 +298,6 @@ def describe_patients(
     if patients_known(table):
         return f"{groups}: a test slice is clean if its group is not in training."
     missing = int((patients == "").sum())
-    groups = f"{groups}; {missing:,} slices" if number else f"Groups unite duplicates; {missing:,}"
-    return (f"{groups} have no known patient, so that test slices are free of duplicates "
-            "at best, not clean. Name patients in the column 'patient' of labels.csv.")
+    groups = groups if number else "Groups unite duplicates"
+    return (f"{groups}; {missing:,} slices have no known patient, so that test slices are free of "
+            "duplicates at best, not clean. Name patients in the column 'patient' of labels.csv.")

@@ -202,8 +202,8 @@ def join_facts(
         drop=True)
     listed = table["group"] != ""
     named = facts.pop("patient")
-    inside = np.where(table["path"].str.lower().str.endswith(VOLUME_SUFFIXES), "file names",
-                      "the files")
+    inside = ["file names" if str(path).lower().endswith(VOLUME_SUFFIXES) else "the files"
+              for path in table["path"]]
     table["patient_from"] = np.select([listed, named != ""], ["labels.csv", inside], "")
     table["group"] = table["group"].where(listed, named)
     table["class_name"], facts["notes"] = settle_labels(

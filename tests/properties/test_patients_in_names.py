@@ -11,6 +11,8 @@ from brainclust.data import patients
 from brainclust.data.audit_report import audit_command
 from brainclust.data.cleaning import prepare_scans
 from brainclust.data.labels import normalise_class_name, split_of
+from brainclust.data.splits import connection, split_table
+from brainclust.runs.comparison import claim_less
 
 PEOPLE, SLICES = 6, 5
 GIVEN = ("anna", "bert", "cleo", "dora", "emil", "fritz")
@@ -163,3 +165,63 @@ def test_real_patients_stay():
                              ("", np.repeat([*CLASSES, "glioma"], 8))):
         table = shared(people, studies, classes)
         assert patients.drop_placeholders(table).equals(table)
+
+
+def test_a_name_is_divided_wherever_its_number_stands():
+    """Take folders and names apart, and choose the level that is a patient's."""
+    for folders, patient in ((["P01"], "P01"), (["site2", "12", "ses-01"], "site2/12"),
+                             (["PA1", "ST1", "SE2"], "PA1"), (["T1"], ""), (["hospitalA"], "")):
+        assert patients.folder_patient(folders) == patient
+    for name, levels in (("7_P0001.png", ["p0001"]), ("P01_03_07.png", ["p01", "p01_03"]),
+                         ("train_P1_2.png", ["p1"]), ("12.jpg", []), ("x.jpg", [])):
+        assert patients.name_levels(name, is_layout) == levels
+    series = [patients.name_levels(f"P{p}_{s}_{i}.png") for p in range(6) for s in range(3)
+              for i in range(4)]
+    assert patients.choose_level(series).nunique() == 6
+    assert patients.are_patients(patients.choose_level(series))
+    assert not patients.are_patients(pd.Series(["te_gl"] * 300))
+
+
+@pytest.mark.parametrize(("known", "name"), [(4, "clean"), (2, "free of duplicates"),
+                                             (0, "free of duplicates")])
+def test_sentences_count_what_is_known(known, name):
+    """Say how patients were found, and claim no more than that."""
+    table = pd.DataFrame({"group": ["A", "A", "B", "C"][:known] + [""] * (4 - known),
+                          "patient_from": ["labels.csv"] * known + [""] * (4 - known)})
+    counts = patients.patient_counts(table)
+    assert sum(counts.values()) == 4 and counts.get("none", 0) == 4 - known
+    assert patients.patients_known(table) == (name == "clean") == (known == 4)
+    assert patients.clean_name(table) == name
+    assert patients.count_sentence(counts).startswith("Patients are known") == bool(known)
+    assert (" at best, not clean" in patients.describe_patients(table)) == (known < 4)
+
+
+def test_settled_patients_keep_what_is_known():
+    """Ask names only where labels.csv and the files tell nothing."""
+    files = listing(IN_NAMES[0])
+    table = pd.DataFrame({"file": [*map(Path, files.file)], "class_name": files.class_name,
+                          "group": "", "study": "", "volume": "", "patient_from": "", "reason": ""})
+    table.loc[:4, ["group", "patient_from"]] = ["Ada", "labels.csv"]
+    settled = patients.settle_patients(table, is_layout)
+    assert set(settled.group[:5]) == {"Ada"} and settled.group.nunique() == 24
+    assert patients.patient_counts(settled) == {"file names": 115, "labels.csv": 5}
+    assert patients.placeholders(table.group, table.study, table.class_name) == []
+
+
+@pytest.mark.parametrize("patient", ["ANON", ""])
+def test_an_error_names_what_connects_the_slices(patient):
+    """Name the patient, or else the near-duplicates, and give advice."""
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(40)], "label": np.arange(40) % 4,
+                          "split": "train", "group": "g0", "patient": patient})
+    with pytest.raises(ValueError, match="One group holds 40 of 40") as caught:
+        split_table(table)
+    assert ("'ANON' connects 40" if patient else "near-duplicates connect 40") in str(caught.value)
+    assert connection(table.assign(group=table.path)) == ""
+
+
+def test_a_card_claims_no_more_than_its_run():
+    """Replace every claim of clean slices where patients are unknown."""
+    text = "*clean* test slices have no duplicate in training. | clean slices | clean accuracy |"
+    changed = claim_less(text, {"clean_name": "free of duplicates"})
+    assert "clean" not in changed and changed.count("free of duplicates") == 3
+    assert claim_less(text, {"clean_name": "clean"}) == claim_less(text, {}) == text
