@@ -10,8 +10,8 @@ __all__ = ['KINDS', 'HELD_OUT', 'ALL', 'NO_CLASS', 'LEAK_KINDS', 'LEAK_COLUMNS',
 
 # %% ../../nbs/data/12_audit.ipynb #x506fb51
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from .duplicates import duplicate_pairs, measure_slices
 from brainclust.data.labels import (
-    MASK_FOLDERS, UNLABELLED_NAMES, find_named_files, is_readable_name, read_csv_rows, split_of,
-    squash_name,
+    MASK_FOLDERS, UNLABELLED_NAMES, find_named_files, is_readable_name, normalise_class_name,
+    read_csv_rows, split_of, squash_name,
 )
+from .patients import count_sentence, settle_patients
 from brainclust.data.scan_table import (
     inspect_file, join_facts, list_scan_files, note_sentences, refusal,
 )
@@ -161,6 +162,10 @@ def read_images(
         facts = map_threads(inspect, [Path(p) for p in named["path"]], workers, "reading")
     found = dict(zip(named.index, facts))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], CLASSES)
+    named = {*table["class_name"]} - {""}
+    names_layout = lambda name: bool(
+        name in named or audited_split(name) or normalise_class_name(name, CLASSES) is not None)
+    table = settle_patients(table, lru_cache(None)(names_layout))
     table["name"] = [f.as_posix() + (f"#{frame}" if frame >= 0 else "")
                      for f, frame in zip(table.pop("file"), table["frame"])]
     # -1: without a class
@@ -266,7 +271,8 @@ def near_pictures(
 
 # %% ../../nbs/data/12_audit.ipynb #200031
 ALL, NO_CLASS = "(all)", "(no class)"  # in brackets, as a folder may be called all
-LEAK_KINDS = ("exact", "near", "mirrored")  # mirrored or turned, and not near as it is
+# mirrored or turned, and not near as it is; the patient alone
+LEAK_KINDS = ("exact", "near", "mirrored", "patient")
 LEAK_COLUMNS = ["held_out", "other", "class_name", "images", *LEAK_KINDS, "leaked",
                 "leaked_fraction"]
 
@@ -274,12 +280,16 @@ def count_leaks(
     images: pd.DataFrame,  # rows of one split, with `picture`
     other_pictures: set[int],  # of another split
     near: pd.DataFrame,  # from `near_pictures`
+    other_patients: Collection[str] = (),  # of that split
 ) -> pd.DataFrame:  # class_name, images, LEAK_KINDS, leaked, leaked_fraction; last row: all
-    "Count images with a duplicate in another split, each by its closest duplicate."
+    "Count images with a duplicate, or else their patient, in another split, each once."
     near = near[near["other"].isin(other_pictures)]
     upright = near.loc[~near["mirrored"].astype(bool), "picture"]
     of_kind = (other_pictures, set(upright), set(near["picture"]))
-    closest = np.select([images["picture"].isin(found) for found in of_kind], LEAK_KINDS, "")
+    leaks = [images["picture"].isin(found) for found in of_kind]
+    patients = images.get("group", pd.Series("", images.index))
+    leaks.append(patients.isin(set(other_patients) - {""}))
+    closest = np.select(leaks, LEAK_KINDS, "")
     names = images["class_name"].replace("", NO_CLASS).to_numpy()
     flags = pd.DataFrame({"class_name": names, "images": 1,
                           **{kind: (closest == kind).astype(int) for kind in LEAK_KINDS},
@@ -301,8 +311,8 @@ def leak_table(
     images = {split: table[table["split"] == split] for split in found}
     both = [(a, b) for i, a in enumerate(found)
             for b in sorted(found[i + 1:], key=lambda split: split in HELD_OUT)]
-    counts = [count_leaks(images[a], set(images[b]["picture"]), near).assign(held_out=a, other=b)
-              for a, b in both]
+    counts = [count_leaks(images[a], set(images[b]["picture"]), near, images[b].get("group", ()))
+              .assign(held_out=a, other=b) for a, b in both]
     if not counts: return pd.DataFrame(columns=LEAK_COLUMNS)
     return pd.concat(counts, ignore_index=True)[LEAK_COLUMNS]
 
@@ -328,6 +338,9 @@ def choose_kept(
     removed = contested_images(table, pairs) & ~held_out
     removed |= contested_images(table[held_out], pairs).reindex(table.index, fill_value=False)
     rank = table["split"].map({s: i for i, s in enumerate(HELD_OUT)}).fillna(len(HELD_OUT))
+    if "group" in table:  # a patient stays in the first split that holds it
+        first = rank.groupby(table["group"]).transform("min")
+        removed |= (table["group"] != "") & (rank > first)
     ranked = table.assign(rank=rank, unlabelled=table["class_name"] == "")[~removed]
     ranked = ranked.sort_values(["rank", "unlabelled", "name"])
     chosen = ranked.drop_duplicates("duplicate_group").index
@@ -347,9 +360,11 @@ def leak_sentence(
     "Describe the leak between two splits."
     if not row.leaked: return f"No image of {row.held_out} has a duplicate in {row.other}."
     images = number_of(row.leaked, f"{row.held_out} image")
+    match = "a duplicate or the patient" if row.patient else "a duplicate"
+    alone = f", {row.patient:,} by the patient alone" if row.patient else ""
     return (f"{images} of {row.images:,} ({row.leaked_fraction:.1%}) "
-            f"{'has' if row.leaked == 1 else 'have'} a duplicate in {row.other}: {row.exact:,} "
-            f"exact, {row.near:,} near, {row.mirrored:,} only mirrored or turned.")
+            f"{'has' if row.leaked == 1 else 'have'} {match} in {row.other}: {row.exact:,} "
+            f"exact, {row.near:,} near, {row.mirrored:,} only mirrored or turned{alone}.")
 
 # %% ../../nbs/data/12_audit.ipynb #nfb9d370
 def verdict(
@@ -361,6 +376,8 @@ def verdict(
     sentences = [leak_sentence(row) for row in leaks[leaks["class_name"] == ALL].itertuples()]
     if not sentences:
         sentences = ["The folder names fewer than two splits, so nothing can leak between them."]
+    if summary.get("patients"):
+        sentences.append(count_sentence(summary["patients"]))
     repeat = "repeats" if duplicates["redundant"] == 1 else "repeat"
     groups = number_of(duplicates["groups"], "group")
     images = number_of(duplicates["redundant"], "image")

@@ -36,6 +36,7 @@ from brainclust.data.audit import (
     verdict,
 )
 from .duplicates import OPPOSITE
+from .patients import patient_counts
 from .images import open_picture
 from .slices import read_slice
 
@@ -150,7 +151,7 @@ def render_page(
     limit: int = 24,  # pairs shown per section
 ) -> str:  # HTML
     "Render the report."
-    blocks = [{"title": f"{a[:1].upper()}{a[1:]} images with a duplicate in {b}",
+    blocks = [{"title": f"{a[:1].upper()}{a[1:]} images with a duplicate or their patient in {b}",
                "rows": rows.to_dict("records")}
               for (a, b), rows in leaks.groupby(["held_out", "other"], sort=False)]
     return page_template("data", "audit.html").render(
@@ -217,7 +218,7 @@ def summarise_audit(
             "duplicates": {"groups": int((sizes > 1).sum()),
                            "redundant": len(table) - len(sizes),
                            "largest_group": int(sizes.max())},
-            "leaks": leaks.to_dict("records"),
+            "leaks": leaks.to_dict("records"), "patients": patient_counts(table),
             "conflicts": {"pairs": int(pairs["conflict"].sum()), "images": int(contested.sum())}}
 
 # %% ../../nbs/data/13_audit_report.ipynb #200059
@@ -288,8 +289,8 @@ def failures(
     pairs = sum(summary["pairs"].values())
     contested = summary["conflicts"]["images"]
     leaks = [row for row in summary["leaks"] if row["class_name"] == ALL and row["leaked"]]
-    leaked = [f"{number_of(row['leaked'], row['held_out'] + ' image')} with a duplicate in "
-              f"{row['other']}" for row in leaks]
+    leaked = [f"{number_of(row['leaked'], row['held_out'] + ' image')} with a duplicate"
+              f"{' or the patient' if row['patient'] else ''} in {row['other']}" for row in leaks]
     found = {"leak": ", ".join(leaked),
              "duplicate": f"{number_of(pairs, 'pair')} of duplicates" if pairs else "",
              "conflict": (f"{number_of(contested, 'image')} whose duplicates have another class"

@@ -19,9 +19,12 @@ import pandas as pd
 from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
 from .duplicates import duplicate_pairs, measure_slices
+from .patients import describe_patients
 from .scan_table import check_scan_table, read_scan_table
 from .slices import mask_path
-from .splits import add_groups, group_kept, hide_labels, mark_clean, split_table
+from brainclust.data.splits import (
+    add_groups, connection, group_kept, hide_labels, mark_clean, split_table,
+)
 
 # %% ../../nbs/data/11_cleaning.ipynb #030012
 def judge_conflict(
@@ -227,8 +230,9 @@ def prepare_scans(
         label_fraction, labels_per_class = 0.0, 0
     divided = split_table(group_kept(table, kept, removed, pairs), test_fraction, seed)
     scans = hide_labels(divided, label_fraction, seed, labels_per_class)
+    sentences.append(describe_patients(divided))
     if not scans["clean"][scans["split"] == "test"].any():
-        sentences.append(NO_CLEAN_TEST)
+        sentences.append(f"{NO_CLEAN_TEST} {connection(divided)}".rstrip())
     return PreparedScans(
         scans.reset_index(drop=True), left_out, sentences, pairs, conflicts(table, pairs))
 
@@ -384,6 +388,7 @@ def prepare_masked_scans(
     leaked = ~kept["clean"] & (kept["split"] == "train")
     leaks = kept[leaked].assign(reason="leak: its group reaches into the test set")
     left_out = pd.concat([unreadable, removed, near, leaks], ignore_index=True)
+    sentences = sentences or [describe_patients(kept)]
     sentences = describe_preparation(left_out, kept, test_fraction, seed) + sentences
     fraction = label_fraction if (kept["label"] >= 0).any() else 0.0
     scans = hide_labels(mark_clean(kept[~leaked]), fraction, seed).reset_index(drop=True)

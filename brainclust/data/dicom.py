@@ -243,7 +243,8 @@ def dicom_facts(
     return {**shape, "bit_depth": int(dataset.get("BitsStored") or dataset.BitsAllocated),
             "voxel_height": height, "voxel_width": width,
             "plane": plane_of(attributes.get("ImageOrientationPatient")),
-            "patient": no_formula(patient), "notes": dicom_notes(dataset)}
+            "patient": no_formula(patient), "notes": dicom_notes(dataset),
+            "study": str(dataset.get("StudyInstanceUID") or "")}
 
 # %% ../../nbs/data/04_dicom.ipynb #010039
 IDENTIFYING_TAGS = ("PatientName", "PatientID", "PatientBirthDate", "PatientAddress",

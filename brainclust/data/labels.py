@@ -176,8 +176,8 @@ SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "widt
                 "mode", "bit_depth", "voxel_height", "voxel_width", "plane", "source", "volume",
                 "frame"]
 MAXIMUM_COLUMNS = 1000  # of labels.csv
-RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason", "own_label", "notes"} - {
-    "label", "split", "plane"}
+RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason", "own_label", "notes", "study",
+                    "patient_from"} - {"label", "split", "plane"}
 
 def _csv_header(
     path: Path,  # labels.csv

@@ -13,7 +13,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,10 @@ from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import first_few
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.labels import (
-    SCAN_COLUMNS, find_files, is_readable_name, is_segmentation, labels_from_csv, labels_from_tree,
-    normalise_class_name,
+    SCAN_COLUMNS, UNLABELLED_NAMES, find_files, is_readable_name, is_segmentation, labels_from_csv,
+    labels_from_tree, normalise_class_name, split_of, squash_name,
 )
+from .patients import settle_patients
 from brainclust.data.slices import (
     SLICE_READERS, VOLUME_SUFFIXES, decode_slice, file_suffix, read_file,
 )
@@ -186,7 +187,8 @@ def settle_labels(
 # %% ../../nbs/data/08_scan_table.ipynb #010145
 UNKNOWN_FACTS = {"path": "", "sha256": "", "width": 0, "height": 0, "mode": "", "bit_depth": 0,
                  "voxel_height": np.nan, "voxel_width": np.nan, "plane": "", "volume": "",
-                 "frame": -1, "patient": "", "class_name": "", "notes": (), "reason": ""}
+                 "frame": -1, "patient": "", "study": "", "class_name": "", "notes": (),
+                 "reason": ""}
 
 def join_facts(
     rows: pd.DataFrame,  # one per file, as `label_files` gives them
@@ -198,7 +200,12 @@ def join_facts(
                          columns=list(UNKNOWN_FACTS))
     table = rows.loc[np.repeat(rows.index, [len(slices) for slices in found])].reset_index(
         drop=True)
-    table["group"] = table["group"].where(table["group"] != "", facts.pop("patient"))
+    listed = table["group"] != ""
+    named = facts.pop("patient")
+    inside = ["file names" if str(path).lower().endswith(VOLUME_SUFFIXES) else "the files"
+              for path in table["path"]]
+    table["patient_from"] = np.select([listed, named != ""], ["labels.csv", inside], "")
+    table["group"] = table["group"].where(listed, named)
     table["class_name"], facts["notes"] = settle_labels(
         table, list(facts.pop("class_name")), facts["notes"], classes)
     facts["path"] = facts["path"].where(facts["path"] != "", table["path"])
@@ -275,7 +282,7 @@ def read_scan_table(
     folder = Path(folder).absolute()
     rows = label_files(folder, list_scan_files(folder), classes)
     rows["path"] = [
-        str(folder / f).encode(errors="backslashreplace").decode() for f in rows.pop("file")]
+        str(folder / f).encode(errors="backslashreplace").decode() for f in rows["file"]]
     rows["source"] = folder.name
     named = rows[rows["reason"] == ""]
     facts = inspect_files([Path(p) for p in named["path"]],
@@ -283,6 +290,9 @@ def read_scan_table(
                           workers)
     found = dict(zip(named.index, facts))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)
+    names_layout = lambda name: bool(normalise_class_name(name, classes) or split_of(name)
+                                     or squash_name(name) in UNLABELLED_NAMES)
+    table = settle_patients(table, lru_cache(None)(names_layout)).drop(columns="file")
     ids = {name: i for i, name in enumerate(classes)}
     table["label"] = [ids[c] if c else -1 for c in table["class_name"]]
     return _divide_readable(table, folder, len(rows))

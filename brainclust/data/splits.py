@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept', 'leak_counts', 'choose_groups',
-           'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few', 'groups_shown', 'hide_labels',
-           'hold_out_validation']
+           'connection', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few', 'groups_shown',
+           'hide_labels', 'hold_out_validation']
 
 # %% ../../nbs/data/10_splits.ipynb #x415868f
 import math
@@ -132,6 +132,25 @@ def choose_groups(
     return chosen
 
 # %% ../../nbs/data/10_splits.ipynb #030098
+def connection(
+    table: pd.DataFrame,  # with groups; patients in `patient`
+) -> str:  # "" if no group holds half of the slices
+    "Say in two sentences what connects the largest group, and what can be done."
+    keys = group_keys(table)
+    rows = table[keys == keys.value_counts().index[0]]
+    if len(table) < 2 or len(rows) * 2 < len(table): return ""
+    patients = rows["patient"] if "patient" in rows else pd.Series("", rows.index)
+    counts = patients[patients != ""].value_counts()
+    found = f"One group holds {len(rows):,} of {len(table):,} slices"
+    if len(counts) and counts.iloc[0] * 2 >= len(rows):
+        return (f"{found}: the patient '{str(counts.index[0])[:60]}' connects {counts.iloc[0]:,} "
+                "of them. If this names no one patient, name the true ones in the column "
+                "'patient' of labels.csv; else add slices of other patients.")
+    return (f"{found}: near-duplicates connect {len(counts) or len(rows):,} "
+            f"{'patients' if len(counts) else 'slices'}. Look at the pairs that brainclust-audit "
+            "lists and remove the repeated slices, or give a test set in folders Training and "
+            "Testing.")
+
 def split_table(
     table: pd.DataFrame,  # with groups
     test_fraction: float = 0.2,  # of each class, (0, 1)
@@ -155,7 +174,7 @@ def split_table(
     if not chosen.any():
         raise ValueError(
             f"The test fraction must be large enough for one group of the {len(table)} slices; "
-            f"got {test_fraction}. Increase it or add slices.")
+            f"got {test_fraction}. {connection(table) or 'Increase it or add slices.'}")
     return mark_clean(table.assign(split=np.where(chosen[group], "test", "train")))
 
 # %% ../../nbs/data/10_splits.ipynb #030102

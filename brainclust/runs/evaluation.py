@@ -260,15 +260,16 @@ def tidy_claims(
 
 def tidy_methods(
     comparison: pd.DataFrame,  # from `compare_methods`
-) -> pd.DataFrame:  # method, test_set ("given" or "clean"), accuracy, low, high
+    clean_name: str = "clean",  # or "free of duplicates", where patients are unknown
+) -> pd.DataFrame:  # method, test_set ("given" or the clean one's name), accuracy, low, high
     "Reshape the comparison to one row per method and test set."
     columns = ["accuracy", "low", "high"]
     named = comparison.assign(method=comparison.method.replace(METHOD_NAMES))
     clean = named[["method", *(f"clean_{c}" for c in columns)]].set_axis(
         ["method", *columns], axis=1)
     return pd.concat(
-        [named[["method", *columns]].assign(test_set="given"), clean.assign(test_set="clean")],
-        ignore_index=True)
+        [named[["method", *columns]].assign(test_set="given"),
+         clean.assign(test_set=clean_name)], ignore_index=True)
 
 
 METHOD_NAMES = {"k_means": "K-Means on pixels", "gaussian_mixture": "Gaussian mixture on pixels",

@@ -21,7 +21,9 @@ from ..core.files import load_json, load_table, atomic_write, write_csv
 from ..core.metrics import accuracy_interval
 from ..core.resources import resource_text
 from ..core.untrusted import Record, check_record, read_csv
-from .comparison import METHODS, PARTS, RunConfig, RunData, RunRecord, read_run
+from brainclust.runs.comparison import (
+    METHODS, PARTS, RunConfig, RunData, RunRecord, claim_less, read_run,
+)
 from .run import run_table
 
 # %% ../../nbs/runs/11_model_card.ipynb #cd290005
@@ -255,7 +257,8 @@ def model_card(
     places = {
         "name": in_markdown(folder.resolve().name), **_facts(record),
         "notes": [in_markdown(note) for note in record["notes"]],
-        "results": "\n\n".join(filter(None, results_section(folder, record, methods))),
+        "results": claim_less("\n\n".join(filter(None, results_section(folder, record, methods))),
+                              record["data"]),
         "trust": "\n\n".join(trust_section(folder, record))}
     template = resource_text("runs", "templates/model_card.md")
     return ModelCard.from_template(front, template_str=template, **places).content + "\n"

@@ -30,6 +30,7 @@ from ..core.locks import check_not_held, hold_folder, release_folder, remove_lef
 from ..core.runtime import peak_memory, versions
 from ..core.style import save_figure
 from ..core.untrusted import Record, check_record, regular_file
+from ..data.patients import clean_name, patient_counts
 
 # %% ../../nbs/runs/00_run.ipynb #180005
 # settings that may differ between a run and its continuation
@@ -288,7 +289,7 @@ def describe_data(
     scans: pd.DataFrame,  # the scan table that the run used, labels hidden
     removed: pd.DataFrame,  # rows that were taken out, with `reason`
     class_names: tuple[str, ...],
-) -> dict[str, Any]:  # hash, slices, labelled, counts, clean_test, removed
+) -> dict[str, Any]:  # hash, slices, labelled, counts, clean_test, clean_name, patients, removed
     "Describe the data of a run for `run.json`, with counts per class, split and reason."
     digest = hashlib.sha256(
         "\n".join(sorted(scans.split + " " + scans.sha256)).encode()).hexdigest()
@@ -299,6 +300,7 @@ def describe_data(
     return {"hash": digest, "slices": len(scans), "labelled": int((scans.label >= 0).sum()),
             "counts": {split: counts[split].to_dict() for split in counts},
             "clean_test": int(scans.clean[scans.split == "test"].sum()),
+            "clean_name": clean_name(scans), "patients": patient_counts(scans),
             "removed": reasons.value_counts().to_dict()}
 
 
