@@ -27,7 +27,9 @@ from brainclust.core.files import (
     file_digest, is_intact, load_json, save_json, atomic_write, write_csv,
 )
 from ..core.runtime import quiet_libraries
-from ..data.scan_table import inspect_file, list_scan_files, note_sentences, refusal
+from brainclust.data.scan_table import (
+    inspect_file, list_scan_files, note_sentences, refusal, refusals,
+)
 from ..imaging.preprocessing import restore_geometry
 from ..imaging.slice_cache import iterate_preprocessed
 from .predictor import HEALTHY, Predictor, brain_and_tumour
@@ -51,9 +53,11 @@ def list_inputs(
         path = path.expanduser().absolute()
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing; give files, or folders that hold images.")
-        files = [path / name for name in list_scan_files(path)] if path.is_dir() else [path]
-        for file in files:
-            reason = refusal(file)
+        if path.is_dir():
+            reasons = {path / f: why for f, why in refusals(path, list_scan_files(path)).items()}
+        else:
+            reasons = {path: refusal(path)}
+        for file, reason in reasons.items():
             if reason:
                 left_out.append({"path": str(file), "reason": reason})
             else:
