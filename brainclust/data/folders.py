@@ -156,7 +156,7 @@ def has_counterparts(
     inside: Sequence[Path],  # the files of a folder
     outside: Sequence[Path],  # all other files
 ) -> bool:
-    "Tell whether at least half of a folder's files share their names with files elsewhere."
+    "Tell whether at least half of a folder's files have the names of files elsewhere."
     keys = {name_key(f) for f in outside} - {""}
     keys |= {key.rpartition("-")[0] for key in keys}  # nnU-Net: case_0000 beside case
     return bool(inside) and 2 * sum(name_key(f) in keys for f in inside) >= len(inside)
@@ -226,7 +226,7 @@ def content_masks(
     files: Sequence[Path],  # of readable slices
     few_valued: Sequence[bool],  # whether each has the few grey levels of a mask
 ) -> list[bool]:
-    "Mark few-valued files that share their names with scans, and those that lie among them."
+    "Mark few-valued files with the names of scans, and those that lie among them."
     keys = [name_key(f) for f in files]
     scans = {key for key, few in zip(keys, few_valued) if not few} - {""}
     marked = [few and key in scans for key, few in zip(keys, few_valued)]

@@ -239,7 +239,8 @@ def is_few_valued(
     levels = np.flatnonzero(counts)
     if len(levels) <= 8: return True
     near = (levels[-1] - levels[0]) // 8
-    dark = counts[:levels[0] + near + 1].sum()
-    bright = counts[levels[-1] - near:].sum()
-    between = pixels.size - dark - bright
-    return bool(between < .03 * pixels.size and between < bright)
+    ends = [slice(levels[0], levels[0] + near + 1), slice(levels[-1] - near, levels[-1] + 1)]
+    if sum(counts[end].sum() for end in ends) < .97 * pixels.size: return False
+    # nearly all pixels of either end have one grey level, give or take two
+    peaks = [end.start + int(counts[end].argmax()) for end in ends]
+    return bool(sum(counts[max(0, p - 2):p + 3].sum() for p in peaks) > .8 * pixels.size)
