@@ -302,7 +302,7 @@ def read_scan_table(
 
     Raises: OSError or ValueError with one sentence if the folder cannot be understood.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).expanduser().absolute()
     rows = label_files(folder, list_scan_files(folder), classes)
     rows["path"] = [
         str(folder / f).encode(errors="backslashreplace").decode() for f in rows.pop("file")]
