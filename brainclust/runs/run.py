@@ -129,7 +129,7 @@ def check_data(
         if _would_be_read(place, folder):
             raise ValueError(
                 f"{name} must lie outside of the data, as the next run would read its pictures; "
-                f"got {place} inside {folder}. Give {name} a folder elsewhere.")
+                f"got {place} inside {folder.absolute()}. Give {name} a folder elsewhere.")
 
 # %% ../../nbs/runs/00_run.ipynb #180006
 class Run:
