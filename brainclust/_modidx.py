@@ -976,6 +976,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'brainclust.data.folders._has_word': ('data/folders.html#_has_word', 'brainclust/data/folders.py'),
                                          'brainclust.data.folders._names_companion': ( 'data/folders.html#_names_companion',
                                                                                        'brainclust/data/folders.py'),
+                                         'brainclust.data.folders._numbers': ('data/folders.html#_numbers', 'brainclust/data/folders.py'),
                                          'brainclust.data.folders._stem': ('data/folders.html#_stem', 'brainclust/data/folders.py'),
                                          'brainclust.data.folders.content_masks': ( 'data/folders.html#content_masks',
                                                                                     'brainclust/data/folders.py'),

@@ -147,6 +147,10 @@ def name_key(
     return "-".join(w for w in words if w not in ignored and not _MASK_WORD.fullmatch(w)
                     and not _COMPANION_WORD.fullmatch(w))
 
+def _numbers(key: str) -> str:
+    "Return the words of a key that hold a digit: img-007 and label-007 are a pair."
+    return "-".join(word for word in key.split("-") if any(map(str.isdigit, word)))
+
 def _names_companion(name: str) -> bool:
     "Tell whether a word of a name, without a number beside it, may mark masks or overlays."
     numbered = any(word.isdigit() for word in name_words(name)[0])
@@ -157,8 +161,9 @@ def has_counterparts(
     outside: Sequence[Path],  # all other files
 ) -> bool:
     "Tell whether at least half of a folder's files have the names of files elsewhere."
-    keys = {name_key(f) for f in outside} - {""}
-    keys |= {key.rpartition("-")[0] for key in keys}  # nnU-Net: case_0000 beside case
+    keys = {name_key(f) for f in outside}
+    keys |= {form for key in keys for form in (_numbers(key), key.rpartition("-")[0])}
+    keys -= {""}
     return bool(inside) and 2 * sum(name_key(f) in keys for f in inside) >= len(inside)
 
 # %% ../../nbs/data/06_folders.ipynb #n979c8bd
@@ -228,11 +233,14 @@ def content_masks(
 ) -> list[bool]:
     "Mark few-valued files with the names of scans, and those that lie among them."
     keys = [name_key(f) for f in files]
-    scans = {key for key, few in zip(keys, few_valued) if not few} - {""}
-    marked = [few and key in scans for key, few in zip(keys, few_valued)]
+    scans = {form for key, few in zip(keys, few_valued) if not few for form in (key, _numbers(key))}
+    scans -= {""}
+    # 7_tumour.png, tumour_7.png and tumour_7_a.png belong to 7.png
+    forms = [{key, _numbers(key), key.partition("-")[2], key.rpartition("-")[0]} for key in keys]
+    marked = [bool(few and form & scans) for form, few in zip(forms, few_valued)]
     held, masks = {}, {}
     for file, mark in zip(files, marked):
         held[file.parent] = held.get(file.parent, 0) + 1
         masks[file.parent] = masks.get(file.parent, 0) + mark
-    return [bool(few) and 2 * masks[f.parent] >= held[f.parent] if not mark else True
+    return [mark or bool(few and 2 * masks[f.parent] >= held[f.parent])
             for f, few, mark in zip(files, few_valued, marked)]

@@ -84,6 +84,19 @@ def test_masks_are_recognised_by_their_pixels(name, suffix, tmp_path):
     assert set(reasons.values()) == {"segmentation"}
 
 
+@pytest.mark.parametrize("name", ["{}_lesion", "lesion_{}", "tumour-{}-a", "{}"])
+@pytest.mark.parametrize("folder", ["x", "y"])
+def test_masks_are_recognised_by_their_pixels_under_other_names(name, folder, tmp_path):
+    """Leave out pictures in black and white that have the number of a scan."""
+    suffix = "bmp" if name == "{}" else "png"
+    write(tmp_path / "scans", {f"x/img_{i:03}.png": scan(i) for i in range(3)})
+    write(tmp_path / "scans", {f"{folder}/{name.format(f'{i:03}')}.{suffix}": mask(i)
+                               for i in range(3)})
+    kept, reasons = read(tmp_path / "scans", tmp_path / "cache")
+    assert kept == {f"x/img_{i:03}.png" for i in range(3)}
+    assert set(reasons.values()) == {"segmentation"}
+
+
 def test_the_audit_leaves_the_same_masks_out(tmp_path):
     """Leave out masks by folder, by name and by pixels in the audit, too, and say so."""
     write(tmp_path / "scans", {f"{c}/images/{c}{i}.png": scan(i) for c in "ab" for i in range(2)})
