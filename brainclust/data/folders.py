@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SYSTEM_FILES', 'SYSTEM_FOLDERS', 'is_system_folder', 'is_own_output', 'find_files', 'folder_reason',
            'is_readable_name', 'name_words', 'names_mask', 'is_segmentation', 'name_key', 'has_counterparts',
-           'mask_folders', 'name_reasons', 'content_masks']
+           'mask_folders', 'name_reasons', 'without_paired_masks', 'content_masks']
 
 # %% ../../nbs/data/06_folders.ipynb #n11d5c84
 import os
@@ -225,6 +225,16 @@ def name_reasons(
         elif companion[file] and key and (file.parent, key) in beside:
             reasons[file] = "segmentation: its name marks another image"
     return reasons
+
+# %% ../../nbs/data/06_folders.ipynb #na309e04
+def without_paired_masks(
+    files: Sequence[Path],  # of a folder, relative
+) -> list[Path]:  # without those in `masks` and `brain_masks` that lie beside `images`
+    "Take away the masks of the documented layout."
+    folders = {folder for file in files for folder in file.parents}
+    paired = {folder for folder in folders if folder.name in ("masks", "brain_masks")
+              and folder.with_name("images") in folders}
+    return [file for file in files if not paired & set(file.parents)]
 
 # %% ../../nbs/data/06_folders.ipynb #n56f6350
 def content_masks(

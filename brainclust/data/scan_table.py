@@ -27,7 +27,7 @@ from ..core.untrusted import first_few
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.folders import (
     content_masks, find_files, folder_reason, is_own_output, is_readable_name, is_segmentation,
-    name_reasons,
+    name_reasons, without_paired_masks,
 )
 from brainclust.data.labels import (
     SCAN_COLUMNS, labels_from_csv, labels_from_tree, normalise_class_name,
@@ -303,7 +303,8 @@ def read_scan_table(
     Raises: OSError or ValueError with one sentence if the folder cannot be understood.
     """
     folder = Path(folder).expanduser().absolute()
-    rows = label_files(folder, list_scan_files(folder), classes)
+    files = without_paired_masks(list_scan_files(folder))
+    rows = label_files(folder, files, classes)
     rows["path"] = [
         str(folder / f).encode(errors="backslashreplace").decode() for f in rows.pop("file")]
     rows["source"] = folder.name

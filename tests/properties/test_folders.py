@@ -183,6 +183,7 @@ def test_reasons_are_given_for_any_names(paths, suffix):
     assert folders.has_counterparts(files, files) or not files or not all(
         map(folders.name_key, files))
     assert not folders.has_counterparts(files, [])
+    assert set(folders.without_paired_masks(files)) <= set(files)
 
 
 @given(name=st.text(max_size=12) | NAMES)
