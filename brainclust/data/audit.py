@@ -10,6 +10,7 @@ __all__ = ['KINDS', 'HELD_OUT', 'ALL', 'NO_CLASS', 'LEAK_KINDS', 'LEAK_COLUMNS',
 
 # %% ../../nbs/data/12_audit.ipynb #x506fb51
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -23,12 +24,12 @@ from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from .duplicates import duplicate_pairs, measure_slices
 from brainclust.data.labels import (
-    MASK_FOLDERS, UNLABELLED_NAMES, find_named_files, is_readable_name, normalise_class_name,
-    read_csv_rows, split_of, squash_name,
+    UNLABELLED_NAMES, find_named_files, normalise_class_name, read_csv_rows, split_of,
+    split_of_path, squash_name,
 )
 from .patients import count_sentence, settle_patients
 from brainclust.data.scan_table import (
-    inspect_file, join_facts, list_scan_files, note_sentences, refusal,
+    inspect_file, join_facts, list_scan_files, note_sentences, refusals, without_masks,
 )
 from .splits import duplicate_groups
 
@@ -45,16 +46,16 @@ def _folders_of(
     file: Path,  # relative to the audited folder
 ) -> tuple[str, tuple[str, ...]]:  # the split, "" if none; the other folders, outermost first
     "Find the split that a path names, and the folders that may name a class."
-    folders = list(file.parts[:-1])
-    split = next((f for f in folders if audited_split(f)), None)
-    if split is None: return "", tuple(folders)
-    folders.remove(split)
-    return audited_split(split), tuple(folders)
+    folders = tuple(f for f in file.parts[:-1] if audited_split(f) is None)
+    return split_of_path(file, audited_split) or "", folders
 
 def place_by_folders(
     files: Sequence[Path],  # of the images, relative to the audited folder
 ) -> pd.DataFrame:  # file, class_name ("" if none), split ("" if none)
-    "Find class and split of every image from the names of its folders."
+    """Find class and split of every image from the names of its folders.
+
+    Raises: ValueError if a path leads through a training and a test folder.
+    """
     if not files: return pd.DataFrame(columns=["file", "class_name", "split"])
     splits, folders = zip(*map(_folders_of, files))
     enclosing = min(len(os.path.commonprefix(folders)), max(0, min(map(len, folders)) - 1))
@@ -88,9 +89,9 @@ def place_files(
     use_classes: bool = True,  # folders are classes; False: they are patients or sites
 ) -> pd.DataFrame:  # file, class_name, split, group, reason, own_label: as for `join_facts`
     "Find class, split and patient of every file, or the reason to leave it out."
-    refused = {f: refusal(folder / f) for f in files}
+    refused = refusals(folder, files)
     scans = {f.parent for f in files if not refused[f]}
-    refused = {f: "" if why.startswith("segmentation") and f.parent not in scans else why
+    refused = {f: "" if why.startswith("segmentation:") and f.parent not in scans else why
                for f, why in refused.items()}
     if (folder / "labels.csv").is_file():
         rows = place_by_csv(folder, files)
@@ -116,17 +117,11 @@ def infer_classes(
 
 # %% ../../nbs/data/12_audit.ipynb #200017
 def _masked_folders(
-    folder: Path,  # the audited folder
+    left_out: pd.DataFrame,  # name, reason
 ) -> dict[str, int]:  # number of images per folder
     "Count the images of each folder that is left out as segmentation masks."
-    counts = {}
-    for parent, _, files in os.walk(folder):
-        place = Path(parent).relative_to(folder)
-        if {squash_name(part) for part in place.parts} & MASK_FOLDERS:
-            images = sum(is_readable_name(Path(parent, f)) for f in files)
-            if images:
-                counts[place.as_posix()] = images
-    return counts
+    masked = left_out["reason"].str.startswith("segmentation folder:")
+    return dict(Counter(Path(name).parent.as_posix() for name in left_out["name"][masked]))
 
 # %% ../../nbs/data/12_audit.ipynb #200018
 def _name_fault(
@@ -160,7 +155,7 @@ def read_images(
     inspect = partial(inspect_file, cache_folder=cache_folder or default_cache_folder())
     with quiet_libraries():
         facts = map_threads(inspect, [Path(p) for p in named["path"]], workers, "reading")
-    found = dict(zip(named.index, facts))
+    found = dict(zip(named.index, without_masks(list(named["path"]), facts)))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], CLASSES)
     named = {*table["class_name"]} - {""}
     names_layout = lambda name: bool(
@@ -176,7 +171,7 @@ def read_images(
         raise ValueError(f"{folder} must hold a readable image; none of its {len(files)} files is. "
                          f"The first: {unreadable['reason'][0]}.")
     masked = [f"Left out as segmentation masks: {n:,} in '{place}'; rename the folder if they are "
-              "images." for place, n in _masked_folders(folder).items()]
+              "images." for place, n in _masked_folders(unreadable).items()]
     return table[good].reset_index(drop=True), unreadable, masked + note_sentences(table["notes"])
 
 # %% ../../nbs/data/12_audit.ipynb #200022

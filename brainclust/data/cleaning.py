@@ -19,6 +19,7 @@ import pandas as pd
 from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
 from .duplicates import duplicate_pairs, measure_slices
+from .labels import unknown_classes_sentence
 from .patients import describe_patients
 from .scan_table import check_scan_table, read_scan_table
 from .slices import mask_path
@@ -201,6 +202,7 @@ def describe_preparation(
             f"were held out with seed {seed}.")
     if not (kept["label"] >= 0).any():
         sentences.append("No slice has a label: the run is unsupervised.")
+        sentences += filter(None, [unknown_classes_sentence(kept["path"])])
     return sentences
 
 # %% ../../nbs/data/11_cleaning.ipynb #030118

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SLICE_READERS', 'VOLUME_SUFFIXES', 'MASK_SUFFIXES', 'file_suffix', 'failure_reason', 'reasons_for_failures',
-           'decode_slice', 'check_file', 'read_file', 'read_slice', 'mask_path', 'read_tumour_mask', 'read_mask']
+           'check_not_text', 'decode_slice', 'check_file', 'read_file', 'read_slice', 'mask_path', 'read_tumour_mask',
+           'read_mask', 'is_few_valued']
 
 # %% ../../nbs/data/05_slices.ipynb #x7c851b1
 import hashlib
@@ -73,6 +74,30 @@ def reasons_for_failures() -> Iterator[None]:
     except Exception as error:  # damaged bytes raise almost every type of error
         raise UnreadableSlice(failure_reason(error)) from error
 
+# %% ../../nbs/data/05_slices.ipynb #n87a71b8
+_IMPOSTORS = (
+    (b"version https://git-lfs", "Git LFS pointer: the file only names its content, fetch it with "
+     "`git lfs pull`"),
+    (b"/annex/objects/", "git-annex pointer: the file only names its content, fetch it with `git "
+     "annex get`"),
+    (b"<!doctype html", "web page: the download gave HTML in place of the image, fetch it again"),
+    (b"<html", "web page: the download gave HTML in place of the image, fetch it again"),
+    (b"<head", "web page: the download gave HTML in place of the image, fetch it again"),
+    (b"<?xml", "XML: the file holds text in place of the image, fetch it again"),
+    (b'{"', "JSON: the file holds text in place of the image, fetch it again"))
+
+def check_not_text(
+    head: bytes,  # the beginning of a file
+) -> None:
+    """Check that a file does not hold text that stands for an image.
+
+    Raises: UnreadableSlice, by the name of the text, if it does.
+    """
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:40].lower()
+    start = start.removeprefix(b"../").removeprefix(b".git")
+    for mark, reason in _IMPOSTORS:
+        if start.startswith(mark): raise UnreadableSlice(reason)
+
 # %% ../../nbs/data/05_slices.ipynb #010059
 def decode_slice(
     data: bytes,  # the whole file
@@ -91,6 +116,7 @@ def decode_slice(
                               f"{' '.join([*SLICE_READERS, *VOLUME_SUFFIXES])}")
     if not data:
         raise UnreadableSlice("empty file: it holds no bytes")
+    check_not_text(data[:128])
     with reasons_for_failures():
         decoded = square_pixels(reader(data))
     check_sides(*decoded.pixels.shape)
@@ -103,18 +129,19 @@ def check_file(
 ) -> None:
     """Check that a path leads to a regular file that may be opened.
 
-    Raises: UnreadableSlice if it does not, or if the file is empty or too large.
+    Raises: UnreadableSlice if it does not, or if the file is empty, too large or text.
     """
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
             raise UnreadableSlice("not a file: a folder, pipe, socket or device")
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            head = file.read(128)
     except OSError as error:
         raise UnreadableSlice(f"cannot be opened: {error.strerror}") from error
     if info.st_size == 0:
         raise UnreadableSlice("empty file: it holds no bytes")
+    check_not_text(head)
     if info.st_size > bound:
         raise UnreadableSlice(f"too large: {info.st_size:,} bytes exceed the bound of {bound:,}")
 
@@ -203,3 +230,18 @@ def read_mask(
             f"{path}: the mask must have the {shape[1]} x {shape[0]} pixels of its slice; got "
             f"{mask.shape[1]} x {mask.shape[0]}. Give each slice a mask of its own size.")
     return mask
+
+# %% ../../nbs/data/05_slices.ipynb #n61ae08a
+def is_few_valued(
+    pixels: np.ndarray,  # (H, W) uint8
+) -> bool:
+    "Tell whether a picture has the few grey levels of a mask."
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    levels = np.flatnonzero(counts)
+    if len(levels) <= 8: return True
+    near = (levels[-1] - levels[0]) // 8
+    ends = [slice(levels[0], levels[0] + near + 1), slice(levels[-1] - near, levels[-1] + 1)]
+    if sum(counts[end].sum() for end in ends) < .97 * pixels.size: return False
+    # nearly all pixels of either end have one grey level, give or take two
+    peaks = [end.start + int(counts[end].argmax()) for end in ends]
+    return bool(sum(counts[max(0, p - 2):p + 3].sum() for p in peaks) > .8 * pixels.size)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['notebook_path', 'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder', 'until_interrupted',
-           'tidy_file', 'run_report', 'parse_parameters', 'report_command']
+           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'report_command']
 
 # %% ../../nbs/runs/02_execute.ipynb #x0a7114e
 import argparse
@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ..core.config import Config, make_config
-from ..core.files import explained, atomic_write
+from ..core.files import explained, atomic_write, load_json
 from ..core.locks import check_not_held, hold_folder, release_folder
 from ..core.untrusted import plain_data, read_yaml
-from .run import check_resume
+from .run import check_data, check_resume
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -121,7 +121,8 @@ def free_folder(
 ) -> Path:  # the run directory, made
     """Check the parameters and make the run directory, so that a wrong one leaves nothing behind.
 
-    Raises: ValueError if a parameter is wrong or the folder is taken; OSError if the disk fails.
+    Raises: ValueError if a parameter is wrong or the folder is taken; OSError if the data are
+    absent or the disk fails.
     """
     check_names(notebook, given)
     # a study checks its own settings in its first cells
@@ -129,6 +130,8 @@ def free_folder(
     default = (
         Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{config.preset if config else notebook}")
     out = Path(given.get("out") or default).expanduser().absolute()
+    if given.get("data"):
+        check_data(str(given["data"]), out, given.get("cache"))
     check_not_held(out)
     if config:
         check_resume(config, out)
@@ -232,6 +235,14 @@ def parse_parameters(
     "Read the parameters of a command line, whose values are YAML."
     return {name: read_yaml(text) for name, text in pairs}
 
+# %% ../../nbs/runs/02_execute.ipynb #nf929195
+def run_notes(
+    folder: Path,  # of a run that has ended
+) -> list[str]:  # sentences for the reader of its results
+    "Read the notes of a run; a run without a record has none."
+    record = load_json(folder / "run.json") if (folder / "run.json").exists() else {}
+    return [str(note) for note in record.get("notes", [])]
+
 # %% ../../nbs/runs/02_execute.ipynb #n813f9d5
 def report_command(
     arguments: list[str] | None = None,  # default: the process's own
@@ -264,5 +275,7 @@ def report_command(
     except Exception as error:
         print(f"brainclust-report: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 1
+    for sentence in run_notes(folder):
+        print(sentence)
     print(f"Report: {folder / (f'{options.notebook}.ipynb' if options.no_html else 'report.html')}")
     return 0

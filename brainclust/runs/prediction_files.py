@@ -27,13 +27,16 @@ from brainclust.core.files import (
     file_digest, is_intact, load_json, save_json, atomic_write, write_csv,
 )
 from ..core.runtime import quiet_libraries
-from ..data.scan_table import inspect_file, list_scan_files, note_sentences, refusal
+from brainclust.data.scan_table import (
+    inspect_file, list_scan_files, note_sentences, refusal, refusals,
+)
 from ..imaging.preprocessing import restore_geometry
 from ..imaging.slice_cache import iterate_preprocessed
 from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
-__all__ = ['PART', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_predictions', 'predict_command']
+__all__ = ['PART', 'list_inputs', 'write_maps', 'predict_part', 'check_maps', 'predict_files', 'patient_predictions',
+           'predict_command']
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #pr160022
 PART = 500  # files that are processed at once
@@ -51,9 +54,11 @@ def list_inputs(
         path = path.expanduser().absolute()
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing; give files, or folders that hold images.")
-        files = [path / name for name in list_scan_files(path)] if path.is_dir() else [path]
-        for file in files:
-            reason = refusal(file)
+        if path.is_dir():
+            reasons = {path / f: why for f, why in refusals(path, list_scan_files(path)).items()}
+        else:
+            reasons = {path: refusal(path)}
+        for file, reason in reasons.items():
             if reason:
                 left_out.append({"path": str(file), "reason": reason})
             else:
@@ -201,6 +206,22 @@ def _join_tables(
                     next(lines)  # the header
                 shutil.copyfileobj(lines, whole)
 
+# %% ../../nbs/runs/09_prediction_files.ipynb #ne6777ae
+def check_maps(
+    maps: Path | None,  # folder of the maps; None: none are made
+    paths: Sequence[Path | str],  # files and folders that are read
+) -> None:
+    """Check that maps will lie outside of the folders that are read.
+
+    Raises: ValueError if they will not.
+    """
+    for folder in map(Path, paths if maps else ()):
+        if folder.expanduser().is_dir() and maps.resolve().is_relative_to(
+            folder.expanduser().resolve()):
+            raise ValueError(
+                f"The folder of the maps must lie outside of {folder}, as the next prediction "
+                f"would read them; got {maps}. Give --maps a folder elsewhere.")
+
 # %% ../../nbs/runs/09_prediction_files.ipynb #na6362ab
 def predict_files(
     predictor: Predictor,
@@ -215,11 +236,13 @@ def predict_files(
 
     Beside the table stand <name>_unreadable.csv and, if patients are known, <name>_patients.csv.
 
-    Raises: FileNotFoundError or ValueError as `list_inputs`; OSError if the disk fails.
+    Raises: FileNotFoundError or ValueError as `list_inputs` and `check_maps`; OSError if the disk
+    fails.
     """
     files, unreadable = list_inputs(paths)
     out = Path(out).expanduser().absolute()
     maps = maps and Path(maps).expanduser().absolute()
+    check_maps(maps, paths)
     parts = _parts_folder(predictor, files, out, part, maps)
     if maps:
         maps.mkdir(parents=True, exist_ok=True)
@@ -285,7 +308,7 @@ def patient_predictions(
 # %% ../../nbs/runs/09_prediction_files.ipynb #pr160024
 def predict_command(
     arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2 when run, paths or options cannot be used; 130 when interrupted
+) -> int:  # exit status: 0; 1: no file was readable; 2: wrong arguments; 130: interrupted
     "Run the command `brainclust-predict`."
     parser = argparse.ArgumentParser(
         "brainclust-predict",
@@ -319,4 +342,4 @@ def predict_command(
     print(f"{slices} slices in {options.out}; {unreadable} files could not be "
           f"read{f', see {Path(options.out).stem}_unreadable.csv' if unreadable else ''}. Not "
           "for diagnosis.")
-    return 0
+    return 0 if slices else 1

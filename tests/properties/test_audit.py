@@ -114,7 +114,8 @@ def test_a_verdict_is_made_of_sentences(both):
 def test_any_folders_are_placed(parts):
     """Place every file by its folders in a known split."""
     files = [Path(*folders, f"{i}.png") for i, folders in enumerate(parts)]
-    placed = audit.place_by_folders(files)
+    placed = accepted(audit.place_by_folders, files, refuses=(ValueError,))
+    if placed is None: return  # a path through a training and a test folder
     assert list(placed["file"]) == files
     assert set(placed["split"]) <= {"", "train", "val", "test"}
     assert "unlabelled" not in set(placed["class_name"])
