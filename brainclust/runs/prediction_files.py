@@ -27,6 +27,7 @@ from brainclust.core.files import (
     file_digest, is_intact, load_json, save_json, atomic_write, write_csv,
 )
 from ..core.runtime import quiet_libraries
+from ..data.folders import without_paired_masks
 from brainclust.data.scan_table import (
     inspect_file, list_scan_files, note_sentences, refusal, refusals,
 )
@@ -55,7 +56,8 @@ def list_inputs(
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing; give files, or folders that hold images.")
         if path.is_dir():
-            reasons = {path / f: why for f, why in refusals(path, list_scan_files(path)).items()}
+            listed = without_paired_masks(list_scan_files(path))
+            reasons = {path / f: why for f, why in refusals(path, listed).items()}
         else:
             reasons = {path: refusal(path)}
         for file, reason in reasons.items():
