@@ -130,7 +130,8 @@ def divide_stacks(
         if image in known: continue
         known.add(image)
         grid = _grid(plane)
-        place = (*grid, *np.round(plane.position, 3))
+        normal = np.cross(plane.orientation[:3], plane.orientation[3:])
+        place = (*grid, round(float(normal @ plane.position), 3))
         stacks.setdefault((grid, places[place]), []).append(plane)
         places[place] += 1
     return list(stacks.values())

@@ -149,7 +149,8 @@ def _write_stacks(
             result = str(target)
         except NotSegmentable as error:
             result = f"reason: {error}"
-        written |= {(plane.source.SOPInstanceUID, plane.frame): result for plane in stack}
+        written |= {(plane.source.SOPInstanceUID, plane.frame): result
+                    for plane in stack if plane.mask.any()}
     return written
 
 # %% ../../nbs/imaging/11_map_files.ipynb #nccc4941
