@@ -1280,6 +1280,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                  'brainclust/imaging/dicom_maps.py'),
                                                'brainclust.imaging.dicom_maps._numbers': ( 'imaging/dicom_maps.html#_numbers',
                                                                                            'brainclust/imaging/dicom_maps.py'),
+                                               'brainclust.imaging.dicom_maps._own_header': ( 'imaging/dicom_maps.html#_own_header',
+                                                                                              'brainclust/imaging/dicom_maps.py'),
                                                'brainclust.imaging.dicom_maps._place': ( 'imaging/dicom_maps.html#_place',
                                                                                          'brainclust/imaging/dicom_maps.py'),
                                                'brainclust.imaging.dicom_maps._slice_distance': ( 'imaging/dicom_maps.html#_slice_distance',

@@ -6,11 +6,10 @@
 __all__ = ['IDENTIFIERS', 'PURPOSE', 'NotSegmentable', 'read_source', 'MaskedPlane', 'masked_plane', 'divide_stacks',
            'derived_uid', 'completed_headers', 'tumour_segment', 'make_segmentation']
 
-# %% ../../nbs/imaging/10_dicom_maps.ipynb #n0916eac
+# %% ../../nbs/imaging/10_dicom_maps.ipynb #n404e210
 import re
 from collections import Counter
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -169,7 +168,7 @@ def completed_headers(
     measures.SliceThickness = round(thickness, 6)
     directions = Dataset()
     directions.ImageOrientationPatient = list(first.orientation)
-    headers = [copy(plane.source) for plane in stack]
+    headers = [_own_header(plane.source) for plane in stack]
     frames = first.source.get("PerFrameFunctionalGroupsSequence")
     if frames:
         groups = Dataset()
@@ -186,6 +185,17 @@ def completed_headers(
             header.update(measures)
             header.update(directions)
     return headers
+
+def _own_header(
+    source: "Dataset",  # from `read_source`
+) -> "Dataset":  # the same elements; a change does not reach the source
+    "Take the attributes of an image into a data set of its own."
+    from pydicom import Dataset
+    header = Dataset()
+    header.file_meta = source.file_meta
+    header.set_original_encoding(*source.original_encoding)
+    header.update({tag: source.get_item(tag) for tag in source.keys()})
+    return header
 
 def _place(
     plane: MaskedPlane,  # a frame

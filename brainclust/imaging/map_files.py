@@ -170,6 +170,7 @@ def join_series(
     model: str,  # digest of the network
 ) -> tuple[dict[str, str], list[str]]:  # final file by piece; sentences on those that stay PNG
     "Write the masks of DICOM files: one DICOM-SEG per series, PNG where that is impossible."
+    table = table.reset_index(drop=True)
     waits = table["mask"].map(lambda mask: mask != "" and Path(mask).parent == folders.pieces)
     final: dict[str, str] = {}
     reasons: dict[str, str] = {}
