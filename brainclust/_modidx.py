@@ -1723,6 +1723,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'brainclust/runs/evaluation.py'),
                                             'brainclust.runs.evaluation.score_method': ( 'runs/evaluation.html#score_method',
                                                                                          'brainclust/runs/evaluation.py'),
+                                            'brainclust.runs.evaluation.source_columns': ( 'runs/evaluation.html#source_columns',
+                                                                                           'brainclust/runs/evaluation.py'),
                                             'brainclust.runs.evaluation.summarise': ( 'runs/evaluation.html#summarise',
                                                                                       'brainclust/runs/evaluation.py'),
                                             'brainclust.runs.evaluation.tidy_claims': ( 'runs/evaluation.html#tidy_claims',

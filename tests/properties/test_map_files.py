@@ -24,7 +24,7 @@ from brainclust.data.dicom import PLANES
 from brainclust.data.scan_table import inspect_file, read_scan_table
 from brainclust.data.volumes import unpack_volume
 from brainclust.imaging import dicom_maps, map_files, volume_maps
-from brainclust.runs import prediction_files
+from brainclust.runs import evaluation, prediction_files
 
 MODEL = "0123456789abcdef"
 
@@ -489,5 +489,9 @@ def test_the_scan_table_names_the_source_of_each_slice(tmp_path):
     picture = table[table["path"].str.endswith("p.png")].iloc[0]
     assert (picture["SOPInstanceUID"], picture["stored_index"]) == ("", -1)
     assert set(table["sopinstanceuid"]) == {"mine"} and set(table["csv_stored_index"]) == {"7"}
+    named = evaluation.source_columns(table)  # as in a run's table of test predictions
+    assert set(named) == {"volume", "frame", "SOPInstanceUID", "SeriesInstanceUID", "stored_axis",
+                          "stored_index"}
+    assert evaluation.source_columns(table[["path", "frame"]].query("frame < 0")) == {}
     facts = inspect_file(files[0], tmp_path)[0]
     assert facts["SOPInstanceUID"] == pydicom.dcmread(files[0]).SOPInstanceUID
