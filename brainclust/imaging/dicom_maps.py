@@ -64,7 +64,7 @@ class MaskedPlane:
     position: tuple[float, ...]  # of the first pixel, mm
     orientation: tuple[float, ...]  # six direction cosines
     spacing: tuple[float, float]  # height and width of a pixel, mm
-    thickness: float  # mm; NaN: not stated
+    thickness: float  # or else the distance of the slices, mm; NaN: not stated
 
     def __repr__(self) -> str:
         x, y, z = self.position
@@ -102,8 +102,9 @@ def masked_plane(
         if missing: raise NotSegmentable(f"no usable {name}")
     if mask.shape != (source.Rows, source.Columns):
         raise NotSegmentable("the slice is a part of its picture")
-    thickness = attributes.get("SliceThickness", source.get("SliceThickness"))
-    thickness = positive_pair([thickness, 1])[0]
+    stated = [positive_pair([attributes.get(name, source.get(name)), 1])[0]
+              for name in ("SliceThickness", "SpacingBetweenSlices")]
+    thickness = next((value for value in stated if value > 0), np.nan)
     return MaskedPlane(source, max(frame, 0), mask, position, orientation, spacing, thickness)
 
 # %% ../../nbs/imaging/10_dicom_maps.ipynb #na4de51a

@@ -73,6 +73,18 @@ def test_frames_without_a_place_are_refused(tmp_path):
         dicom_maps.masked_plane(source(tmp_path), -1, GREY[:5] > 9)
 
 
+@pytest.mark.parametrize("thickness", [{"SliceThickness": 3}, {"SpacingBetweenSlices": 3},
+                                       {"SliceThickness": 0, "SpacingBetweenSlices": "3.0"}])
+def test_a_single_slice_needs_a_thickness(thickness, tmp_path):
+    """Take the distance of the slices in its place, and refuse a slice without both."""
+    plane = dicom_maps.masked_plane(source(tmp_path, **thickness), -1, GREY > 9)
+    assert plane.thickness == 3
+    assert dicom_maps.make_segmentation([plane], "model").NumberOfFrames == 1
+    bare = dicom_maps.masked_plane(source(tmp_path), -1, GREY > 9)
+    with pytest.raises(dicom_maps.NotSegmentable, match="no SliceThickness"):
+        dicom_maps.make_segmentation([bare], "model")
+
+
 def test_an_object_that_highdicom_refuses_is_named(tmp_path):
     """Give highdicom's reason instead of its error."""
     plane = dicom_maps.masked_plane(source(tmp_path, SliceThickness=1), -1, GREY > 9)
