@@ -155,7 +155,7 @@ def _parts_folder(
     stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     model = [file_digest(predictor.folder / "model.safetensors"),
              file_digest(predictor.folder / "prediction.json")]
-    call = sha256(json.dumps([model, part, str(maps), stamps]).encode()).hexdigest()[:16]
+    call = sha256(json.dumps([model, part, str(maps), [*ORIGIN], stamps]).encode()).hexdigest()[:16]
     parts = out.with_name(f".{out.stem}-{call}.parts")
     # of a call for the same table that was never repeated
     for abandoned in out.parent.glob(f".{glob.escape(out.stem)}-*.parts"):
