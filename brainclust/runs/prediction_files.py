@@ -206,9 +206,10 @@ def _join_tables(
     out: Path,
 ) -> None:
     "Write the tables of all parts as one."
-    with atomic_write(out) as temporary, open(temporary, "w", newline="") as whole:
+    with atomic_write(out) as temporary, open(
+        temporary, "w", newline="", encoding="utf-8") as whole:
         for number, file in enumerate(tables):
-            with open(file, newline="") as lines:
+            with open(file, newline="", encoding="utf-8") as lines:
                 if number:
                     next(lines)  # the header
                 shutil.copyfileobj(lines, whole)
