@@ -116,7 +116,6 @@ def make_folder(
     except OSError as error:
         raise explained(error, folder) from error
 
-
 # %% ../../nbs/core/01_files.ipynb #newaf0d84
 def write_csv(
     table: "pd.DataFrame",

@@ -224,7 +224,6 @@ def most_frequent(
     example = Counter(r for r in reasons if r.split(":")[0] == kind).most_common(1)[0][0]
     return f"{example} ({number:,} of {len(reasons):,})"
 
-
 # %% ../../nbs/core/00_untrusted.ipynb #010025
 def no_formula(
     text: str,  # from a file, on its way into a table
