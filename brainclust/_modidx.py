@@ -1070,6 +1070,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'brainclust.data.labels.split_of': ('data/labels.html#split_of', 'brainclust/data/labels.py'),
                                         'brainclust.data.labels.split_of_path': ( 'data/labels.html#split_of_path',
                                                                                   'brainclust/data/labels.py'),
+                                        'brainclust.data.labels.split_word': ('data/labels.html#split_word', 'brainclust/data/labels.py'),
                                         'brainclust.data.labels.squash_name': ('data/labels.html#squash_name', 'brainclust/data/labels.py'),
                                         'brainclust.data.labels.translate_column': ( 'data/labels.html#translate_column',
                                                                                      'brainclust/data/labels.py'),

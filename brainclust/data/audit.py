@@ -26,7 +26,7 @@ from ..core.untrusted import most_frequent
 from .duplicates import duplicate_pairs, measure_slices
 from brainclust.data.labels import (
     UNLABELLED_NAMES, find_named_files, normalise_class_name, read_csv_rows, split_of,
-    split_of_path, squash_name,
+    split_of_path, split_word,
 )
 from .patients import count_sentence, settle_patients
 from brainclust.data.scan_table import (
@@ -41,7 +41,7 @@ def audited_split(
     name: str,  # a folder name or a value of a `split` column
 ) -> str | None:  # "train", "val" or "test"; None when it names no split
     "Find the split that a name means."
-    return "val" if squash_name(name) in _VALIDATION_NAMES else split_of(name)
+    return "val" if split_word(name) in _VALIDATION_NAMES else split_of(name)
 
 def _folders_of(
     file: Path,  # relative to the audited folder
