@@ -43,7 +43,10 @@ def test_a_finished_run_can_be_asked_compared_and_described(report, phantom_tree
     assert card_command([str(report)]) == 0
     assert ("Not for diagnosis" in (report / "MODEL_CARD.md").read_text()
             and len(pd.read_csv(report / "checklist.csv")) == 42)
-    assert "Different letters" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Different letters" not in printed
+    known = json.loads((report / "run.json").read_text())["data"]["clean_name"] == "clean"
+    assert ("'clean' means free of duplicates only" in printed) != known
 
 
 def test_run_json_keeps_its_promises(report):

@@ -90,7 +90,7 @@ _SPLIT_NAME = re.compile(f"{_FILLER}({'|'.join(SPLIT_ALIASES)}){_FILLER}")
 def split_word(
     name: str,  # "train", "Training_Set", "images-val", "testdata", …
 ) -> str:  # the word that names a split, as in SPLIT_ALIASES; "" when there is none
-    "Find the word for a split in a name that says nothing else."
+    "Find the word for a split in a name that adds at most words such as set or images."
     found = _SPLIT_NAME.fullmatch(squash_name(name))
     return found[1] if found else ""
 

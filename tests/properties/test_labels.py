@@ -87,7 +87,7 @@ def test_labels_from_any_tree_are_complete(parts):
     ("Test Slices", "test"), ("scans-test", "test"), ("dataset", None), ("images", None),
     ("contest", None), ("train_glioma", None), ("test2", None), ("latest data", None), ("", None)])
 def test_a_split_is_named_in_many_ways(name, split):
-    """A name that says a split and nothing else than that there are images."""
+    """Beside the split, a name may hold words for images and sets."""
     assert labels_module.split_of(name) == split
     assert bool(labels_module.split_word(name)) == (split is not None)
     assert (audited_split(name) == "val") == ("val" in name)
