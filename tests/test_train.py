@@ -43,7 +43,10 @@ def test_a_finished_run_can_be_asked_compared_and_described(report, phantom_tree
     assert card_command([str(report)]) == 0
     assert ("Not for diagnosis" in (report / "MODEL_CARD.md").read_text()
             and len(pd.read_csv(report / "checklist.csv")) == 42)
-    assert "Different letters" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Different letters" not in printed
+    known = json.loads((report / "run.json").read_text())["data"]["clean_name"] == "clean"
+    assert ("'clean' means free of duplicates only" in printed) != known
 
 
 def test_run_json_keeps_its_promises(report):
@@ -100,6 +103,7 @@ def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree
     done = run_papermill(
         tmp_path / "out.ipynb", data=folder, out=tmp_path / "run", pretrain_epochs=1, **settings)
     assert done.returncode == 0, done.stderr
+    assert "unknown parameter" not in done.stderr  # papermill's warning, of settings that are known
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     notes = " ".join(record["notes"])
     assert "No slice has a label" in notes and "these were left out: accuracy of the head" in notes

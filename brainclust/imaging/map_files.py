@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core.files import atomic_write, explained
+from ..core.files import atomic_write, make_folder
 from ..data.images import UnreadableSlice
 from brainclust.imaging.dicom_maps import (
     MaskedPlane, NotSegmentable, divide_stacks, make_segmentation, masked_plane, read_source,
@@ -46,10 +46,7 @@ def make_writable(
 
     Raises: OSError in one sentence if that fails.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explained(error, folder) from error
+    make_folder(folder)
     with atomic_write(folder / ".writable") as temporary:
         temporary.touch()
     (folder / ".writable").unlink()

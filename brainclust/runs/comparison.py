@@ -141,8 +141,9 @@ def compare_runs(
 ) -> pd.DataFrame:  # one row per run, in the order given
     """Compare runs in one table.
 
-    The columns are run, preset, test (equal letters: same test slices), slices, labelled, epoch,
-    the scores of each method, gain with low and high, calibration_error and minutes. Values that a
+    The columns are run, preset, test (equal letters: same test slices), clean_name (of its clean
+    part: clean, or free of duplicates if not every patient is known), slices, labelled, epoch, the
+    scores of each method, gain with low and high, calibration_error and minutes. Values that a
     run did not measure are NaN.
     """
     rows = []
@@ -155,7 +156,8 @@ def compare_runs(
         gain = results.get("gain_over_supervised_baseline") or [np.nan] * 3
         rows.append(
             {"run": name, "preset": record["config"]["preset"], "test": letter,
-             "slices": data["slices"], "labelled": data["labelled"], "epoch": results["epoch"]}
+             "clean_name": data.get("clean_name", "clean"), "slices": data["slices"],
+             "labelled": data["labelled"], "epoch": results["epoch"]}
             | _scores(methods)
             | dict(zip(("gain", "gain low", "gain high"),
                        (np.nan if value is None else value for value in gain)))
@@ -204,6 +206,19 @@ def _readable(
     return shown.loc[:, (shown != "").any()].T.to_string(header=False)
 
 # %% ../../nbs/runs/10_comparison.ipynb #n2ffdffb
+def _write_comparison(
+    out: Path,  # a folder; made
+    table: pd.DataFrame,  # from `compare_runs`
+    settings: pd.DataFrame,  # from `differing_settings`
+    method: str,  # whose accuracy the figure shows
+) -> None:
+    "Write the tables and the figure of a comparison."
+    for name, content in (("runs.csv", table), ("settings.csv", settings)):
+        with atomic_write(out / name) as temporary:
+            content.to_csv(temporary, index=False)
+    save_figure(plot_intervals(tidy_runs(table, method)), out / "runs.png")
+
+
 def compare_command(
     arguments: list[str] | None = None,  # default: the process's own
 ) -> int:  # exit status: 0; 2 when a folder holds no finished run
@@ -226,12 +241,16 @@ def compare_command(
     print(_readable(table))
     if table.test.nunique() > 1:
         print("Different letters: different test slices; do not compare these accuracies.")
+    unknown = table.run[table.clean_name != "clean"]
+    if len(unknown):
+        print(f"'clean' means free of duplicates only in {', '.join(unknown)}: not every patient "
+              "is known there.")
     if len(settings):
         print(f"\nSettings that differ:\n{settings.to_string(index=False)}")
     if options.out:
-        out = Path(options.out).expanduser()
-        for name, content in (("runs.csv", table), ("settings.csv", settings)):
-            with atomic_write(out / name) as temporary:
-                content.to_csv(temporary, index=False)
-        save_figure(plot_intervals(tidy_runs(table, options.method)), out / "runs.png")
+        try:
+            _write_comparison(Path(options.out).expanduser(), table, settings, options.method)
+        except OSError as error:
+            print(f"brainclust-compare: {error}", file=sys.stderr)
+            return 2
     return 0
