@@ -25,7 +25,8 @@ from brainclust.training.self_training import train_jointly
 
 COLUMNS = ["path", "class", "prob_glioma", "prob_meningioma", "prob_notumor", "prob_pituitary",
            "prediction_set", "abstain", "cluster", "subtype", "ood_score", "in_distribution",
-           "patient", "plane", "frame"]
+           "patient", "plane", "frame", "SOPInstanceUID", "SeriesInstanceUID", "stored_axis",
+           "stored_index"]
 
 
 @pytest.fixture(scope="module")

@@ -244,7 +244,9 @@ def dicom_facts(
             "voxel_height": height, "voxel_width": width,
             "plane": plane_of(attributes.get("ImageOrientationPatient")),
             "patient": no_formula(patient), "notes": dicom_notes(dataset),
-            "study": str(dataset.get("StudyInstanceUID") or "")}
+            "study": str(dataset.get("StudyInstanceUID") or ""),
+            **{name: no_formula(str(dataset.get(name) or ""))
+               for name in ("SOPInstanceUID", "SeriesInstanceUID")}}
 
 # %% ../../nbs/data/04_dicom.ipynb #010039
 IDENTIFYING_TAGS = ("PatientName", "PatientID", "PatientBirthDate", "PatientAddress",

@@ -35,7 +35,7 @@ def is_system_folder(
 _RECORDS = {"config.json": b'"embedded_checksum"', "run.json": b'"embedded_checksum"',
             "summary.json": b'"made_by": "brainclust'}
 # as `brainclust-predict --maps` names its pictures
-_MAP_NAME = re.compile(r".*-[0-9a-f]{8}_(cam|mask)\.png")
+_MAP_NAME = re.compile(r".*-[0-9a-f]{8}(-\d+)?_(cam|mask)\.(png|nii\.gz|dcm)")
 
 def is_own_output(
     folder: Path,  # an existing folder

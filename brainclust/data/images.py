@@ -108,7 +108,8 @@ class DecodedSlice:
     pixels: np.ndarray  # (H, W) uint8
     mode: str  # a Pillow mode, a DICOM photometric interpretation or a NumPy type
     # any of bit_depth, voxel_height, voxel_width (mm), aspect (voxel height / width, if the sizes
-    # are unknown), plane, patient, class_name, notes
+    # are unknown), plane, patient, class_name, notes; pixels before `square_pixels`: stored_height,
+    # stored_width; in the source: SOPInstanceUID, SeriesInstanceUID, stored_axis, stored_index
     facts: dict = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -164,6 +165,7 @@ def square_pixels(
     facts["notes"] = (*facts.get("notes", ()), f"{kind}: {described}")
     if not believed: return replace(decoded, facts=facts)
     height, width = square_sides(*decoded.pixels.shape, aspect)
+    facts |= dict(zip(("stored_height", "stored_width"), decoded.pixels.shape))
     if known:
         side = sizes[0] * decoded.pixels.shape[0] / height
         facts |= {"voxel_height": side, "voxel_width": side}

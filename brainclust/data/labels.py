@@ -175,7 +175,7 @@ SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "widt
                 "frame"]
 MAXIMUM_COLUMNS = 1000  # of labels.csv
 RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason", "own_label", "notes", "study",
-                    "patient_from"} - {"label", "split", "plane"}
+                    "patient_from", "stored_axis", "stored_index"} - {"label", "split", "plane"}
 
 def _csv_header(
     path: Path,  # labels.csv

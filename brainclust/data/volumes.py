@@ -165,6 +165,7 @@ def decode_nifti(
     from nibabel.affines import voxel_sizes
     values, affine, header = load_nifti(path)
     canonical = nibabel.as_closest_canonical(nibabel.spatialimages.SpatialImage(values, affine))
+    directions = nibabel.io_orientation(affine)  # per stored axis: canonical axis, 1 or -1
     values = np.asanyarray(canonical.dataobj)
     sizes = voxel_sizes(canonical.affine)
     notes = (() if header["qform_code"] or header["sform_code"]
@@ -186,7 +187,11 @@ def decode_nifti(
     stored = header.get_data_dtype()
     facts = {"bit_depth": 8 * stored.itemsize, "voxel_height": height, "voxel_width": width,
              "plane": plane, "notes": notes}
-    return DecodedVolume(slices, frames, stored.name, [facts] * len(slices))
+    stored_axis = int(np.flatnonzero(directions[:, 0] == axis)[0])
+    last = values.shape[axis] - 1
+    places = [i if directions[stored_axis, 1] > 0 else last - i for i in frames]
+    return DecodedVolume(slices, frames, stored.name, [
+        {**facts, "stored_axis": stored_axis, "stored_index": i} for i in places])
 
 # %% ../../nbs/data/06_volumes.ipynb #010116
 def decode_multiframe(
@@ -238,7 +243,7 @@ def empty_slices(
     return bright.mean(axis=(1, 2)) < .01
 
 # %% ../../nbs/data/06_volumes.ipynb #010126
-UNPACK_VERSION = 2  # increase it when the same volume and settings give other slices
+UNPACK_VERSION = 3  # increase it when the same volume and settings give other slices
 
 def read_unpacked(
     folder: Path,  # <cache folder>/volumes/<key>

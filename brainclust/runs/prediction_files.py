@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from ..core.cache import default_cache_folder
@@ -30,14 +29,16 @@ from ..core.runtime import quiet_libraries
 from ..core.untrusted import most_frequent
 from ..data.folders import without_paired_masks
 from brainclust.data.scan_table import (
-    inspect_file, list_scan_files, note_sentences, refusal, refusals,
+    SOURCE_COLUMNS, inspect_file, list_scan_files, note_sentences, refusal, refusals,
 )
-from ..imaging.preprocessing import restore_geometry
+from brainclust.imaging.map_files import (
+    MapFolders, check_maps, join_series, join_volumes, make_writable, write_piece,
+)
 from ..imaging.slice_cache import iterate_preprocessed
 from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
-__all__ = ['PART', 'list_inputs', 'write_maps', 'predict_part', 'check_maps', 'predict_files', 'patient_predictions',
+__all__ = ['PART', 'ORIGIN', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_predictions',
            'predict_command']
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #pr160022
@@ -77,48 +78,35 @@ def list_inputs(
     return list(dict.fromkeys(read)), left_out
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #new108455
-def _map_name(
-    fact: dict[str, Any],  # from `inspect_file`
-) -> str:  # <name>-<frame>-<8 digits>, unique for each slice
-    "Name the images of a slice."
-    origin = fact.get("volume") or fact["path"]
-    frame = fact.get("frame", -1)
-    digits = sha256(f"{origin}:{frame}".encode()).hexdigest()[:8]
-    return f"{Path(origin).name.split('.')[0]}{f'-{frame}' if frame >= 0 else ''}-{digits}"
-
-
 def write_maps(
     predictor: Predictor,
     prepared: np.ndarray,  # uint8 (N, image_size, image_size)
     table: pd.DataFrame,  # N rows, from `Predictor.table`
     facts: Sequence[dict],  # N, from `inspect_file`: path, volume, frame, width, height
-    folder: Path,  # gets <name>_cam.png and <name>_mask.png, of the size of the slices
+    folders: MapFolders,
 ) -> pd.DataFrame:  # cam, mask: paths; mask is empty if no tumour is predicted
-    "Write map and outline of slices: grey levels from 0 to 255, and 255 inside."
+    "Write map and outline of slices, as files or as pieces of files."
     targets = ([list(predictor.classes_).index(name) for name in table["class"]] if predictor.named
                else list(table["cluster"]))
     rows = []
     for image, cam, row, fact in zip(
         prepared, predictor.explain(prepared, targets), table.to_dict("records"), facts):
-        name = _map_name(fact)
-        images = {"cam": np.round(255 * cam).astype(np.uint8)}
-        if row["in_distribution"] and predictor.named and row["class"] != HEALTHY:
-            images["mask"] = brain_and_tumour(image, cam)[1]
-        for kind, pixels in images.items():
-            large = restore_geometry(pixels, fact["height"], fact["width"]).astype(np.uint8)
-            with atomic_write(folder / f"{name}_{kind}.png") as temporary:
-                Image.fromarray(large * (255 if kind == "mask" else 1)).save(
-                    temporary, format="png")
-        rows.append({kind: str(folder / f"{name}_{kind}.png") if kind in images else ""
-                     for kind in ("cam", "mask")})
+        outlined = row["in_distribution"] and predictor.named and row["class"] != HEALTHY
+        mask = brain_and_tumour(image, cam)[1] if outlined else None
+        rows.append({"cam": str(write_piece(cam, fact, folders)),
+                     "mask": str(write_piece(mask, fact, folders)) if outlined else ""})
     return pd.DataFrame(rows)
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #newbae343
+# columns that tell where a slice lies, and their values where that is unknown
+ORIGIN = {"patient": "", "plane": "", "frame": -1, **SOURCE_COLUMNS}
+
+
 def _predict_batch(
     predictor: Predictor,
     facts: Sequence[dict[str, Any]],  # of slices, from `inspect_file`
     workers: int,  # threads that prepare; 0: one per core
-    maps: Path | None,  # as in `predict_part`
+    maps: MapFolders | None,  # as in `predict_part`
 ) -> pd.DataFrame:  # as `predict_part`
     "Prepare and predict the slices of a batch."
     prepared = np.stack(list(iterate_preprocessed(
@@ -126,7 +114,7 @@ def _predict_batch(
         workers)))
     paths = pd.DataFrame({"path": [fact.get("volume") or fact["path"] for fact in facts]})
     origin = pd.DataFrame({name: [fact.get(name, missing) for fact in facts]
-                           for name, missing in (("patient", ""), ("plane", ""), ("frame", -1))})
+                           for name, missing in ORIGIN.items()})
     table = predictor.table(prepared)
     parts = [paths, table, origin]
     if maps:
@@ -141,12 +129,12 @@ def predict_part(
     workers: int = 0,  # threads that prepare; 0: one per core
     cache_folder: Path | None = None,  # volumes are unpacked there; None: the default
     batch: int = 256,  # slices in memory at once
-    maps: Path | None = None,  # folder of maps and outlines; None: none are made
+    maps: MapFolders | None = None,  # for maps and outlines; None: none are made
 ) -> tuple[pd.DataFrame, list[dict[str, str]], list[tuple[str, ...]]]:
     """Read, prepare and predict the slices of files.
 
-    Returns the columns of `Predictor.table` with path, patient, plane and frame; the files that
-    cannot be read; and the notes on each file.
+    Returns the columns of `Predictor.table` with path and `ORIGIN`; the files that cannot be read;
+    and the notes on each file.
     """
     inspect = partial(inspect_file, cache_folder=cache_folder or default_cache_folder())
     with quiet_libraries():
@@ -157,7 +145,8 @@ def predict_part(
     notes = [tuple(slices[0].get("notes", ())) for slices in facts]
     tables = [_predict_batch(predictor, rows[start:start + batch], workers, maps)
               for start in range(0, len(rows), batch)]
-    return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()), unreadable, notes
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return join_volumes(table, maps) if maps and tables else table, unreadable, notes
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #pr160023
 def _parts_folder(
@@ -171,7 +160,7 @@ def _parts_folder(
     stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     model = [file_digest(predictor.folder / "model.safetensors"),
              file_digest(predictor.folder / "prediction.json")]
-    call = sha256(json.dumps([model, part, str(maps), stamps]).encode()).hexdigest()[:16]
+    call = sha256(json.dumps([model, part, str(maps), [*ORIGIN], stamps]).encode()).hexdigest()[:16]
     parts = out.with_name(f".{out.stem}-{call}.parts")
     # of a call for the same table that was never repeated
     for abandoned in out.parent.glob(f".{glob.escape(out.stem)}-*.parts"):
@@ -214,21 +203,23 @@ def _join_tables(
                     next(lines)  # the header
                 shutil.copyfileobj(lines, whole)
 
-# %% ../../nbs/runs/09_prediction_files.ipynb #ne6777ae
-def check_maps(
-    maps: Path | None,  # folder of the maps; None: none are made
-    paths: Sequence[Path | str],  # files and folders that are read
-) -> None:
-    """Check that maps will lie outside of the folders that are read.
 
-    Raises: ValueError if they will not.
-    """
-    for folder in map(Path, paths if maps else ()):
-        if folder.expanduser().is_dir() and maps.resolve().is_relative_to(
-            folder.expanduser().resolve()):
-            raise ValueError(
-                f"The folder of the maps must lie outside of {folder}, as the next prediction "
-                f"would read them; got {maps}. Give --maps a folder elsewhere.")
+def _settle_masks(
+    tables: Sequence[Path],  # CSV files of the parts
+    maps: MapFolders,
+    model: str,  # digest of the network
+) -> tuple[list[Path], list[str]]:  # tables with the masks of DICOM series; sentences for the user
+    "Write the masks of series, whose files may lie in different parts."
+    read = partial(pd.read_csv, dtype=str, keep_default_na=False)  # so that no number changes
+    columns = ["path", "frame", "SOPInstanceUID", "SeriesInstanceUID", "mask"]
+    slices = pd.concat([read(file, usecols=columns) for file in tables]).astype({"frame": int})
+    final, sentences = join_series(slices, maps, model)
+    settled = [file.with_suffix(".settled") for file in tables]
+    for file, target in zip(tables, settled):
+        table = read(file)
+        masks = [final.get(mask, mask) for mask in table["mask"]]
+        write_csv(table.assign(mask=masks), target)
+    return settled, sentences
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #na6362ab
 def predict_files(
@@ -238,7 +229,7 @@ def predict_files(
     workers: int = 0,  # threads; 0: one per core
     part: int = PART,  # files at once
     cache_folder: Path | None = None,  # volumes are unpacked there; None: the default
-    maps: Path | str | None = None,  # folder that gets the images of `write_maps`
+    maps: Path | str | None = None,  # folder that gets the maps; None: none are made
 ) -> tuple[int, int]:  # slices predicted, files that could not be read
     """Predict every slice, part by part, and write one table; an interrupted call is resumed.
 
@@ -251,9 +242,10 @@ def predict_files(
     out = Path(out).expanduser().absolute()
     maps = maps and Path(maps).expanduser().absolute()
     check_maps(maps, paths)
-    parts = _parts_folder(predictor, files, out, part, maps)
     if maps:
-        make_folder(maps)
+        make_writable(maps)
+    parts = _parts_folder(predictor, files, out, part, maps)
+    folders = MapFolders(maps, parts / "pieces") if maps else None
     with (tqdm(total=len(files), desc="predicting", unit="file", mininterval=1) as bar,
           ThreadPoolExecutor(workers or None) as pool):
         for start in range(0, len(files), part):
@@ -261,7 +253,7 @@ def predict_files(
             target = parts / f"{start:09d}.json"
             if not _is_finished(target):
                 _write_part(target, *predict_part(
-                    predictor, chosen, pool, workers, cache_folder, maps=maps))
+                    predictor, chosen, pool, workers, cache_folder, maps=folders))
             bar.update(len(chosen))
     # not the hidden file that a killed call was writing
     finished = sorted(parts.glob("[0-9]*.json"))
@@ -269,7 +261,12 @@ def predict_files(
     tables = [file.with_suffix(".csv")
               for file, record in zip(finished, records) if record["slices"]]
     unreadable += [row for record in records for row in record["unreadable"]]
-    for sentence in note_sentences([note for record in records for note in record["notes"]]):
+    sentences = note_sentences([note for record in records for note in record["notes"]])
+    if folders and tables:
+        digest = file_digest(predictor.folder / "model.safetensors")[:16]
+        tables, remarks = _settle_masks(tables, folders, digest)
+        sentences += remarks
+    for sentence in sentences:
         print(sentence, file=sys.stderr)
     _join_tables(tables, out)
     write_csv(pd.DataFrame(unreadable, columns=["path", "reason"]),
@@ -328,8 +325,9 @@ def predict_command(
     parser.add_argument("--out", default="predictions.csv", help="table to be written")
     parser.add_argument(
         "--maps", metavar="FOLDER",
-        help=("also write an activation map and an outline of the tumour of every slice there, as "
-              "PNG; several slices a second"))
+        help=("also write activation maps and outlines of the tumour there, in the pixels of their "
+              "source: NIfTI for a NIfTI volume, DICOM-SEG for the outlines of a DICOM series, PNG "
+              "else; several slices a second"))
     parser.add_argument(
         "--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")

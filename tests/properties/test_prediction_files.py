@@ -14,6 +14,7 @@ from PIL import Image
 from strategies import seeds
 
 from brainclust.core.files import write_csv
+from brainclust.imaging.map_files import MapFolders
 from brainclust.runs import prediction_files
 
 
@@ -84,7 +85,7 @@ def test_maps_have_the_size_of_their_file(tmp_path):
     facts = [{"path": str(read[0]), "width": 7, "height": 1}]
     written = prediction_files.write_maps(predictor, np.zeros((1, 32, 32), np.uint8),
                                           predictor.table(np.zeros((1, 32, 32), np.uint8)), facts,
-                                          tmp_path / "maps")
+                                          MapFolders(tmp_path / "maps", tmp_path / "pieces"))
     assert Image.open(written.cam[0]).size == (7, 1)
 
 

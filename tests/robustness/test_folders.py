@@ -111,15 +111,16 @@ def test_the_notes_of_a_run_reach_the_terminal(tmp_path):
 
 def test_masks_of_a_folder_are_not_predicted(tmp_path):
     """List masks, maps and system folders among the files that are left out."""
-    for name in ("images/7.png", "labels/7.png", "#recycle/7.png", "maps/7-00ff00ff_cam.png"):
+    for name in ("images/7.png", "labels/7.png", "#recycle/7.png", "maps/7-00ff00ff_cam.png",
+                 "maps/v-00ff00ff_cam.nii.gz", "maps/s-00ff00ff-2_mask.dcm"):
         (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(tmp_path / "scans" / name)
+        Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(tmp_path / "scans" / name, "png")
     listed = scan_table.list_scan_files(tmp_path / "scans")
     reasons = scan_table.refusals(tmp_path / "scans", listed)
     assert {f.parts[0] for f, reason in reasons.items() if not reason} == {"images"}
     read, left_out = prediction_files.list_inputs([tmp_path / "scans"])
     assert read == [tmp_path / "scans/images/7.png"]
-    assert len(left_out) == 3
+    assert len(left_out) == 5
 
 
 def test_maps_inside_the_scans_are_refused(tmp_path):
