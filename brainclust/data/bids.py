@@ -81,11 +81,11 @@ def ignore_rule(
              if line and line[0] != "#" and line.strip("!/")]
     return lambda path: next((keep for keep, p in reversed(rules) if p.fullmatch(path)), False)
 
-# %% ../../nbs/data/09_bids.ipynb #n9c8ddee
+# %% ../../nbs/data/09_bids.ipynb #n710e9a6
 def bids_roots(
     files: Sequence[Path],  # every file in a folder, relative
 ) -> list[Path]:  # relative, "." for the folder itself, sorted
-    "Find the BIDS trees in a folder; one below `derivatives` counts if there is no other."
+    "Find the BIDS trees in a folder; those below `derivatives` count only by themselves."
     found = {f.parent for f in files if f.name == "dataset_description.json"}
     for file in files:
         subject = f"sub-{bids_entities(file).get('sub')}"
@@ -95,7 +95,7 @@ def bids_roots(
     return sorted(raw or found)
 
 def _read_rule(
-    path: Path,  # .bidsignore, which may be absent
+    path: Path,  # .bidsignore; it may be absent
 ) -> Callable[[str], bool]:
     "Read a `.bidsignore`."
     if not path.is_file(): return lambda path: False

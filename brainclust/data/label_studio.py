@@ -369,7 +369,8 @@ def read_export_labels(
     people = table.get("annotator", pd.Series("", table.index))
     truth = table.get("ground_truth", pd.Series("", table.index))
     each = rows.assign(annotator=people, ground_truth=truth).groupby("file", sort=False)
-    if "frame" in rows and (each["frame"].nunique() > 1).any():
+    frames = rows["frame"] if "frame" in rows and column != "image" else pd.Series(dtype=str)
+    if not frames.isin(["", "-1"]).all():
         raise ValueError(
             f"{path} must label whole files; its rows label single slices of volumes. Put it into "
             "the folder of pictures that was labelled, and give that folder as data.")

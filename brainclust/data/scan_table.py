@@ -25,19 +25,16 @@ from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import first_few
 from .bids import bids_reasons, label_by_bids
-from .bids import bids_reasons, label_by_bids
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.folders import (
     content_masks, find_files, folder_reason, is_own_output, is_readable_name, is_segmentation,
     name_reasons, without_paired_masks,
 )
 from .label_studio import label_file
-from .label_studio import label_file
 from brainclust.data.labels import (
     SCAN_COLUMNS, UNLABELLED_NAMES, labels_from_csv, labels_from_tree, normalise_class_name,
     split_of, squash_name,
 )
-from .other_formats import format_reason
 from .other_formats import format_reason
 from .patients import settle_patients
 from brainclust.data.slices import (
