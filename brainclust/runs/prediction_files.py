@@ -33,13 +33,13 @@ from brainclust.data.scan_table import (
 )
 from ..imaging.preprocessing import restore_geometry
 from ..imaging.slice_cache import iterate_preprocessed
-from .bids_derivatives import check_derivative, write_bids_derivatives
-from .label_tasks import MAXIMUM_TASKS, check_outside, write_label_tasks
+from .label_tasks import MAXIMUM_TASKS
+from .other_programs import check_exports, write_exports
 from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
 __all__ = ['PART', 'list_inputs', 'write_maps', 'predict_part', 'check_maps', 'predict_files', 'patient_predictions',
-           'check_exports', 'write_exports', 'predict_command']
+           'predict_command']
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #pr160022
 PART = 500  # files that are processed at once
@@ -309,43 +309,6 @@ def patient_predictions(
                      **{f"prob_{name}": p for name, p in zip(classes, probabilities)}})
     return pd.DataFrame(rows)
 
-# %% ../../nbs/runs/09_prediction_files.ipynb #n1bd301a
-def check_exports(
-    paths: Sequence[Path | str],  # files and folders that are read
-    label_studio: Path | str | None,  # folder of tasks; None: none are written
-    bids: Path | str | None,  # folder of the derivatives; None: none are written
-) -> None:
-    """Check the folders of results for other programs.
-
-    Raises: ValueError as `check_outside` and `check_derivative`.
-    """
-    if label_studio: check_outside(Path(label_studio).expanduser(), paths, "--label-studio")
-    if bids: check_derivative(Path(bids).expanduser(), paths)
-
-
-def write_exports(
-    predictor: Predictor,
-    paths: Sequence[Path | str],  # files and folders that were read
-    out: Path | str,  # CSV of slices, from `predict_files`
-    label_studio: Path | str | None,  # as in `check_exports`
-    bids: Path | str | None,  # as in `check_exports`
-) -> None:
-    "Write the predictions for other programs, and print how to open them."
-    table = Path(out).expanduser()
-    model = predictor.folder.absolute().name
-    classes = [str(name) for name in predictor.classes_]
-    if label_studio:
-        folder = Path(label_studio).expanduser().absolute()
-        tasks, slices = write_label_tasks(table, folder, classes, model, default_cache_folder())
-        print(f"{tasks} of {slices} slices in {folder / 'tasks.json'}, the most uncertain first. "
-              "In Label Studio, use labelling.xml as labelling interface, add local storage for "
-              f"{folder / 'images'} (LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, "
-              f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}), and import tasks.json.")
-    if bids:
-        folder = Path(bids).expanduser().absolute()
-        tables = write_bids_derivatives(table, folder, paths, classes, model)
-        print(f"{tables} tables of subjects and sessions in {folder}.")
-
 # %% ../../nbs/runs/09_prediction_files.ipynb #pr160024
 def predict_command(
     arguments: list[str] | None = None,  # default: the process's own
@@ -380,8 +343,8 @@ def predict_command(
         slices, unreadable = predict_files(
             predictor, options.paths, options.out, options.workers, maps=options.maps)
         if slices:
-            write_exports(predictor, options.paths, options.out, options.label_studio,
-                          options.bids)
+            write_exports(options.out, options.paths, list(map(str, predictor.classes_)),
+                          predictor.folder.absolute().name, options.label_studio, options.bids)
     except KeyboardInterrupt:
         print("\nbrainclust-predict: interrupted; the same command goes on.", file=sys.stderr)
         return 130
