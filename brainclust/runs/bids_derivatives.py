@@ -76,15 +76,21 @@ _DESCRIPTIONS = {
     "ood_score": "Out-of-distribution score, whose limit is 1",
     "in_distribution": "Whether the score is within the limit"}
 
+def _cell(value: Any) -> str:
+    "Write a value in one line without tabs."
+    if pd.isna(value): return "n/a"
+    text = " ".join(str(value).split())
+    return {"": "n/a", "True": "true", "False": "false"}.get(text, text)
+
 def write_tsv(
     table: pd.DataFrame,
     path: Path,  # its folder is made
 ) -> None:
     "Write a table as BIDS asks for it."
-    text = table.astype(str).replace({"": "n/a", "nan": "n/a", "True": "true", "False": "false"})
-    text = text.map(lambda value: re.sub(r"\s+", " ", value))
+    rows = [table.columns, *table.itertuples(index=False, name=None)]
+    text = "".join("\t".join(map(_cell, row)) + "\n" for row in rows)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(text.to_csv(sep="\t", index=False, lineterminator="\n").encode())
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 def column_descriptions(
     columns: Sequence[str],  # of a table of predictions
@@ -96,9 +102,10 @@ def column_descriptions(
         name = column.removeprefix("prob_")
         text = (f"Calibrated probability of the class {name}" if name in classes and name != column
                 else _DESCRIPTIONS.get(column, column.replace("_", " ").capitalize()))
-        found[column] = {"Description": text}
+        found[_cell(column)] = {"Description": " ".join(text.split())}
     if "class" in found:
-        found["class"]["Levels"] = {name: f"The class {name} of the run" for name in classes}
+        found["class"]["Levels"] = {_cell(name): f"The class {_cell(name)} of the run"
+                                    for name in classes}
     return found
 
 def _write_json(
@@ -156,8 +163,8 @@ def dataset_description(
 # %% ../../nbs/runs/07_bids_derivatives.ipynb #nf6c188e
 _README = ("Classes, clusters and out-of-distribution scores of MRI slices, predicted by "
            "brainclust. Not for diagnosis.\n\nEach row of a table `_predictions.tsv` is a slice; "
-           "the `.json` beside it describes the columns. The suffix `predictions` is not one of BIDS, which "
-           "is why .bidsignore names it.\n")
+           "the `.json` beside it describes the columns. The suffix `predictions` is not one of "
+           "BIDS, which is why .bidsignore names it.\n")
 
 def _relative(
     path: str,
