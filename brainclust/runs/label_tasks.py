@@ -73,8 +73,9 @@ def label_task(
     frame = int(row["frame"])
     name = picture_name(row["path"], frame)
     address = quote(f"{folder}/images/{name}")
-    source = os.path.relpath(row["path"], place)
-    data = {"image": f"/data/local-files/?d={address}", "path": Path(source).as_posix(),
+    source = Path(row["path"])
+    source = source.relative_to(place) if source.is_relative_to(place) else Path(source.name)
+    data = {"image": f"/data/local-files/?d={address}", "path": source.as_posix(),
             "uncertainty": round(float(row["uncertainty"]), 4)}
     data |= {"frame": str(frame)} if frame >= 0 else {}
     data |= {key: row[key] for key in ("patient", "plane") if row.get(key)}
@@ -122,16 +123,17 @@ def write_label_tasks(
     maximum: int = MAXIMUM_TASKS,
 ) -> tuple[int, int]:  # number of tasks, number of slices
     "Write the most uncertain slices as tasks for Label Studio, in this order."
-    table = pd.read_csv(predictions, dtype={"path": str, "patient": str, "plane": str},
+    table = pd.read_csv(predictions, dtype={c: str for c in ("path", "class", "patient", "plane")},
                         keep_default_na=False)
     for name in classes:
         table[f"prob_{name}"] = pd.to_numeric(table[f"prob_{name}"], errors="coerce")
-    table["class"] = table["class"].astype(str)
     table["uncertainty"] = uncertainties(table[[f"prob_{name}" for name in classes]])
     table = table.assign(row=np.arange(len(table)))
     chosen = table.sort_values("uncertainty", ascending=False, kind="stable").head(maximum)
-    paths = [str(Path(path).parent) for path in table["path"]]
-    place = Path(os.path.commonpath(paths)) if paths else folder
+    parents = {str(Path(path).parent) for path in table["path"]}
+    # of different drives, only names are kept
+    drives = {Path(parent).anchor for parent in parents}
+    place = Path(os.path.commonpath(parents)) if len(drives) == 1 else folder
     (folder/"images").mkdir(parents=True, exist_ok=True)
     for path, rows in chosen.groupby("path", sort=False):
         for frame, pixels in zip(rows["frame"], _pixels(rows, cache_folder)):

@@ -45,7 +45,8 @@ def write_exports(
         print(f"{tasks} of {slices} slices in {folder / 'tasks.json'}, the most uncertain first. "
               "In Label Studio, use labelling.xml as labelling interface, add local storage for "
               f"{folder / 'images'} (LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, "
-              f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}), and import tasks.json.")
+              f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}) without syncing it, and "
+              "import tasks.json.")
     if bids:
         folder = Path(bids).expanduser().absolute()
         tables = write_bids_derivatives(table, folder, paths, classes, model)
