@@ -86,7 +86,8 @@ def bids_roots(
     files: Sequence[Path],  # every file in a folder, relative
 ) -> list[Path]:  # relative, "." for the folder itself, sorted
     "Find the BIDS trees in a folder; those below `derivatives` count only by themselves."
-    found = {f.parent for f in files if f.name == "dataset_description.json"}
+    marks = ("dataset_description.json", "participants.tsv")
+    found = {f.parent for f in files if f.name in marks}
     for file in files:
         subject = f"sub-{bids_entities(file).get('sub')}"
         if subject in file.parts[:-1] and file_suffix(file) in VOLUME_SUFFIXES:

@@ -256,7 +256,8 @@ def file_column(
     Raises: ValueError if none does.
     """
     columns = [c for c in table if c not in _BOOKKEEPING]
-    counts = {c: sum(bool(value and index.find(value)) for value in table[c].unique())
+    # a thousand addresses tell the column
+    counts = {c: sum(bool(value and index.find(value)) for value in table[c].unique()[:1000])
               for c in columns}
     best = max(columns, key=lambda c: (counts[c], c in ("image", "path", "file")), default="")
     if not best or not counts[best]:
@@ -299,6 +300,9 @@ def choice_column(
     values = {c: [choices_of(value) for value in table[c].unique()] for c in columns}
     columns = [c for c in columns if None not in values[c] and any(values[c])]
     known = [c for c in columns if is_class and any(is_class(v) for vs in values[c] for v in vs)]
+    # a control of yes and no is not one of classes, although no is the name of one
+    pure = [c for c in known if all(is_class(v) for vs in values[c] for v in vs)]
+    known = pure if len(pure) == 1 else known
     named = [c for c in _LABEL_NAMES if c in (known or columns)]
     if named[:1] and (named[0] in _LABEL_NAMES[:2] or len(known or named) == 1): return named[0]
     if len(known or columns) == 1: return (known or columns)[0]
@@ -307,15 +311,14 @@ def choice_column(
         f"{first_few(known or columns) or 'no choice'}. Label the images with one Choices control, "
         "or rename its column.")
 
-# %% ../../nbs/data/07_label_studio.ipynb #n754a7c5
+# %% ../../nbs/data/07_label_studio.ipynb #n8c20a30
 def _one_label(
-    rows: pd.DataFrame,  # annotations of one image: label, annotator, ground_truth
+    given: pd.DataFrame,  # annotations of one image: label (not ""), annotator, ground_truth
 ) -> tuple[str, str]:  # label, or reason
     "Unite the labels of one image."
-    given = rows[rows["label"] != ""]
     truth = given[given["ground_truth"].str.lower() == "true"]
     given = truth if len(truth) else given
-    if given["label"].nunique() < 2: return next(iter(given["label"]), ""), ""
+    if given["label"].nunique() < 2: return given["label"].iloc[0], ""
     named = [f"'{label}' by {first_few([*who.unique()])}"
              for label, who in given.groupby("label", sort=False)["annotator"]]
     return "", f"labels disagree: {' and '.join(named)}, settle it in Label Studio"
@@ -368,16 +371,19 @@ def read_export_labels(
         file=[f[0] for f in found], label=[c[0].strip() if c else "" for c in choices])
     people = table.get("annotator", pd.Series("", table.index))
     truth = table.get("ground_truth", pd.Series("", table.index))
-    each = rows.assign(annotator=people, ground_truth=truth).groupby("file", sort=False)
     frames = rows["frame"] if "frame" in rows and column != "image" else pd.Series(dtype=str)
     if not frames.isin(["", "-1"]).all():
         raise ValueError(
             f"{path} must label whole files; its rows label single slices of volumes. Put it into "
             "the folder of pictures that was labelled, and give that folder as data.")
-    united = pd.DataFrame({file: _one_label(part) for file, part in each}, index=["label", "reason"]
-                          ).T
-    rows = rows.drop_duplicates("file").drop(columns="label").set_index("file").join(united)
-    rows = rows.rename_axis("file").reset_index()
+    given = rows.assign(annotator=people, ground_truth=truth)[rows["label"] != ""]
+    labels = given.groupby("file", sort=False)["label"]
+    united = {file: (label, "") for file, label in labels.first().items()}
+    several = given[labels.transform("nunique") > 1].groupby("file", sort=False)
+    united |= {file: _one_label(part) for file, part in several}
+    rows = rows.drop_duplicates("file", ignore_index=True)
+    rows["label"] = [united.get(file, ("", ""))[0] for file in rows["file"]]
+    rows["reason"] = [united.get(file, ("", ""))[1] for file in rows["file"]]
     apart = rows.loc[rows["reason"] != "", "file"]
     if len(apart):
         warnings.warn(f"{len(apart)} of the {len(rows)} images in {path.name} have labels that "

@@ -187,6 +187,16 @@ def test_class_folders_and_labels_go_before_the_table(tmp_path):
     assert [found[n][0] for n in T1] == ["pituitary", "notumor", "notumor"]
 
 
+@pytest.mark.parametrize("names", [
+    [n.replace("/anat", "") for n in T1], [Path(n).name for n in T1],
+    [f"all/{Path(n).name}" for n in T1]])
+def test_flattened_trees_have_classes_too(names, tmp_path):
+    """Read volumes that were taken out of their folders, beside the table."""
+    write_tree(tmp_path / "ds", names, described=False)
+    found = read(tmp_path / "ds", tmp_path / "cache")[0]
+    assert [found[n][0] for n in names] == CLASSES_OF_SUBJECTS
+
+
 def test_pictures_with_names_of_subjects_are_no_tree(tmp_path):
     """Do not take slices that are named after subjects for a BIDS tree."""
     files = [Path(f"glioma/sub-{k}/sub-{k}_slice{i}.png") for k in range(3) for i in range(3)]

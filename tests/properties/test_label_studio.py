@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from assertions import accepted, one_sentence
+from assertions import accepted, one_sentence, time_limit
 from examples import class_names
 from hypothesis import given, strategies as st
 from PIL import Image
@@ -180,6 +180,26 @@ def test_rows_that_cannot_be_understood_are_named(rows, words, tmp_path):
     with pytest.raises(ValueError, match=words) as error:
         read(tmp_path, rows)
     one_sentence(error.value)
+
+
+def test_a_control_of_yes_and_no_is_not_one_of_classes(tmp_path):
+    """Tell a second control from the classes, although *no* is the name of a class."""
+    write_scans(tmp_path)
+    rows = [{**row(f"s3://b/{name}", ""), "tumour": label, "artefact": other}
+            for name, label, other in zip(FILES, ["glioma", "no", "Glioma", ""], ["yes", "no"] * 2)]
+    assert list(read(tmp_path, rows)[0]["class_name"]) == ["glioma", "notumor", "glioma", ""]
+
+
+def test_fifty_thousand_annotations_are_read_in_seconds(tmp_path):
+    """Read a large export, with disagreements."""
+    files = [Path(f"p{k % 500}/{k}.png") for k in range(25_000)]
+    table = pd.DataFrame({"image": [f"s3://b/{f.as_posix()}" for f in files] * 2,
+                          "choice": ["glioma"] * 49_000 + ["notumor"] * 1000,
+                          "annotator": "a", "annotation_id": "1", "lead_time": "1"})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    with time_limit(60), pytest.warns(UserWarning, match="1000 of the 25000 images"):
+        rows = label_studio.read_export_labels(tmp_path / "labels.csv", files)
+    assert (rows["label"] == "glioma").sum() == 24_000
 
 
 def test_patients_and_splits_of_tasks_are_kept(tmp_path):
