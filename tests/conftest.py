@@ -115,7 +115,7 @@ def phantom_tree(tmp_path_factory) -> Path:
                       / row.label / Path(row.path).name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((source / row.path).read_bytes())
-    return made_once(tmp_path_factory, "phantoms", make) / "tree"
+    return made_once(tmp_path_factory, "Aufnahmen ü 扫描", make) / "tree"
 
 
 @pytest.fixture(scope="session")
@@ -130,4 +130,4 @@ def report(tmp_path_factory, phantom_tree: Path) -> Path:
                  for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items()
                  for word in ("-p", name, str(value))]
         assert report_command(words) == 0
-    return made_once(tmp_path_factory, "report", make) / "run"
+    return made_once(tmp_path_factory, "ein Bericht ß", make) / "run"

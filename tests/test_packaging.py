@@ -285,3 +285,26 @@ def test_an_installed_package_runs_the_study_from_an_empty_folder(fresh, tmp_pat
     assert record["versions"]["brainclust"] == brainclust.__version__ and record["results"]
     names = {path.name for path in (tmp_path / "a-run").iterdir()}
     assert {"train.ipynb", "model.safetensors", "figures", "tables"} <= names
+
+
+def test_the_first_cell_installs_the_package_where_it_is_missing(tmp_path):
+    """Run the study's first cell as in Colab: its source alone, in an environment without us."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository: the cell installs from one")
+    venv.create(tmp_path / "plain", symlinks=True)
+    python = tmp_path / "plain" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = Path(call(python, "-c", where, cwd=tmp_path).strip())
+    (own / "others.pth").write_text(sysconfig.get_path("purelib"))
+    study = json.loads((ROOT / "nbs" / "train.ipynb").read_text(encoding="utf-8"))
+    cell = next("".join(cell["source"]) for cell in study["cells"] if cell["cell_type"] == "code")
+    address = re.search(r"git\+(https://[^\"]+)", cell)[1]
+    assert address == SETTINGS["git_url"]
+    call(python, "-c", cell, cwd=tmp_path,
+         # the address leads to this checkout; the packages that it asks for are there
+         GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=f"url.{ROOT.as_uri()}.insteadOf",
+         GIT_CONFIG_VALUE_0=address, PIP_NO_DEPS="1", PIP_IGNORE_INSTALLED="1",
+         PIP_NO_BUILD_ISOLATION="0")
+    place = "from brainclust.runs.execute import notebook_path; print(notebook_path('train'))"
+    assert Path(call(python, "-c", place, cwd=tmp_path).strip()).is_relative_to(tmp_path)
+    assert call(python, "-c", cell, cwd=tmp_path, PATH="") == ""  # the second time it has no work

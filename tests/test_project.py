@@ -1,14 +1,19 @@
 """The notebooks are the source: modules, README and CI follow from them."""
+import ast
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from conftest import ROOT
 from readme import render_readme
+
+from brainclust.core.config import Config
 
 TRACKED = ("nbs", "brainclust", "settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in",
            "README.md", "tests")
@@ -108,3 +113,15 @@ def test_edits_to_different_cells_merge(copy):
         cwd=copy)
     text = path.read_text()
     assert "# theirs" in text and "# ours" in text and "<<<<" not in text
+
+
+def test_every_setting_is_a_parameter_of_the_study():
+    study = ROOT / "nbs/train.ipynb"
+    parameters = {field.name for field in fields(Config)} | {"overrides"}
+    # what papermill knows it passes on without a warning
+    assert set(papermill.inspect_notebook(str(study))) == parameters
+    first = next(cell for cell in nbformat.read(study, as_version=4).cells
+                 if cell.cell_type == "code")
+    imported = {alias.asname or alias.name for node in ast.walk(ast.parse(first.source))
+                if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    assert not imported & parameters  # a setting of that name would be ignored

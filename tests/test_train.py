@@ -100,6 +100,7 @@ def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree
     done = run_papermill(
         tmp_path / "out.ipynb", data=folder, out=tmp_path / "run", pretrain_epochs=1, **settings)
     assert done.returncode == 0, done.stderr
+    assert "unknown parameter" not in done.stderr  # papermill's warning, of settings that are known
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     notes = " ".join(record["notes"])
     assert "No slice has a label" in notes and "these were left out: accuracy of the head" in notes

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['plain_data', 'read_yaml', 'regular_file', 'read_json', 'first_fault', 'Record', 'check_record', 'read_csv',
-           'check_parquet', 'first_few', 'no_formula']
+           'check_parquet', 'first_few', 'most_frequent', 'no_formula']
 
 # %% ../../nbs/core/00_untrusted.ipynb #xaeef1c9
 import csv
@@ -13,6 +13,7 @@ import os
 import re
 import reprlib
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -213,6 +214,15 @@ def first_few(
     rest = len(values) - limit
     return ", ".join(" ".join(str(value).split()) for value in values[:limit]) + (
         f" and {rest} more" if rest > 0 else "")
+
+# %% ../../nbs/core/00_untrusted.ipynb #nf1r5t02
+def most_frequent(
+    reasons: Sequence[str],  # at least one; such as "suffix not read: .txt"
+) -> str:  # "suffix not read: .txt (12 of 14)"
+    "Sum up reasons by their most frequent kind, the text before the colon."
+    kind, number = Counter(reason.split(":")[0] for reason in reasons).most_common(1)[0]
+    example = Counter(r for r in reasons if r.split(":")[0] == kind).most_common(1)[0][0]
+    return f"{example} ({number:,} of {len(reasons):,})"
 
 # %% ../../nbs/core/00_untrusted.ipynb #010025
 def no_formula(

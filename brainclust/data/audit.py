@@ -22,10 +22,11 @@ import pandas as pd
 from ..core.cache import default_cache_folder
 from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
+from ..core.untrusted import most_frequent
 from .duplicates import duplicate_pairs, measure_slices
 from .label_studio import label_file
 from brainclust.data.labels import (
-    UNLABELLED_NAMES, normalise_class_name, read_label_rows, split_of, split_of_path, squash_name,
+    UNLABELLED_NAMES, normalise_class_name, read_label_rows, split_of, split_of_path, split_word,
 )
 from .patients import count_sentence, settle_patients
 from brainclust.data.scan_table import (
@@ -40,7 +41,7 @@ def audited_split(
     name: str,  # a folder name or a value of a `split` column
 ) -> str | None:  # "train", "val" or "test"; None when it names no split
     "Find the split that a name means."
-    return "val" if squash_name(name) in _VALIDATION_NAMES else split_of(name)
+    return "val" if split_word(name) in _VALIDATION_NAMES else split_of(name)
 
 def _folders_of(
     file: Path,  # relative to the audited folder
@@ -171,7 +172,7 @@ def read_images(
     unreadable = pd.concat([faulty, table.loc[~good, ["name", "reason"]]], ignore_index=True)
     if not good.any():
         raise ValueError(f"{folder} must hold a readable image; none of its {len(files)} files is. "
-                         f"The first: {unreadable['reason'][0]}.")
+                         f"Most frequent reason: {most_frequent(unreadable['reason'])}.")
     masked = [f"Left out as segmentation masks: {n:,} in '{place}'; rename the folder if they are "
               "images." for place, n in _masked_folders(unreadable).items()]
     return table[good].reset_index(drop=True), unreadable, masked + note_sentences(table["notes"])

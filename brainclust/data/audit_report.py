@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..core.files import make_folder
 from ..core.resources import page_template, resource_text
 from ..core.runtime import distribution_versions
 from brainclust.data.audit import (
@@ -192,7 +193,7 @@ def write_outputs(
     texts: dict[str, str],  # content by file name
 ) -> None:
     "Write all files under temporary names, then rename them."
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as temporary:
         for name, text in texts.items():
             Path(temporary, name).write_text(text, encoding="utf-8")

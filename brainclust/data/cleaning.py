@@ -18,6 +18,7 @@ import pandas as pd
 
 from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
+from ..core.untrusted import most_frequent
 from .duplicates import duplicate_pairs, measure_slices
 from .labels import unknown_classes_sentence
 from .patients import describe_patients
@@ -226,7 +227,8 @@ def prepare_scans(
     left_out = pd.concat([unreadable, removed], ignore_index=True)
     if not len(kept):
         raise ValueError(f"{folder} must hold a usable slice; all {len(left_out)} files were left "
-                         f"out, the first: {left_out['reason'][0]}. Add slices.")
+                         f"out. Most frequent reason: {most_frequent(left_out['reason'])}. "
+                         "Add slices.")
     sentences = describe_preparation(left_out, kept, test_fraction, seed)
     if not (kept["label"] >= 0).any():
         label_fraction, labels_per_class = 0.0, 0
@@ -379,8 +381,9 @@ def prepare_masked_scans(
     table, pairs = find_pairs(table, reading.get("workers"), reading.get("cache_folder"))
     kept, removed = clean_scan_table(table, pairs=pairs)
     if not len(kept):
-        raise ValueError(f"{folder} must hold a usable slice; all {len(removed)} were left out, "
-                         f"the first: {removed['reason'][0]}. Add slices.")
+        raise ValueError(f"{folder} must hold a usable slice; all {len(removed)} were left "
+                         f"out. Most frequent reason: {most_frequent(removed['reason'])}. "
+                         "Add slices.")
     near = kept[:0]
     sentences = []
     kept = group_kept(table, kept, removed, pairs)

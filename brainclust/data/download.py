@@ -41,6 +41,7 @@ class Collection:
     licence: str
     citation: str
     layout: tuple[tuple[str, str], ...]  # (pattern of a path in the archive, path in the folder)
+    classes: tuple[str, ...] | None = None  # None: those of the study
     slices: int | None = None  # number of slices; None: it differs between versions
     remark: str = ""  # for users of the slices
 
@@ -61,8 +62,10 @@ COLLECTIONS = {
         "Ahmed Hamada (2020). Br35H :: Brain Tumor Detection 2020. Kaggle. "
         "https://www.kaggle.com/datasets/ahmedhamada0/brain-tumor-detection",
         ((r"(?:.*/)?no/([^/]+)", r"notumor/\1"),
-         (r"(?:.*/)?(yes|pred)/([^/]+)", r"unlabelled/\1/\2")),
-        remark="'no' became notumor; 'yes' (a tumour of unknown kind) and 'pred' are unlabelled."),
+         (r"(?:.*/)?yes/([^/]+)", r"tumor/\1"),
+         (r"(?:.*/)?(pred)/([^/]+)", r"unlabelled/\1/\2")), ("notumor", "tumor"),
+        remark=("Its classes are notumor ('no') and tumor ('yes', of unknown kind); 'pred' is "
+                "unlabelled.")),
     "cheng": Collection(
         "brain tumor dataset (T1-weighted, contrast-enhanced)", "figshare", "1512427",
         "https://figshare.com/articles/dataset/brain_tumor_dataset/1512427", "CC BY 4.0",

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'SCAN_COLUMNS', 'MAXIMUM_COLUMNS', 'RESERVED_COLUMNS',
-           'squash_name', 'known_classes', 'normalise_class_name', 'first_known', 'split_of', 'split_of_path',
-           'labels_from_tree', 'unknown_classes_sentence', 'read_csv_rows', 'index_files', 'find_named_files',
-           'translate_column', 'read_label_rows', 'labels_from_csv']
+           'squash_name', 'known_classes', 'normalise_class_name', 'first_known', 'split_word', 'split_of',
+           'split_of_path', 'labels_from_tree', 'unknown_classes_sentence', 'read_csv_rows', 'index_files',
+           'find_named_files', 'translate_column', 'read_label_rows', 'labels_from_csv']
 
 # %% ../../nbs/data/08_labels.ipynb #xe19a9e8
 import csv
 import os
+import re
 import unicodedata
 import warnings
 from collections import Counter
@@ -84,11 +85,21 @@ def first_known(
     "Translate folder names from the outside in, up to the first that is known."
     return next((t for t in map(translate, names) if t is not None), None)
 
+_FILLER = "(?:sets?|data|images?|imgs?|scans?|slices?|split|folder|files?|samples?)*"
+_SPLIT_NAME = re.compile(f"{_FILLER}({'|'.join(SPLIT_ALIASES)}){_FILLER}")
+
+def split_word(
+    name: str,  # "train", "Training_Set", "images-val", "testdata", …
+) -> str:  # the word that names a split, as in SPLIT_ALIASES; "" when there is none
+    "Find the word for a split in a name that says nothing else."
+    found = _SPLIT_NAME.fullmatch(squash_name(name))
+    return found[1] if found else ""
+
 def split_of(
     name: str,  # a folder name or a value of a `split` column
 ) -> str | None:  # "train" or "test"; None when it names no split
     "Find the split that a name means; validation counts as training."
-    return SPLIT_ALIASES.get(squash_name(name))
+    return SPLIT_ALIASES.get(split_word(name))
 
 def split_of_path(
     file: Path,  # relative to the folder of the data

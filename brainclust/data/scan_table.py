@@ -23,7 +23,7 @@ import pandas as pd
 from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
-from ..core.untrusted import first_few
+from ..core.untrusted import first_few, most_frequent
 from .bids import bids_reasons, label_by_bids
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.folders import (
@@ -302,8 +302,8 @@ def _divide_readable(
     columns = ["path", "label", "class_name", "split", "source", "reason"]
     left_out = table.loc[~good, columns].reset_index(drop=True)
     if not good.any():
-        raise ValueError(f"{folder} must hold a readable image; none of its {files} files is. The "
-                         f"first: {left_out['reason'][0]}.")
+        raise ValueError(f"{folder} must hold a readable image; none of its {files} files is. "
+                         f"Most frequent reason: {most_frequent(left_out['reason'])}.")
     table = table[good].drop(columns="reason")
     # the slices of a volume have the notes of one file
     repeated = table["volume"].duplicated() & (table["volume"] != "")

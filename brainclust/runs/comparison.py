@@ -204,6 +204,19 @@ def _readable(
     return shown.loc[:, (shown != "").any()].T.to_string(header=False)
 
 # %% ../../nbs/runs/10_comparison.ipynb #n2ffdffb
+def _write_comparison(
+    out: Path,  # a folder; made
+    table: pd.DataFrame,  # from `compare_runs`
+    settings: pd.DataFrame,  # from `differing_settings`
+    method: str,  # whose accuracy the figure shows
+) -> None:
+    "Write the tables and the figure of a comparison."
+    for name, content in (("runs.csv", table), ("settings.csv", settings)):
+        with atomic_write(out / name) as temporary:
+            content.to_csv(temporary, index=False)
+    save_figure(plot_intervals(tidy_runs(table, method)), out / "runs.png")
+
+
 def compare_command(
     arguments: list[str] | None = None,  # default: the process's own
 ) -> int:  # exit status: 0; 2 when a folder holds no finished run
@@ -229,9 +242,9 @@ def compare_command(
     if len(settings):
         print(f"\nSettings that differ:\n{settings.to_string(index=False)}")
     if options.out:
-        out = Path(options.out).expanduser()
-        for name, content in (("runs.csv", table), ("settings.csv", settings)):
-            with atomic_write(out / name) as temporary:
-                content.to_csv(temporary, index=False)
-        save_figure(plot_intervals(tidy_runs(table, options.method)), out / "runs.png")
+        try:
+            _write_comparison(Path(options.out).expanduser(), table, settings, options.method)
+        except OSError as error:
+            print(f"brainclust-compare: {error}", file=sys.stderr)
+            return 2
     return 0

@@ -8,6 +8,7 @@ __all__ = ['notebook_path', 'last_lines', 'tidy_outputs', 'literal_path', 'check
 
 # %% ../../nbs/runs/02_execute.ipynb #x0a7114e
 import argparse
+import logging
 import re
 import signal
 import sys
@@ -23,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ..core.config import Config, make_config
-from ..core.files import explained, atomic_write, load_json
+from ..core.config import Config
+from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
 from ..core.untrusted import plain_data, read_yaml
-from .run import check_data, check_resume
+from .run import check_data, check_resume, run_config
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -126,7 +127,7 @@ def free_folder(
     """
     check_names(notebook, given)
     # a study checks its own settings in its first cells
-    config = make_config(**given) if notebook == "train" else None
+    config = run_config(**given) if notebook == "train" else None
     default = (
         Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{config.preset if config else notebook}")
     out = Path(given.get("out") or default).expanduser().absolute()
@@ -135,10 +136,7 @@ def free_folder(
     check_not_held(out)
     if config:
         check_resume(config, out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explained(error, out) from error
+    make_folder(out)
     # held by the writer of the executed notebook; the notebook itself holds run.lock
     hold_folder(out, "report.lock")
     return out
@@ -160,6 +158,7 @@ def until_interrupted(
     try:
         return running.result()
     except KeyboardInterrupt:
+        logging.disable()  # what libraries say of their killed processes helps nobody
         while not running.done():
             for child in set(children(recursive=True)) - before:
                 with suppress(psutil.NoSuchProcess):
@@ -167,6 +166,7 @@ def until_interrupted(
             wait([running], timeout=.1)
         raise
     finally:
+        logging.disable(logging.NOTSET)
         pool.shutdown(wait=False)
 
 # %% ../../nbs/runs/02_execute.ipynb #n38e1dbe
@@ -202,13 +202,16 @@ def run_report(
         if Path(given[name]).expanduser().exists():
             given[name] = str(Path(given[name]).expanduser().absolute())  # else a name
     target = out / f"{notebook}.ipynb"
+    # the names are checked, so that its warning of unknown parameters would mislead
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         try:
             until_interrupted(
                 lambda: papermill.execute_notebook(literal_path(notebook_path(notebook)),
                                                    literal_path(target), {**given, "out": str(out)},
                                                    kernel_name="python3", stderr_file=sys.stderr,
-                                                   progress_bar=False))
+                                                   progress_bar=False,
+                                                   extra_arguments=["--log-level=CRITICAL"]))
         finally:
             executed = tidy_file(target)
         if html:

@@ -24,9 +24,10 @@ from tqdm import tqdm
 
 from ..core.cache import default_cache_folder
 from brainclust.core.files import (
-    file_digest, is_intact, load_json, save_json, atomic_write, write_csv,
+    file_digest, is_intact, load_json, make_folder, save_json, atomic_write, write_csv,
 )
 from ..core.runtime import quiet_libraries
+from ..core.untrusted import most_frequent
 from ..data.folders import without_paired_masks
 from brainclust.data.scan_table import (
     inspect_file, list_scan_files, note_sentences, refusal, refusals,
@@ -67,10 +68,14 @@ def list_inputs(
                 left_out.append({"path": str(file), "reason": reason})
             else:
                 read.append(file)
-    if not read:
+    if not read and len(left_out) == 1:
         raise ValueError(
-            f"There is nothing to read: {left_out[0]['path']}: {left_out[0]['reason']}." if left_out
-            else "There is nothing to read: give files, or folders that hold images.")
+            f"There is nothing to read: {left_out[0]['path']}: {left_out[0]['reason']}.")
+    if not read:
+        reasons = [row["reason"] for row in left_out]
+        raise ValueError("There is nothing to read: " + (
+            f"{most_frequent(reasons)}." if reasons else
+            "give files, or folders that hold images."))
     return list(dict.fromkeys(read)), left_out
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #new108455
@@ -174,7 +179,7 @@ def _parts_folder(
     for abandoned in out.parent.glob(f".{glob.escape(out.stem)}-*.parts"):
         if abandoned != parts:
             shutil.rmtree(abandoned)
-    parts.mkdir(parents=True, exist_ok=True)
+    make_folder(parts)
     return parts
 
 # %% ../../nbs/runs/09_prediction_files.ipynb #ncc9df9f
@@ -203,9 +208,10 @@ def _join_tables(
     out: Path,
 ) -> None:
     "Write the tables of all parts as one."
-    with atomic_write(out) as temporary, open(temporary, "w", newline="") as whole:
+    with atomic_write(out) as temporary, open(
+        temporary, "w", newline="", encoding="utf-8") as whole:
         for number, file in enumerate(tables):
-            with open(file, newline="") as lines:
+            with open(file, newline="", encoding="utf-8") as lines:
                 if number:
                     next(lines)  # the header
                 shutil.copyfileobj(lines, whole)
@@ -249,7 +255,7 @@ def predict_files(
     check_maps(maps, paths)
     parts = _parts_folder(predictor, files, out, part, maps)
     if maps:
-        maps.mkdir(parents=True, exist_ok=True)
+        make_folder(maps)
     with (tqdm(total=len(files), desc="predicting", unit="file", mininterval=1) as bar,
           ThreadPoolExecutor(workers or None) as pool):
         for start in range(0, len(files), part):

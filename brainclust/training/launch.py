@@ -134,7 +134,7 @@ def _run(
             if ends_with_input else {})
     last: list[str] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", bufsize=1, **kept) as running:
+                          encoding="utf-8", errors="replace", bufsize=1, **kept) as running:
         try:
             for line in running.stdout:
                 sys.stderr.write(line)

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..core.config import Engine
 from brainclust.core.files import (
-    atomic_write, file_digest, is_intact, load_arrays, save_table, save_tensors,
+    make_folder, atomic_write, file_digest, is_intact, load_arrays, save_table, save_tensors,
 )
 from ..core.runtime import choose_device, choose_precision
 from ..data.scan_table import read_scan_table
@@ -225,7 +225,7 @@ def embed_in_parts(
     files = table[["path", "sha256"]].reset_index(drop=True)
     workers = 1 if engine == "ray" else workers
     targets = [out / "parts" / f"{number:06d}.safetensors" for number in range(len(parts))]
-    (out / "parts").mkdir(parents=True, exist_ok=True)
+    make_folder(out / "parts")
     for_each_part(
         lambda number: embed_part(files[parts[number]], model, targets[number], workers, device),
         [rows.stop - rows.start for rows in parts], engine, "embed slices", gpus=device != "cpu")

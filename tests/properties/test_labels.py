@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from assertions import accepted, time_limit
 from examples import MANY_CLASSES
 from hypothesis import given, strategies as st
 
 from brainclust.core.config import CLASSES
 from brainclust.data import labels as labels_module
+from brainclust.data.audit import audited_split
 
 SCRIPTS = st.sampled_from(["глиома", "骨", "a_b", "A b", "tumour", "-1", "?"])
 
@@ -76,3 +78,16 @@ def test_labels_from_any_tree_are_complete(parts):
     assert accepted(
         names, files, ("a", "b", "骨"), Path("scans"), refuses=(ValueError,)
     ) is None or len(names(files, ("a", "b", "骨"), Path("scans"))) == len(files)
+
+
+@pytest.mark.parametrize("name, split", [
+    ("train_set", "train"), ("Training-Data", "train"), ("trainset", "train"),
+    ("TRAIN images", "train"), ("images_train", "train"), ("val_split", "train"),
+    ("validation.images", "train"), ("test_data", "test"), ("testing set", "test"),
+    ("Test Slices", "test"), ("scans-test", "test"), ("dataset", None), ("images", None),
+    ("contest", None), ("train_glioma", None), ("test2", None), ("latest data", None), ("", None)])
+def test_a_split_is_named_in_many_ways(name, split):
+    """A name that says a split and nothing else than that there are images."""
+    assert labels_module.split_of(name) == split
+    assert bool(labels_module.split_word(name)) == (split is not None)
+    assert (audited_split(name) == "val") == ("val" in name)

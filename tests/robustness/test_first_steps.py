@@ -1,0 +1,79 @@
+"""First starts: places that cannot be written, files of no use, collections of other classes."""
+import types
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from brainclust.core.files import make_folder
+from brainclust.core.untrusted import most_frequent
+from brainclust.data.audit_report import audit_command
+from brainclust.data.download import COLLECTIONS, fetch_collection
+from brainclust.data.scan_table import read_scan_table
+from brainclust.runs.comparison import compare_command
+from brainclust.runs.execute import report_command
+from brainclust.runs.prediction_files import list_inputs, predict_command
+from brainclust.runs.run import run_config
+
+
+@pytest.fixture
+def taken(tmp_path) -> Path:
+    """Return a place where no folder can be made, for root neither: it lies below a file."""
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "results"
+
+
+def test_a_place_that_cannot_be_written_is_named(taken, report, phantom_tree, tmp_path, capsys):
+    commands = {
+        report_command: ["-p", "data", str(phantom_tree), "-p", "out", str(taken)],
+        audit_command: [str(phantom_tree), "--out", str(taken)],
+        predict_command: [str(report), str(phantom_tree), "--out", str(taken / "table.csv")],
+    }
+    for command, arguments in commands.items():
+        assert command(arguments) == 2
+        message = capsys.readouterr().err.strip().splitlines()[-1]
+        assert "cannot be written (Not a directory): choose another place" in message, message
+    assert compare_command([str(report), "--out", str(taken)]) == 2
+    assert predict_command([str(report), str(phantom_tree), "--out", str(tmp_path / "table.csv"),
+                            "--maps", str(taken)]) == 2
+    assert capsys.readouterr().err.count("cannot be written (Not a directory)") == 2
+    with pytest.raises(OSError, match="choose another place"):
+        make_folder(taken)
+
+
+@pytest.mark.parametrize("reasons, sentence", [
+    (["blank"], "blank (1 of 1)"),
+    (["unreadable: it is cut off", "blank", "unreadable: no image", "unreadable: no image"],
+     "unreadable: no image (3 of 4)"),
+    (["suffix not read: .txt"] * 1200 + ["blank"] * 3, "suffix not read: .txt (1,200 of 1,203)"),
+])
+def test_the_most_frequent_reason_has_its_number(reasons, sentence):
+    assert most_frequent(reasons) == sentence
+
+
+def test_a_folder_without_a_readable_file_says_why(tmp_path):
+    (tmp_path / "a.png").touch()
+    for number in range(4):
+        (tmp_path / f"b{number}.png").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match=r"none of its 5 files is\. Most frequent.*4 of 5"):
+        read_scan_table(tmp_path)
+    (tmp_path / "notes").mkdir()
+    for name in ("a.txt", "b.txt", "c.md"):
+        (tmp_path / "notes" / name).touch()
+    with pytest.raises(ValueError, match="nothing to read: suffix not read: .txt"):
+        list_inputs(sorted((tmp_path / "notes").iterdir()))
+
+
+def test_a_collection_of_two_classes_runs_as_it_was_fetched(tmp_path):
+    for number, name in enumerate(("no/n1.jpg", "no/n2.jpg", "yes/y1.jpg", "pred/p1.jpg")):
+        (tmp_path / "kaggle" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40 + number, 40), 60).save(tmp_path / "kaggle" / name)
+    kaggle = types.SimpleNamespace(dataset_download=lambda handle: str(tmp_path / "kaggle"))
+    folder = fetch_collection("br35h", tmp_path / "scans", kagglehub=kaggle)
+    for data in ("br35h", str(folder)):
+        assert run_config(data=data, n_clusters=2).classes == COLLECTIONS["br35h"].classes
+    given = run_config(data=str(folder), classes=["no", "yes"], n_clusters=2)
+    assert given.classes == ("no", "yes")
+    assert run_config(data="cheng").classes == run_config().classes
+    table, left_out = read_scan_table(folder, run_config(data=str(folder), n_clusters=2).classes)
+    assert sorted(table["class_name"]) == ["", "notumor", "notumor", "tumor"] and not len(left_out)
