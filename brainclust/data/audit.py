@@ -24,9 +24,9 @@ from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import most_frequent
 from .duplicates import duplicate_pairs, measure_slices
+from .label_studio import label_file
 from brainclust.data.labels import (
-    UNLABELLED_NAMES, find_named_files, normalise_class_name, read_csv_rows, split_of,
-    split_of_path, split_word,
+    UNLABELLED_NAMES, normalise_class_name, read_label_rows, split_of, split_of_path, split_word,
 )
 from .patients import count_sentence, settle_patients
 from brainclust.data.scan_table import (
@@ -73,11 +73,11 @@ def place_by_csv(
 
     Raises: ValueError if a row is wrong.
     """
-    rows = read_csv_rows(folder / "labels.csv")
+    rows = read_label_rows(label_file(folder), files)
     splits = rows["split"] if "split" in rows else pd.Series("", index=rows.index)
     none = {*UNLABELLED_NAMES, "-1"}
     table = pd.DataFrame({
-        "file": find_named_files(rows["file"], files, folder / "labels.csv"),
+        "file": rows["file"], "reason": rows["reason"],
         "class_name": ["" if label.lower() in none else label for label in rows["label"]],
         "split": [audited_split(s) or s for s in splits],
         "group": rows["patient"] if "patient" in rows else ""})
@@ -94,18 +94,20 @@ def place_files(
     scans = {f.parent for f in files if not refused[f]}
     refused = {f: "" if why.startswith("segmentation:") and f.parent not in scans else why
                for f, why in refused.items()}
-    if (folder / "labels.csv").is_file():
+    if label_file(folder):
         rows = place_by_csv(folder, files)
     else:
-        rows = place_by_folders([f for f in files if not refused[f]]).assign(group="")
+        rows = place_by_folders([f for f in files if not refused[f]]).assign(group="", reason="")
+        # the subjects of a BIDS tree are not classes
+        rows.loc[rows["class_name"].str.startswith("sub-"), "class_name"] = ""
     if not use_classes:
         rows["class_name"] = ""
-    placed = set(rows["file"])
+    placed = dict(zip(rows["file"], rows["reason"]))
     rest = pd.DataFrame({"file": [f for f in files if f not in placed]}, dtype=object)
     rest = rest.assign(class_name="", split="", group="")
     rows = pd.concat([rows, rest], ignore_index=True).sort_values("file", ignore_index=True)
     unlisted = "not listed: labels.csv has no row for it"
-    reasons = [refused[f] or ("" if f in placed else unlisted) for f in rows["file"]]
+    reasons = [refused[f] or placed.get(f, unlisted) for f in rows["file"]]
     return rows.assign(reason=reasons, own_label=use_classes and not rows["class_name"].any())
 
 # %% ../../nbs/data/14_audit.ipynb #200012

@@ -6,7 +6,7 @@
 __all__ = ['CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'SCAN_COLUMNS', 'MAXIMUM_COLUMNS', 'RESERVED_COLUMNS',
            'squash_name', 'known_classes', 'normalise_class_name', 'first_known', 'split_word', 'split_of',
            'split_of_path', 'labels_from_tree', 'unknown_classes_sentence', 'read_csv_rows', 'index_files',
-           'find_named_files', 'translate_column', 'labels_from_csv']
+           'find_named_files', 'translate_column', 'read_label_rows', 'labels_from_csv']
 
 # %% ../../nbs/data/08_labels.ipynb #xe19a9e8
 import csv
@@ -24,6 +24,7 @@ import pandas as pd
 from ..core.config import CLASSES
 from ..core.untrusted import first_few, regular_file
 from .cheng import MAXIMUM_SLICE_BYTES
+from .label_studio import read_export_labels
 from .slices import SLICE_READERS, VOLUME_SUFFIXES, file_suffix
 
 # %% ../../nbs/data/08_labels.ipynb #010069
@@ -177,6 +178,10 @@ MAXIMUM_COLUMNS = 1000  # of labels.csv
 RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason", "own_label", "notes", "study",
                     "patient_from", "stored_axis", "stored_index"} - {"label", "split", "plane"}
 
+def _separator(path: Path) -> str:
+    "Return the separator that the suffix of a label file promises."
+    return "\t" if path.suffix.lower() == ".tsv" else ","
+
 def _csv_header(
     path: Path,  # labels.csv
 ) -> list[str]:  # column names as written
@@ -187,7 +192,8 @@ def _csv_header(
     with regular_file(path, MAXIMUM_SLICE_BYTES).open(
         encoding="utf-8", errors="replace", newline="") as file:
         try:
-            header = next(csv.reader(file.read(2**20).splitlines(keepends=True)), [])
+            header = next(csv.reader(file.read(2**20).splitlines(keepends=True),
+                                     delimiter=_separator(path)), [])
         except csv.Error:
             header = [""] * (MAXIMUM_COLUMNS + 1)
     if len(header) > MAXIMUM_COLUMNS:
@@ -219,7 +225,7 @@ def _check_columns(
 
 # %% ../../nbs/data/08_labels.ipynb #n3b7ca07
 def read_csv_rows(
-    path: Path,  # labels.csv, comma separated, UTF-8
+    path: Path,  # labels.csv, comma separated, or labels.tsv, tab separated; UTF-8
 ) -> pd.DataFrame:  # text columns in lower case, with `file` as written and `label`
     """Read the rows of a label file as text.
 
@@ -232,8 +238,8 @@ def read_csv_rows(
         # pandas warns of rows that are longer than the header
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             rows = pd.read_csv(
-                path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
-            ).fillna("")
+                path, sep=_separator(path), dtype=str, keep_default_na=False,
+                encoding="utf-8-sig", index_col=False).fillna("")
     except broken as error:
         raise ValueError(
             f"{path} must be a comma-separated UTF-8 table ({' '.join(str(error).split())}). "
@@ -306,23 +312,40 @@ def translate_column(
     return [known_as[value] for value in values]
 
 # %% ../../nbs/data/08_labels.ipynb #010096
+def read_label_rows(
+    csv: Path,  # labels.csv, labels.tsv, or an export of Label Studio
+    files: Sequence[Path],  # every file in its folder, relative
+    is_class: Callable[[str], bool] | None = None,  # None: classes are not known yet
+) -> pd.DataFrame:  # file (list of paths), label, reason and further columns, as text
+    """Read a label file of either kind, and find the files that its rows mean.
+
+    Raises: ValueError if a row is wrong.
+    """
+    rows = read_export_labels(csv, files, is_class)
+    if rows is None:
+        rows = read_csv_rows(csv)
+        return rows.assign(file=find_named_files(rows["file"], files, csv), reason="")
+    kept = {"file", "label", "reason"}
+    rows = rows.rename(columns={c: f"csv_{c}" for c in rows if c in RESERVED_COLUMNS - kept})
+    return rows.assign(file=[[file] for file in rows["file"]])
+
 def labels_from_csv(
     files: Sequence[Path],  # every file in the folder, relative
     classes: Sequence[str],  # the known classes, in label order
     folder: Path,  # holds labels.csv
+    name: str = "labels.csv",  # of the label file
 ) -> pd.DataFrame:  # file, class_name, split, group, reason and the CSV's other columns
     """Read labels, splits and patients from `labels.csv`.
 
     Raises: ValueError if a row is wrong.
     """
-    csv = folder/"labels.csv"
-    rows = read_csv_rows(csv)
-    found = find_named_files(rows["file"], files, csv)
+    csv = folder/name
+    rows = read_label_rows(csv, files, lambda v: bool(normalise_class_name(v, classes)))
     split = (translate_column(rows["split"], split_of, ("train", "test"), csv) if "split" in rows
              else "train")
     named = dict(
-        file=found, split=split,
+        split=split,
         class_name=translate_column(rows["label"], lambda v: normalise_class_name(v, classes),
                                     (first_few(classes, 12), "or empty for unlabelled"), csv),
-        group=rows["patient"] if "patient" in rows else "", reason="", own_label=False)
+        group=rows["patient"] if "patient" in rows else "", own_label=False)
     return rows.drop(columns="label").assign(**named).explode("file", ignore_index=True)

@@ -24,15 +24,18 @@ from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import first_few, most_frequent
+from .bids import bids_reasons, label_by_bids
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.folders import (
     content_masks, find_files, folder_reason, is_own_output, is_readable_name, is_segmentation,
     name_reasons, without_paired_masks,
 )
+from .label_studio import label_file
 from brainclust.data.labels import (
     SCAN_COLUMNS, UNLABELLED_NAMES, labels_from_csv, labels_from_tree, normalise_class_name,
     split_of, squash_name,
 )
+from .other_formats import format_reason
 from .patients import settle_patients
 from brainclust.data.slices import (
     SLICE_READERS, VOLUME_SUFFIXES, decode_slice, file_suffix, is_few_valued, read_file,
@@ -135,10 +138,13 @@ def list_scan_files(
                               if not (folder/f).is_dir()).most_common(3))
                 or "no file")
         known = " ".join([*SLICE_READERS, *VOLUME_SUFFIXES])
+        remedy = next(filter(None, map(format_reason, files)), "").partition(", ")[2]
         raise ValueError(
             f"{folder} must hold images that end in {known}, or DICOM files without suffix; got "
-            f"{held}. Give the folder that holds the images.")
-    return [f for f in files if f != Path("labels.csv")]
+            f"{held}. " + (f"{remedy[0].upper()}{remedy[1:]}." if remedy
+                           else "Give the folder that holds the images."))
+    labels = label_file(folder)
+    return [f for f in files if f not in (Path("labels.csv"), Path(labels.name if labels else ""))]
 
 # %% ../../nbs/data/10_scan_table.ipynb #010139
 def refusal(
@@ -148,7 +154,8 @@ def refusal(
     if os.path.isdir(path): return folder_reason(Path(path))
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         return "name not readable: it is not UTF-8, rename the file"
-    if not is_readable_name(path): return f"suffix not read: {file_suffix(path) or 'none'}"
+    if not is_readable_name(path):
+        return format_reason(path) or f"suffix not read: {file_suffix(path) or 'none'}"
     return "segmentation: its name marks another image" if is_segmentation(path) else ""
 
 # %% ../../nbs/data/10_scan_table.ipynb #n6c66df0
@@ -160,7 +167,7 @@ def refusals(
     "Give the reasons to leave files out before they are opened."
     refused = {f: refusal(folder/f) for f in files}
     readable = [f for f, why in refused.items() if not why or why.startswith("segmentation:")]
-    return refused | name_reasons(readable, is_class)
+    return refused | name_reasons(readable, is_class) | bids_reasons(folder, files)
 
 # %% ../../nbs/data/10_scan_table.ipynb #010141
 def label_files(
@@ -171,14 +178,16 @@ def label_files(
     "Label every file by the folder's layout, or give the reason to leave it out."
     is_class = lambda name: normalise_class_name(name, classes) is not None
     refused = refusals(folder, files, is_class)
-    if (folder/"labels.csv").exists():
-        rows = labels_from_csv(files, classes, folder)
+    labels = label_file(folder)
+    if labels:
+        rows = labels_from_csv(files, classes, folder, labels.name)
     else:
-        rows = labels_from_tree([f for f in files if not refused[f]], classes, folder).assign(
-            group="")
+        rows = labels_from_tree([f for f in files if not refused[f]], classes, folder)
+        rows = label_by_bids(rows.assign(group=""), folder, files, classes)
     listed = set(rows["file"])
     rest = pd.DataFrame({"file": [f for f in files if f not in listed]}, dtype=object)
-    rest["reason"], rest["own_label"] = "not listed: labels.csv has no row for it", False
+    unlisted = f"not listed: {labels.name if labels else 'labels.csv'} has no row for it"
+    rest = rest.assign(reason=unlisted, own_label=False)
     rows = pd.concat([rows, rest], ignore_index=True) if len(rest) else rows
     other = rows["file"].map(refused) != ""
     rows.loc[other, "reason"] = rows.loc[other, "file"].map(refused)

@@ -35,6 +35,8 @@ from brainclust.imaging.map_files import (
     MapFolders, check_maps, join_series, join_volumes, make_writable, write_piece,
 )
 from ..imaging.slice_cache import iterate_preprocessed
+from .label_tasks import MAXIMUM_TASKS
+from .other_programs import check_exports, write_exports
 from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
@@ -329,13 +331,24 @@ def predict_command(
               "source: NIfTI for a NIfTI volume, DICOM-SEG for the outlines of a DICOM series, PNG "
               "else; several slices a second"))
     parser.add_argument(
+        "--label-studio", metavar="FOLDER",
+        help=(f"also write the {MAXIMUM_TASKS:,} most uncertain slices there as tasks for Label "
+              "Studio, with pictures and predictions"))
+    parser.add_argument(
+        "--bids", metavar="FOLDER",
+        help="also write the predictions there as a BIDS dataset of derivatives")
+    parser.add_argument(
         "--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args(arguments)
     try:
+        check_exports(options.paths, options.label_studio, options.bids)
         predictor = Predictor(options.run, options.device)
         slices, unreadable = predict_files(
             predictor, options.paths, options.out, options.workers, maps=options.maps)
+        if slices:
+            write_exports(options.out, options.paths, list(map(str, predictor.classes_)),
+                          predictor.folder.absolute().name, options.label_studio, options.bids)
     except KeyboardInterrupt:
         print("\nbrainclust-predict: interrupted; the same command goes on.", file=sys.stderr)
         return 130
