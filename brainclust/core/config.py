@@ -366,9 +366,10 @@ def make_config(
         raise ValueError(
             f"{', '.join(twice)}: given both as a parameter and in overrides; give it once.")
     changes = {**(overrides or {}), **given}
-    if isinstance(changes.get("classes"), (list, tuple)):
+    names = changes.get("classes")
+    if isinstance(names, (list, tuple)) and not all(isinstance(name, str) for name in names):
         folders = folder_names(changes.get("data"))
-        changes["classes"] = [written_name(name, folders) for name in changes["classes"]]
+        changes["classes"] = [written_name(name, folders) for name in names]
     return validate({**PRESETS[preset], **changes, **fit_rounds(preset, changes), "preset": preset})
 
 # %% ../../nbs/core/03_config.ipynb #000023

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ..core.config import Config, make_config
+from ..core.config import Config, make_config, read_settings
 from ..core.files import explained, atomic_write, load_json
 from ..core.locks import check_not_held, hold_folder, release_folder
-from ..core.untrusted import plain_data, read_yaml
+from ..core.untrusted import plain_data, read_names, read_yaml
 from .run import check_data, check_resume
 
 if TYPE_CHECKING:
@@ -229,11 +229,22 @@ def run_report(
     return out
 
 # %% ../../nbs/runs/02_execute.ipynb #180040
+def _read_value(name: str, text: str) -> Any:
+    "Read one value; a name, or a folder called 2020, is text."
+    if name == "classes": return None if text in ("None", "null") else read_names(text)
+    value = read_settings(text) if name == "overrides" else read_yaml(text)
+    if value is None: return None
+    return text if name in _TEXTS and not isinstance(value, (str, dict, list)) else value
+
+
+_TEXTS = {"data", "out", "cache", "device", "model", "test_data"}
+
+
 def parse_parameters(
     pairs: list[list[str]],  # [name, text] as typed
 ) -> dict[str, Any]:  # 3 is a number, true a boolean, {a: 1} a mapping
-    "Read the parameters of a command line, whose values are YAML."
-    return {name: read_yaml(text) for name, text in pairs}
+    "Read the parameters of a command line, whose values are YAML; names stay as written."
+    return {name: _read_value(name, text) for name, text in pairs}
 
 # %% ../../nbs/runs/02_execute.ipynb #nf929195
 def run_notes(
