@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['notebook_path', 'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder', 'until_interrupted',
-           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'report_command']
+           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'run_headline', 'report_command']
 
 # %% ../../nbs/runs/02_execute.ipynb #x0a7114e
 import argparse
@@ -254,6 +254,31 @@ def run_notes(
     record = load_json(folder / "run.json") if (folder / "run.json").exists() else {}
     return [str(note) for note in record.get("notes", [])]
 
+# %% ../../nbs/runs/02_execute.ipynb #nb30e10a
+def _with_ends(numbers: list[float | None]) -> str:
+    "Format a value and the two ends of its interval."
+    value, *ends = numbers
+    known = value is not None and None not in ends
+    return f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if known else f"{value or 0:.3f}"
+
+
+def run_headline(
+    folder: Path,  # of a run that has ended
+    maximum: int = 6,  # of more classes only the three with the lowest recall are named
+) -> list[str]:  # one sentence, or none where nothing was measured
+    "Say how good the head of a run is, over all test slices and in every class."
+    record = load_json(folder / "run.json") if (folder / "run.json").exists() else {}
+    results = record.get("results", {})
+    if not results.get("test_macro_recall"): return []
+    accuracy = [results["test_accuracy"], *results["intervals"]["head"]]
+    recalls = {name: v for name, v in results["test_recall"].items() if v[0] is not None}
+    lowest = sorted(recalls, key=lambda name: recalls[name][0])[:3]
+    shown = list(recalls) if len(recalls) <= maximum else lowest
+    which = "recall" if len(recalls) <= maximum else f"lowest recalls of {len(recalls)} classes"
+    return [f"Test accuracy {_with_ends(accuracy)}, macro recall "
+            f"{_with_ends(results['test_macro_recall'])}; {which}: "
+            + ", ".join(f"{name} {_with_ends(recalls[name])}" for name in shown) + "."]
+
 # %% ../../nbs/runs/02_execute.ipynb #n813f9d5
 def report_command(
     arguments: list[str] | None = None,  # default: the process's own
@@ -286,7 +311,7 @@ def report_command(
     except Exception as error:
         print(f"brainclust-report: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 1
-    for sentence in run_notes(folder):
+    for sentence in [*run_notes(folder), *run_headline(folder)]:
         print(sentence)
     print(f"Report: {folder / (f'{options.notebook}.ipynb' if options.no_html else 'report.html')}")
     return 0
