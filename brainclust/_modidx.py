@@ -731,6 +731,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'brainclust.core.style.add_note': ('core/style.html#add_note', 'brainclust/core/style.py'),
                                        'brainclust.core.style.as_picture': ('core/style.html#as_picture', 'brainclust/core/style.py'),
                                        'brainclust.core.style.check_table': ('core/style.html#check_table', 'brainclust/core/style.py'),
+                                       'brainclust.core.style.class_markers': ('core/style.html#class_markers', 'brainclust/core/style.py'),
                                        'brainclust.core.style.class_palette': ('core/style.html#class_palette', 'brainclust/core/style.py'),
                                        'brainclust.core.style.finite_series': ('core/style.html#finite_series', 'brainclust/core/style.py'),
                                        'brainclust.core.style.frame_slice': ('core/style.html#frame_slice', 'brainclust/core/style.py'),

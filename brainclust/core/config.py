@@ -27,11 +27,12 @@ CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 def _class_names(names: tuple[str, ...]) -> tuple[str, ...]:
     "Refuse names that figures cannot show, or that a spreadsheet would compute."
-    shown = all(
-        n[:1].isalnum() and n.isprintable() and ";" not in n and len(n) <= 100 for n in names)
-    if shown and len(set(names)) == len(names) >= 2: return names
+    wrong = [n for n in names if not (n[:1].isalnum() and n.isprintable() and len(n) <= 100)
+             or ";" in n]
+    if not wrong and len(set(names)) == len(names) >= 2: return names
     raise ValueError("must be at least two different names, each with a letter or digit first and "
-                     "no more than 100 printable characters, without a semicolon")
+                     "no more than 100 printable characters, without a semicolon"
+                     + (f", not {wrong[0][:40]!r}" if wrong else ""))
 
 
 def _low_below_high(ends: tuple[float, float]) -> tuple[float, float]:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
-           'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table', 'wrap_names',
-           'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice', 'as_picture',
-           'show_outline', 'show_row', 'frame_slice', 'text_faults']
+           'class_markers', 'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table',
+           'wrap_names', 'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice',
+           'as_picture', 'show_outline', 'show_row', 'frame_slice', 'text_faults']
 
 # %% ../../nbs/core/08_style.ipynb #xe71eb5a
 import textwrap
@@ -50,6 +50,15 @@ def _shade(
     return matplotlib.colors.to_hex(factor * np.array(matplotlib.colors.to_rgb(colour))).upper()
 
 
+def class_markers(
+    class_names: Sequence[str],
+    shapes: str = "osD^vP*X",  # of matplotlib
+) -> dict[str, str]:  # name to marker; more than nine names have several
+    "Give each name a marker, so that points of many classes differ in more than their colour."
+    names = list(dict.fromkeys(class_names))
+    return {name: shapes[number // 9 % len(shapes)] for number, name in enumerate(names)}
+
+
 def class_palette(
     class_names: Sequence[str],  # "", "unknown" and "unlabelled" are light grey
 ) -> dict[str, str]:  # name to "#RRGGBB", in the given order
@@ -60,9 +69,10 @@ def class_palette(
     shaded = [colour for colour in [*SPARE_COLOURS, *CLASS_COLOURS.values()] if colour != "#000000"]
     spare += [_shade(colour, factor) for factor in (0.65, 0.4) for colour in shaded]
     others = [name for name in dict.fromkeys(class_names) if name not in fixed]
-    spare += [
-        colour.upper()
-        for colour in sns.husl_palette(max(0, len(others) - len(spare)), s=0.8, l=0.55).as_hex()]
+    more = max(0, len(others) - len(spare))
+    # neighbours differ in lightness too, which needs no colour vision
+    wheels = [sns.husl_palette(more, s=0.8, l=light).as_hex() for light in (0.75, 0.3, 0.55)]
+    spare += [wheels[number % 3][number].upper() for number in range(more)]
     colours = {**fixed, **dict(zip(others, spare))}
     return {name: colours[name] for name in class_names}
 
