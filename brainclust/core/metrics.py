@@ -247,7 +247,13 @@ def macro_recall_interval(
     equal = np.full(len(total), 1 / len(total))
     sizes = [min(100, draws - start) for start in range(0, draws, 100)]
     drawn = np.concatenate([mean(rng.multinomial(len(total), equal, size)) for size in sizes])
-    return value, *map(float, np.quantile(drawn, [.025, .975]))
+    low, high = np.quantile(drawn, [.025, .975])
+    if low == high:  # every class has a recall of 0 or 1: the classes' own intervals are joined
+        each = np.array([recall_interval(correct[labels == c], groups[labels == c])
+                         for c in np.unique(labels)])
+        below, above = np.sqrt(np.square(each[:, 1:] - each[:, :1]).sum(axis=0)) / len(each)
+        low, high = value - below, value + above
+    return value, float(low), float(high)
 
 # %% ../../nbs/core/07_metrics.ipynb #nc46f2e3
 def recall_interval(

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CLASS_COLOURS', 'SPARE_COLOURS', 'UNKNOWN_COLOUR', 'UNKNOWN_NAMES', 'SERIES_COLOURS', 'SCREEN_DPI', 'STYLE',
-           'class_markers', 'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table',
-           'wrap_names', 'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice',
-           'as_picture', 'show_outline', 'show_row', 'frame_slice', 'text_faults']
+           'class_palette', 'PlotFigure', 'house_style', 'new_figure', 'save_figure', 'check_table', 'wrap_names',
+           'add_note', 'place_legend', 'add_legend', 'finite_series', 'label_epochs', 'show_slice', 'as_picture',
+           'show_outline', 'show_row', 'frame_slice', 'text_faults']
 
 # %% ../../nbs/core/08_style.ipynb #xe71eb5a
 import textwrap
@@ -48,15 +48,6 @@ def _shade(
 ) -> str:  # "#RRGGBB"
     "Return a darker shade of a colour."
     return matplotlib.colors.to_hex(factor * np.array(matplotlib.colors.to_rgb(colour))).upper()
-
-
-def class_markers(
-    class_names: Sequence[str],
-    shapes: str = "osD^vP*X",  # of matplotlib
-) -> dict[str, str]:  # name to marker; more than nine names have several
-    "Give each name a marker, so that points of many classes differ in more than their colour."
-    names = list(dict.fromkeys(class_names))
-    return {name: shapes[number // 9 % len(shapes)] for number, name in enumerate(names)}
 
 
 def class_palette(

@@ -19,8 +19,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from brainclust.core.style import (
-    CLASS_COLOURS, add_legend, add_note, check_table, class_markers, class_palette, finite_series,
-    frame_slice, house_style, label_epochs, new_figure, wrap_names,
+    CLASS_COLOURS, add_legend, add_note, check_table, class_palette, finite_series, frame_slice,
+    house_style, label_epochs, new_figure, wrap_names,
 )
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120072
@@ -87,6 +87,11 @@ def tsne_frames(
     return frames
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120079
+def _class_markers(names: Sequence[str]) -> dict[str, str]:
+    "Give every nine names another marker, as nobody tells dozens of colours apart."
+    return {name: "osD^vP*X"[k // 9 % 8] for k, name in enumerate(dict.fromkeys(names))}
+
+
 def _draw_points(
     axis: Axes,  # gets the points
     points: np.ndarray,  # (N, 2)
@@ -95,7 +100,7 @@ def _draw_points(
 ) -> None:
     "Scatter points in the colour of their name, those without a name in light grey beneath."
     palette = class_palette([*names, ""])
-    markers = class_markers([*names, ""])
+    markers = _class_markers(names)
     size = float(np.clip(3000 / max(1, len(points)), 3, 16))
     for k in range(-1, len(names)):
         chosen = points[np.asarray(ids) == k]
@@ -135,7 +140,7 @@ def _legend_of_names(
 ) -> None:
     "Place a legend of coloured dots beside an axis."
     names = [*names, *(["unknown"] if np.any(np.asarray(ids) < 0) else [])]
-    markers = class_markers(names)
+    markers = _class_markers(names)
     dots = [Line2D([], [], marker=markers[name], linestyle="", color=colour,
                    label=wrap_names([name], 24)[0])
             for name, colour in class_palette(names).items()]
