@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.files import load_json, load_table, atomic_write, write_csv
-from ..core.metrics import accuracy_interval
+from ..core.metrics import recall_interval
 from ..core.resources import resource_text
 from ..core.untrusted import Record, check_record, read_csv
 from brainclust.runs.comparison import (
@@ -41,7 +41,8 @@ def judged_slices(
     Raises: ValueError if a file is missing or damaged.
     """
     predictions = read_csv(run_table(folder, "test_predictions"),
-                           ["path", "y_true", "y_pred", "group", "clean"], keep_default_na=False)
+                           ["path", "y_true", "y_pred", "group", "clean"],
+                           keep_default_na=False, dtype={"y_true": str, "y_pred": str})
     scans = load_table(folder / "scans.parquet", "run it again")
     if not {"path", "plane", "source"} <= set(scans):
         raise ValueError(f"{folder / 'scans.parquet'} is not a scan table: run it again.")
@@ -64,7 +65,7 @@ def accuracy_by(
     for value, group in judged.groupby(column, sort=True):
         row: dict[str, Any] = {"value": value}
         for prefix, slices in (("", group), ("clean_", group[group.clean])):
-            interval = accuracy_interval(
+            interval = recall_interval(
                 (slices.y_pred == slices.y_true).to_numpy(), slices.group.to_numpy(), draws)
             row |= {f"{prefix}slices": len(slices),
                     **dict(zip((f"{prefix}accuracy", f"{prefix}low", f"{prefix}high"), interval))}
@@ -116,9 +117,9 @@ def _method_scores(
     method: str,
 ) -> dict[str, str]:  # accuracy by test set, and macro recall, with intervals
     "Format the scores of a method."
-    columns = {f"{part} test set": (f"{prefix}accuracy", f"{prefix}low", f"{prefix}high")
+    columns = {f"{part} test set": [prefix + c for c in ("accuracy", "low", "high")]
                for prefix, part in PARTS.items()}
-    columns["macro recall"] = ("macro_recall", "macro_low", "macro_high")
+    columns["macro recall"] = ["macro_recall", "macro_low", "macro_high"]
     return {name: with_interval(*(methods[column].get(method, np.nan) for column in each))
             for name, each in columns.items() if each[0] in methods}
 
@@ -158,9 +159,8 @@ def trust_section(
 ) -> list[str]:  # paragraphs
     "Write how far probabilities and prediction sets can be trusted."
     error = record["results"].get("calibration_error")
-    section = ([] if error is None
-               else ["The expected calibration error of the head's probabilities, before "
-                     f"calibration, is {error:.3f} on the test set."])
+    section = [] if error is None else [
+        f"The head's expected calibration error, uncalibrated, is {error:.3f} on the test set."]
     file = folder / "prediction.json"
     known = (check_record(load_json(file, "train again"), _Calibration, file) if file.exists()
              else _Calibration())
