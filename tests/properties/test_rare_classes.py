@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from scipy.sparse import csr_array
 
-from brainclust.core import metrics
+from brainclust.core import files, metrics
 from brainclust.data import rare_classes, splits
 from brainclust.models import losses
+from brainclust.runs import evaluation, execute
 from brainclust.training import batches
 
 COUNTS = st.lists(st.integers(0, 40), min_size=2, max_size=6).filter(lambda n: sum(n) > 0)
@@ -126,3 +128,53 @@ def test_notes_name_classes_with_few_slices(train, test, balanced, expected):
     sentences = rare_classes.rare_class_sentences(table, names, balanced)
     assert len(sentences) == len(expected)
     assert all(s.startswith(words) for s, words in zip(sentences, expected))
+
+
+@given(sizes=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8),
+       data=st.data())
+def test_each_class_of_two_groups_is_on_both_sides(sizes, data):
+    """Move at most one group per class, and none where nothing is missing."""
+    counts = csr_array(np.array(sizes))
+    chosen = np.array(data.draw(st.lists(st.booleans(), min_size=len(sizes), max_size=len(sizes))))
+    kept = splits.keep_every_class(counts, chosen)
+    assert (kept != chosen).sum() <= 2
+    again = splits.keep_every_class(counts, kept)
+    moved = {tuple(side) for side in (kept, again)}
+    assert len(moved) <= 2
+    for column in np.array(sizes).T:
+        groups = np.flatnonzero(column)
+        alone = (np.array(sizes)[groups] > 0).sum(axis=1) == 1
+        if len(groups) >= 2 and alone.all():
+            assert 0 < kept[groups].sum() < len(groups)
+
+
+@given(counts=COUNTS, seed=st.integers(0, 9), draws=st.sampled_from([0, 20]))
+def test_the_record_of_a_run_holds_every_recall(counts, seed, draws):
+    """Put the recalls of all classes into the record; leave them out where nothing was named."""
+    names = [f"class {k}" for k in range(len(counts))]
+    rng = np.random.default_rng(seed)
+    truth = np.array(names)[labels_of(counts)]
+    predictions = pd.DataFrame(
+        {"y_true": truth, "y_pred": rng.permutation(truth), "group": np.arange(len(truth)),
+         **{f"prob_{name}": 0. for name in names}})
+    results = evaluation.recall_results(predictions, draws)
+    assert list(results["test_recall"]) == names
+    table = evaluation.class_recalls(predictions, draws).set_index("class_name")
+    assert results["test_macro_recall"][0] == table.recall["macro recall"]
+    for empty in (predictions.assign(y_pred=""), predictions.assign(y_true="")):
+        assert evaluation.recall_results(empty, draws) == {}
+
+
+@pytest.mark.parametrize(("n", "words"), [(2, "; recall: c0 0.500 [0.400, 0.600], c1"),
+                                          (6, "; recall: c0"), (17, "lowest recalls of 17 classes"),
+                                          (44, "lowest recalls of 44 classes")])
+def test_the_last_line_of_a_command_names_recalls(n, words, tmp_path):
+    """Say accuracy, macro recall and the recalls, or the lowest three of many classes."""
+    recalls = {f"c{k}": [.5, .4, .6] for k in range(n)}
+    files.save_json(tmp_path / "run.json", {"results": {
+        "test_accuracy": .9, "intervals": {"head": [None, None]}, "test_recall": recalls,
+        "test_macro_recall": [.5, .4, .6]}})
+    sentence, = execute.run_headline(tmp_path)
+    assert sentence.startswith("Test accuracy 0.900, macro recall 0.500 [0.400, 0.600]")
+    assert words in sentence
+    assert execute.run_headline(tmp_path / "elsewhere") == []
