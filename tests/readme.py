@@ -17,7 +17,8 @@ def render_readme() -> str:
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
     notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("#| hide")]
     text, _ = MarkdownExporter().from_notebook_node(notebook)
-    text = re.sub(r"\]\((images/|[\w/]+\.ipynb|experiments|explanations)", r"](nbs/\1", text)
+    places = r"\]\((images/|[\w/]+\.ipynb|experiments|explanations|tutorials)"
+    text = re.sub(places, r"](nbs/\1", text)
     return text.strip() + "\n"
 
 

@@ -8,8 +8,10 @@ import pytest
 from conftest import TINY, run_papermill
 
 from brainclust.runs.comparison import compare_command
+from brainclust.runs.execute import run_headline
 from brainclust.runs.model_card import card_command
 from brainclust.runs.prediction_files import predict_command
+from brainclust.synthetic.phantoms import write_phantoms
 
 PAPER = {"Figure 3.1", "Figure 3.2", "Figure 3.3", "Figure 3.4", "Figure 4.1", "Figure 4.2",
          "Figure 5.1", "Figure 5.2", "Figure 5.3", "Table 2.1", "Table 5.1"}
@@ -119,3 +121,40 @@ def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree
             and asked.cluster.between(0, 3).all())
     assert (card_command([str(tmp_path / "run")]) == 0
             and "Without labels" in (tmp_path / "run" / "MODEL_CARD.md").read_text())
+
+
+def test_classes_of_other_names_and_sizes_run_to_every_figure(report, tmp_path, capsys):
+    """Train on 40, 20, 8 and 3 slices of classes whose names YAML reads as something else."""
+    names = dict(zip(("glioma", "meningioma", "notumor", "pituitary"), ("no", "on", "1.5", "0")))
+    counts = dict(zip(names, (40, 20, 8, 3)))
+    phantoms = write_phantoms(tmp_path / "phantoms", 40, 1, 64, workers=2)
+    table = pd.read_csv(phantoms / "labels.csv")
+    for label, rows in table.groupby("label"):
+        folder = tmp_path / "scans" / names[label]
+        folder.mkdir(parents=True)
+        for path in rows.path[:counts[label]]:
+            (folder / Path(path).name).write_bytes((phantoms / path).read_bytes())
+    settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
+    done = run_papermill(tmp_path / "out.ipynb", data=tmp_path / "scans", out=tmp_path / "run",
+                         **settings | {"classes": "[no, on, 1.5, 0]", "class_balance": "batches",
+                                       "window_percentiles": "[1, 99]", "label_fraction": .5})
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    figures = lambda folder: {path.name for path in (folder / "figures").iterdir()}
+    assert figures(report) - figures(run) <= {"label_errors.png"}  # needs five groups per class
+    record = json.loads((run / "run.json").read_text())
+    assert record["config"]["classes"] == list(names.values())
+    assert record["config"]["n_clusters"] == 4
+    recalls = record["results"]["test_recall"]
+    assert list(recalls) == list(names.values())
+    assert all(value is not None for value, *_ in recalls.values())  # each class is tested
+    scans = pd.read_parquet(run / "scans.parquet")
+    assert set(scans.label[scans.label >= 0]) == {0, 1, 2, 3}  # and has a label
+    assert "macro recall" in run_headline(run)[0]
+    assert any("Little can be told of classes with few" in note for note in record["notes"])
+    assert card_command([str(run)]) == 0
+    assert "macro recall" in (run / "MODEL_CARD.md").read_text()
+    assert predict_command([str(run), str(tmp_path / "scans"), "--out", str(tmp_path / "out.csv"),
+                            "--device", "cpu"]) == 0
+    predicted = pd.read_csv(tmp_path / "out.csv", dtype={"class": str})
+    assert set(predicted["class"]) <= set(names.values())

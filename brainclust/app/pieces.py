@@ -151,7 +151,8 @@ def label_errors_html(
     if bench.data or not (bench.run / "tables" / "label_errors.csv").exists():
         return "No list of label errors was made for these slices."
     columns = ["path", "label_error", "given", "suggested"]
-    listed = read_csv(run_table(bench.run, "label_errors"), columns)
+    listed = read_csv(run_table(bench.run, "label_errors"), columns, keep_default_na=False,
+                      dtype={"given": str, "suggested": str})
     known = bench.collection.table["label"] >= 0  # hidden labels stay hidden
     rows = {path: row for row, path in enumerate(bench.collection.table["path"]) if known.iloc[row]}
     errors = [{"row": rows[error.path], "name": Path(error.path).name,

@@ -182,7 +182,8 @@ def read_test_predictions(
 ) -> pd.DataFrame:  # index sha256; right (bool), group, clean; rows with known and predicted class
     "Read which test slices a run predicted right."
     columns = ["path", "y_true", "y_pred", "group", "clean"]
-    table = read_csv(run_table(run, "test_predictions"), columns, keep_default_na=False)
+    table = read_csv(run_table(run, "test_predictions"), columns, keep_default_na=False,
+                     dtype={"y_true": str, "y_pred": str})
     scans = load_table(run / "scans.parquet", "run it again", ["path", "sha256", "split"])
     contents = scans[scans["split"] == "test"].set_index("path")["sha256"]
     table = table[(table["y_true"] != "") & (table["y_pred"] != "")]

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import DegenerateDataWarning, bootstrap
+from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
 from sklearn.metrics import (
     adjusted_rand_score, normalized_mutual_info_score, precision_recall_fscore_support,
     silhouette_score,
@@ -22,7 +22,8 @@ from .checks import as_ids, as_points, as_probabilities, same_slices
 # %% auto #0
 __all__ = ['contingency', 'map_clusters', 'hungarian_accuracy', 'class_probabilities', 'partition_scores', 'accuracy',
            'class_table', 'confusion', 'ratio_interval', 'accuracy_interval', 'difference_interval',
-           'calibration_error', 'calibration_error_by_chance', 'f1_interval']
+           'macro_recall_interval', 'recall_interval', 'recall_table', 'calibration_error',
+           'calibration_error_by_chance', 'f1_interval']
 
 # %% ../../nbs/core/07_metrics.ipynb #080005
 def contingency(
@@ -202,6 +203,91 @@ def difference_interval(
     # A mean of paired differences is a mean like any other, so the same bootstrap serves.
     differences = np.asarray(correct, dtype=float) - np.asarray(reference, dtype=float)
     return accuracy_interval(differences, groups, draws, seed)
+
+# %% ../../nbs/core/07_metrics.ipynb #n8ffaf2f
+def _recalls(
+    labels: np.ndarray,  # (N,), ids from 0
+    correct: np.ndarray,  # (N,)
+    groups: np.ndarray,  # (N,)
+) -> tuple[np.ndarray, np.ndarray]:  # right slices and all slices, (G, C) each
+    "Count the slices of every group and class."
+    ids = np.unique(groups, return_inverse=True)[1]
+    shape = (ids.max(initial=-1) + 1, labels.max(initial=-1) + 1)
+    place = ids * shape[1] + labels
+    count = lambda weights: np.bincount(place, weights, minlength=shape[0] * shape[1])
+    return tuple(count(part).reshape(shape) for part in (correct.astype(float), None))
+
+
+def macro_recall_interval(
+    labels: np.ndarray,  # (N,), true ids
+    correct: np.ndarray,  # (N,), whether each prediction is right
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:  # macro recall and the ends of the 95 % interval; NaN for none
+    """Average the recalls of the classes that occur, with a bootstrap interval over groups.
+
+    Raises: ValueError if the arrays are not of the same slices, or labels are not ids.
+    """
+    labels = as_ids(labels, "labels", 0)
+    correct = np.asarray(correct, dtype=bool)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    same_slices(labels=labels, correct=correct, groups=groups)
+    if not len(labels): return (float("nan"),) * 3
+    right, total = _recalls(labels, correct, groups)
+
+    def mean(times: np.ndarray) -> np.ndarray:
+        "Average over classes, with each group taken so many times."
+        shown = times @ total
+        recalls = np.divide(times @ right, shown, out=np.full(shown.shape, np.nan), where=shown > 0)
+        return np.nanmean(recalls, axis=1)
+    value = float(mean(np.ones((1, len(total))))[0])
+    if draws == 0: return value, float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    equal = np.full(len(total), 1 / len(total))
+    sizes = [min(100, draws - start) for start in range(0, draws, 100)]
+    drawn = np.concatenate([mean(rng.multinomial(len(total), equal, size)) for size in sizes])
+    low, high = np.quantile(drawn, [.025, .975])
+    if low == high:  # every class has a recall of 0 or 1: the classes' own intervals are joined
+        each = np.array([recall_interval(correct[labels == c], groups[labels == c])
+                         for c in np.unique(labels)])
+        below, above = np.sqrt(np.square(each[:, 1:] - each[:, :1]).sum(axis=0)) / len(each)
+        low, high = value - below, value + above
+    return value, float(low), float(high)
+
+# %% ../../nbs/core/07_metrics.ipynb #nc46f2e3
+def recall_interval(
+    correct: np.ndarray,  # (N,), whether each slice of one class is right
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:  # recall and the ends of the 95 % interval; NaN for no slices
+    "Average over the slices of one class; Wilson's interval over groups where all agree."
+    value, low, high = accuracy_interval(correct, groups, draws, seed)
+    if not draws or value not in (0., 1.): return value, low, high
+    n = len(np.unique(groups)) if groups is not None else len(correct)
+    ends = binomtest(round(value * n), n).proportion_ci(method="wilson")
+    return value, float(ends.low), float(ends.high)
+
+
+def recall_table(
+    labels: np.ndarray,  # (N,), true ids
+    correct: np.ndarray,  # (N,), whether each prediction is right
+    class_names: tuple[str, ...],
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together
+    draws: int = 1000,
+) -> pd.DataFrame:  # class_name, recall, low, high, slices; the last row is the "macro recall"
+    "List the recall of every class, with its interval, and their mean."
+    labels = np.asarray(labels)
+    correct = np.asarray(correct, dtype=bool)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    rows = []
+    for label, name in enumerate(class_names):
+        own = labels == label
+        rows.append((name, *recall_interval(correct[own], groups[own], draws), int(own.sum())))
+    rows.append(("macro recall", *macro_recall_interval(labels, correct, groups, draws),
+                 len(labels)))
+    return pd.DataFrame(rows, columns=["class_name", "recall", "low", "high", "slices"])
 
 # %% ../../nbs/core/07_metrics.ipynb #080030
 def calibration_error(

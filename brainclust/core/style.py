@@ -60,9 +60,10 @@ def class_palette(
     shaded = [colour for colour in [*SPARE_COLOURS, *CLASS_COLOURS.values()] if colour != "#000000"]
     spare += [_shade(colour, factor) for factor in (0.65, 0.4) for colour in shaded]
     others = [name for name in dict.fromkeys(class_names) if name not in fixed]
-    spare += [
-        colour.upper()
-        for colour in sns.husl_palette(max(0, len(others) - len(spare)), s=0.8, l=0.55).as_hex()]
+    more = max(0, len(others) - len(spare))
+    # neighbours differ in lightness too, which needs no colour vision
+    wheels = [sns.husl_palette(more, s=0.8, l=light).as_hex() for light in (0.75, 0.3, 0.55)]
+    spare += [wheels[number % 3][number].upper() for number in range(more)]
     colours = {**fixed, **dict(zip(others, spare))}
     return {name: colours[name] for name in class_names}
 

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'SCAN_COLUMNS', 'MAXIMUM_COLUMNS', 'RESERVED_COLUMNS',
            'squash_name', 'known_classes', 'normalise_class_name', 'first_known', 'split_word', 'split_of',
-           'split_of_path', 'labels_from_tree', 'unknown_classes_sentence', 'read_csv_rows', 'index_files',
-           'find_named_files', 'translate_column', 'read_label_rows', 'labels_from_csv']
+           'split_of_path', 'class_candidates', 'classes_setting', 'labels_from_tree', 'unknown_classes_sentence',
+           'read_csv_rows', 'index_files', 'find_named_files', 'translate_column', 'read_label_rows', 'labels_from_csv']
 
 # %% ../../nbs/data/08_labels.ipynb #xe19a9e8
 import csv
 import os
 import re
+import shlex
 import unicodedata
 import warnings
 from collections import Counter
@@ -117,6 +118,28 @@ def split_of_path(
             "the folder inside it as data.")
     return named[-1][1] if named else None
 
+# %% ../../nbs/data/08_labels.ipynb #ne8c55df
+def class_candidates(
+    paths: Sequence[str | Path],  # of the images
+) -> list[str]:  # sorted
+    "List the outermost folders that lie side by side, without those that name a split."
+    # the folders that enclose all images tell nothing
+    places = {Path(path).parts[:-1] for path in paths}
+    places = {tuple(p for p in place if split_of(p) is None) for place in places}
+    enclosing = len(os.path.commonprefix(list(places)))
+    return sorted({place[enclosing] for place in places if len(place) > enclosing})
+
+
+def classes_setting(
+    names: Sequence[str],  # of classes
+    maximum: int = 100,  # more names are not listed
+) -> str:  # such as -p classes "['no', 'yes']"
+    "Write the setting that names classes, as a command line takes it."
+    if not 2 <= len(names) <= maximum: return "the setting classes"
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+    plain = not set(quoted) & set('"$`\\!')
+    return f'-p classes "[{quoted}]"' if plain else f"-p classes {shlex.quote(f'[{quoted}]')}"
+
 # %% ../../nbs/data/08_labels.ipynb #010083
 def labels_from_tree(
     files: Sequence[Path],  # relative paths of the images
@@ -139,9 +162,11 @@ def labels_from_tree(
         no_split = has_split and split is None
         in_folder = any(split_of(part) is None for part in file.parts[:-1])
         if in_folder and no_class and (has_class or has_split):
+            remedy = classes_setting(class_candidates(files))
             raise ValueError(
                 f"The folder '{file.parent}' in {folder} must name one of the classes "
-                f"{first_few(classes, 12)}. Rename it, move it away, or call it 'unlabelled'.")
+                f"{first_few(classes, 12)}. If your classes are others, give {remedy}; else "
+                "rename it, move it away, or call it 'unlabelled'.")
         if in_folder and no_split:
             raise ValueError(
                 f"The folder '{file.parent}' in {folder} must lie inside a split. Move it into "
@@ -157,18 +182,11 @@ def unknown_classes_sentence(
     paths: Sequence[str | Path],  # of the images, none of them labelled
 ) -> str:  # "" if no folders lie side by side
     "Name the folders that may be classes, and the setting that makes them so."
-    # the folders that enclose all images tell nothing, nor do those of splits
-    places = {Path(path).parts[:-1] for path in paths}
-    places = {tuple(p for p in place if split_of(p) is None) for place in places}
-    enclosing = len(os.path.commonprefix(list(places)))
-    names = sorted({place[enclosing] for place in places if len(place) > enclosing})
+    names = class_candidates(paths)
     if len(names) < 2: return ""
-    quoted = ", ".join(f"'{name}'" for name in names)
-    short = len(names) <= 12 and not any("'" in name for name in names)
-    remedy = f'-p classes "[{quoted}]"' if short else "the setting classes"
     return (f"The folders {first_few(names)} name no known class, so their slices have no label. "
-            f"If they are classes, give {remedy} or a labels.csv; if they are patients or sites, "
-            "nothing is missing.")
+            f"If they are classes, give {classes_setting(names)} or a labels.csv; if they are "
+            "patients or sites, nothing is missing.")
 
 # %% ../../nbs/data/08_labels.ipynb #010089
 SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "width", "height",
@@ -298,6 +316,7 @@ def translate_column(
     translate: Callable[[str], str | None],  # gives None for a value it does not know
     known: Sequence[str],  # accepted values, for the error
     csv: Path,  # named in the error
+    remedy: str = "",  # further advice
 ) -> list[str]:  # translated values
     """Translate one CSV column.
 
@@ -308,7 +327,7 @@ def translate_column(
     if wrong:
         raise ValueError(
             f"The column '{values.name}' of {csv} must hold {', '.join(known)}; got "
-            f"{first_few(wrong)}. Correct these values.")
+            f"{first_few(wrong)}. Correct these values{remedy}.")
     return [known_as[value] for value in values]
 
 # %% ../../nbs/data/08_labels.ipynb #010096
@@ -343,9 +362,12 @@ def labels_from_csv(
     rows = read_label_rows(csv, files, lambda v: bool(normalise_class_name(v, classes)))
     split = (translate_column(rows["split"], split_of, ("train", "test"), csv) if "split" in rows
              else "train")
+    of_class = lambda value: normalise_class_name(value, classes)
+    own = sorted(value for value in rows["label"].unique() if of_class(value) != "")
     named = dict(
         split=split,
-        class_name=translate_column(rows["label"], lambda v: normalise_class_name(v, classes),
-                                    (first_few(classes, 12), "or empty for unlabelled"), csv),
+        class_name=translate_column(
+            rows["label"], of_class, (first_few(classes, 12), "or empty for unlabelled"), csv,
+            f", or give {classes_setting(own)}"),
         group=rows["patient"] if "patient" in rows else "", own_label=False)
     return rows.drop(columns="label").assign(**named).explode("file", ignore_index=True)

@@ -32,8 +32,8 @@ from brainclust.data.folders import (
 )
 from .label_studio import label_file
 from brainclust.data.labels import (
-    SCAN_COLUMNS, UNLABELLED_NAMES, labels_from_csv, labels_from_tree, normalise_class_name,
-    split_of, squash_name,
+    SCAN_COLUMNS, UNLABELLED_NAMES, classes_setting, labels_from_csv, labels_from_tree,
+    normalise_class_name, split_of, squash_name,
 )
 from .other_formats import format_reason
 from .patients import settle_patients
@@ -210,7 +210,8 @@ def settle_labels(
     if wrong:
         raise ValueError(
             f"The labels inside the files must be among {first_few(classes, 12)}; got "
-            f"{first_few(wrong)}. Give the files labels by class folders or labels.csv.")
+            f"{first_few(wrong)}. Give {classes_setting(wrong)}, or the files labels by class "
+            "folders or labels.csv.")
     names = [known[name] if counts else given
              for name, counts, given in zip(own, table["own_label"], table["class_name"])]
     notes = [(*noted, f"own label: {name}") if known[name] and given and known[name] != given

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept', 'leak_counts', 'choose_groups',
-           'connection', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few', 'groups_shown',
-           'hide_labels', 'hold_out_validation']
+           'connection', 'keep_every_class', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few',
+           'groups_shown', 'hide_labels', 'hold_out_validation']
 
 # %% ../../nbs/data/12_splits.ipynb #x415868f
 import math
@@ -151,6 +151,21 @@ def connection(
             "lists and remove the repeated slices, or give a test set in folders Training and "
             "Testing.")
 
+def keep_every_class(
+    sizes: csr_array,  # (G, C) slices per group and class
+    chosen: np.ndarray,  # (G,) bool, the groups of the test set
+) -> np.ndarray:  # (G,) bool; each class of two or more groups is on both sides
+    "Move the smallest group of a class that is missing from the test set or from training."
+    chosen = chosen.copy()
+    total = np.asarray(sizes.sum(axis=1)).ravel()
+    by_class = csr_array(sizes).tocsc()
+    for c in range(by_class.shape[1]):
+        groups = by_class.indices[by_class.indptr[c] : by_class.indptr[c + 1]]
+        if len(groups) < 2 or chosen[groups].any() != chosen[groups].all(): continue
+        smallest = groups[total[groups].argmin()]
+        chosen[smallest] = not chosen[smallest]
+    return chosen
+
 def split_table(
     table: pd.DataFrame,  # with groups
     test_fraction: float = 0.2,  # of each class, (0, 1)
@@ -171,6 +186,8 @@ def split_table(
     sizes = csr_array((np.ones(len(table), int), (group, label)))
     targets = np.floor(test_fraction * sizes.sum(axis=0) + 0.5).astype(int)
     chosen = choose_groups(sizes, targets, np.random.default_rng(seed))
+    if chosen.any():
+        chosen = keep_every_class(sizes[:, np.unique(label[table["label"] >= 0])], chosen)
     if not chosen.any():
         raise ValueError(
             f"The test fraction must be large enough for one group of the {len(table)} slices; "
@@ -196,8 +213,10 @@ def check_label_fraction(
 ) -> None:
     """Check that a label fraction is possible.
 
-    Raises: ValueError if it is out of range, gives a class less than one slice, or if fewer than
-    two classes are labelled.
+    A class of which it is less than one slice still gets one label, but not every class may.
+
+    Raises: ValueError if it is out of range, is less than one slice of every class, or if fewer
+    than two classes are labelled.
     """
     if not 0 <= label_fraction <= 1:
         raise ValueError(f"The label fraction must be between 0 and 1; got {label_fraction}.")
@@ -206,11 +225,11 @@ def check_label_fraction(
             f"The training slices must carry labels of two or more classes; got {len(slices)} "
             f"class{'' if len(slices) == 1 else 'es'}. Add labels, or train without labels by a "
             "label fraction of 0.")
-    if label_fraction > 0 and label_fraction * slices.min() < 0.5:
-        smallest = math.ceil(0.5e6 / slices.min()) / 1e6
+    if label_fraction > 0 and label_fraction * slices.max() < 0.5:
+        smallest = math.ceil(0.5e6 / slices.max()) / 1e6
         raise ValueError(
-            f"The label fraction must give a slice of every class; {label_fraction} gives less "
-            f"than one labelled slice of {slices.idxmin()}, which has {slices.min()}. The smallest "
+            f"The label fraction must give a slice of a class; {label_fraction} gives less than "
+            f"one labelled slice of {slices.idxmax()}, which has {slices.max()}. The smallest "
             f"fraction that works is {smallest:g}.")
 
 # %% ../../nbs/data/12_splits.ipynb #030106

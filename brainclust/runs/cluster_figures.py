@@ -87,6 +87,11 @@ def tsne_frames(
     return frames
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #120079
+def _class_markers(names: Sequence[str]) -> dict[str, str]:
+    "Give every nine names another marker, as nobody tells dozens of colours apart."
+    return {name: "osD^vP*X"[k // 9 % 8] for k, name in enumerate(dict.fromkeys(names))}
+
+
 def _draw_points(
     axis: Axes,  # gets the points
     points: np.ndarray,  # (N, 2)
@@ -95,11 +100,13 @@ def _draw_points(
 ) -> None:
     "Scatter points in the colour of their name, those without a name in light grey beneath."
     palette = class_palette([*names, ""])
+    markers = _class_markers(names)
     size = float(np.clip(3000 / max(1, len(points)), 3, 16))
     for k in range(-1, len(names)):
         chosen = points[np.asarray(ids) == k]
-        axis.scatter(*chosen.T, s=size, color=palette[names[k] if k >= 0 else ""], linewidths=0,
-                     zorder=2 + (k >= 0))
+        name = names[k] if k >= 0 else ""
+        axis.scatter(*chosen.T, s=size, color=palette[name], linewidths=0, zorder=2 + (k >= 0),
+                     marker=markers[name] if k >= 0 else "o")
     axis.set(xticks=[], yticks=[], box_aspect=1)
     axis.spines[:].set(visible=True, color="#BBBBBB")
 
@@ -133,18 +140,28 @@ def _legend_of_names(
 ) -> None:
     "Place a legend of coloured dots beside an axis."
     names = [*names, *(["unknown"] if np.any(np.asarray(ids) < 0) else [])]
-    dots = [Line2D([], [], marker="o", linestyle="", color=colour, label=wrap_names([name], 24)[0])
+    markers = _class_markers(names)
+    dots = [Line2D([], [], marker=markers[name], linestyle="", color=colour,
+                   label=wrap_names([name], 24)[0])
             for name, colour in class_palette(names).items()]
     axis.legend(handles=dots, title=title, loc="center left", bbox_to_anchor=(1.02, 0.5),
-                alignment="left", handletextpad=0.2)
+                alignment="left", handletextpad=0.2, ncols=-(-len(dots) // _LEGEND_ROWS))
 
 
 def _legend_size(
     names: Sequence[str],  # legend entries
 ) -> tuple[float, float]:  # width and height, inches
     "Compute the size of a legend beside an axis."
-    lines = [line for name in [*names, "unknown"] for line in wrap_names([name], 24)[0].split("\n")]
-    return 0.5 + 0.075 * max(map(len, lines)), 0.45 + 0.165 * len(lines)
+    wrapped = [wrap_names([name], 24)[0].split("\n") for name in [*names, "unknown"]]
+    widest = max(len(line) for lines in wrapped for line in lines)
+    columns = -(-len(wrapped) // _LEGEND_ROWS)
+    rows = -(-len(wrapped) // columns)
+    tallest = max(sum(map(len, wrapped[start : start + rows]))
+                  for start in range(0, len(wrapped), rows))
+    return columns * (0.5 + 0.075 * widest), 0.45 + 0.165 * tallest
+
+
+_LEGEND_ROWS = 16  # names in a column
 
 # %% ../../nbs/runs/05_cluster_figures.ipynb #n392fd48
 def _default_names(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METHOD_NAMES', 'check_outputs', 'source_columns', 'prediction_table',
-           'best_matching', 'score_method', 'compare_methods', 'summarise', 'macro_scores', 'claims_table',
-           'tidy_claims', 'tidy_methods']
+           'best_matching', 'score_method', 'compare_methods', 'class_recalls', 'recall_results', 'summarise',
+           'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods']
 
 # %% ../../nbs/runs/01_evaluation.ipynb #xcf2a07f
 from typing import Any
@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from brainclust.core.metrics import (
     accuracy_interval, calibration_error, class_table, contingency, difference_interval,
+    macro_recall_interval, recall_table,
 )
 from ..data.scan_table import SOURCE_COLUMNS
 
@@ -107,7 +108,8 @@ def best_matching(
     return mapping[clusters] == truth
 
 # %% ../../nbs/runs/01_evaluation.ipynb #180020
-SCORES = ("accuracy", "low", "high", "clean_accuracy", "clean_low", "clean_high")
+SCORES = ("accuracy", "low", "high", "clean_accuracy", "clean_low", "clean_high",
+          "macro_recall", "macro_low", "macro_high")
 PREDICTIONS = {"supervised_baseline": "y_pred_supervised_baseline", "clusters": "y_pred_clusters",
                "head": "y_pred"}
 
@@ -115,14 +117,21 @@ PREDICTIONS = {"supervised_baseline": "y_pred_supervised_baseline", "clusters": 
 def score_method(
     method: str,  # name of the row
     correct: np.ndarray,  # (M,), whether each test slice is right
-    predictions: pd.DataFrame,  # the prediction table, for groups and clean slices
+    predictions: pd.DataFrame,  # the prediction table, for groups, clean slices and true classes
     draws: int,  # of the bootstrap
-) -> dict[str, Any]:  # method and the `SCORES`
-    "Compute the accuracy with its interval, on the given test set and on its clean slices."
+) -> dict[str, Any]:  # method and the `SCORES`; without true classes, without macro recall
+    """Compute the accuracy, on the given test set and on its clean slices, and the macro recall.
+
+    Each has its interval.
+    """
     clean = predictions.clean.to_numpy(dtype=bool)
     given = accuracy_interval(correct, predictions.group, draws)
     apart = accuracy_interval(correct[clean], predictions.group[clean], draws)
-    return {"method": method, **dict(zip(SCORES, given + apart))}
+    macro = ()
+    if "y_true" in predictions:
+        truth = pd.factorize(predictions.y_true)[0]
+        macro = macro_recall_interval(truth, correct, predictions.group.to_numpy(), draws)
+    return {"method": method, **dict(zip(SCORES, given + apart + macro))}
 
 # %% ../../nbs/runs/01_evaluation.ipynb #n36de688
 def compare_methods(
@@ -155,6 +164,31 @@ def compare_methods(
         [score_method(method, right, table, draws) for method, right in correct.items()],
         columns=columns)
 
+# %% ../../nbs/runs/01_evaluation.ipynb #n8bfb836
+def class_recalls(
+    predictions: pd.DataFrame,  # from `prediction_table`
+    draws: int,  # of the bootstrap
+) -> pd.DataFrame:  # as from `recall_table`; no rows where nothing was named or nothing is known
+    "List the recall of the head in every class."
+    table = predictions[(predictions.y_true != "")]
+    names = tuple(c.removeprefix("prob_") for c in predictions if c.startswith("prob_"))
+    empty = not len(table) or (table.y_pred == "").any()
+    if empty: return recall_table([], [], (), draws=0).iloc[:0]
+    return recall_table(pd.Categorical(table.y_true, names).codes,
+                        (table.y_pred == table.y_true).to_numpy(), names,
+                        table.group.to_numpy(), draws)
+
+
+def recall_results(
+    predictions: pd.DataFrame,  # from `prediction_table`
+    draws: int,  # of the bootstrap
+) -> dict[str, Any]:  # test_recall: [value, low, high] by class; test_macro_recall: the same; or {}
+    "Collect the recalls for `run.json`."
+    rows = {row.class_name: [row.recall, row.low, row.high]
+            for row in class_recalls(predictions, draws).itertuples()}
+    if not rows: return {}
+    return {"test_macro_recall": rows.pop("macro recall"), "test_recall": rows}
+
 # %% ../../nbs/runs/01_evaluation.ipynb #180028
 def summarise(
     history: pd.DataFrame,  # of the joint training
@@ -178,6 +212,7 @@ def summarise(
         "silhouette": last.silhouette, "epoch": int(last.epoch),
         "baseline_accuracy": {m: value(m) for m in by_method.index if m in CLASSICAL}}
     results["intervals"] = {m: [row.low, row.high] for m, row in by_method.iterrows()}
+    results |= recall_results(predictions, draws)
     if {"head", "supervised_baseline"} <= set(by_method.index):
         known = predictions[predictions.y_true != ""]
         right = [(known[PREDICTIONS[m]] == known.y_true).to_numpy()

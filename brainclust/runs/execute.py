@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['notebook_path', 'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder', 'until_interrupted',
-           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'report_command']
+           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'run_headline', 'report_command']
 
 # %% ../../nbs/runs/02_execute.ipynb #x0a7114e
 import argparse
@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ..core.config import Config
+from ..core.config import Config, read_settings
 from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
-from ..core.untrusted import plain_data, read_yaml
+from ..core.untrusted import plain_data, read_names, read_yaml
 from .run import check_data, check_resume, run_config
 
 if TYPE_CHECKING:
@@ -232,11 +232,22 @@ def run_report(
     return out
 
 # %% ../../nbs/runs/02_execute.ipynb #180040
+def _read_value(name: str, text: str) -> Any:
+    "Read one value; a name, or a folder called 2020, is text."
+    if name == "classes": return None if text in ("None", "null") else read_names(text)
+    value = read_settings(text) if name == "overrides" else read_yaml(text)
+    if value is None: return None
+    return text if name in _TEXTS and not isinstance(value, (str, dict, list)) else value
+
+
+_TEXTS = {"data", "out", "cache", "device", "model", "test_data"}
+
+
 def parse_parameters(
     pairs: list[list[str]],  # [name, text] as typed
 ) -> dict[str, Any]:  # 3 is a number, true a boolean, {a: 1} a mapping
-    "Read the parameters of a command line, whose values are YAML."
-    return {name: read_yaml(text) for name, text in pairs}
+    "Read the parameters of a command line, whose values are YAML; names stay as written."
+    return {name: _read_value(name, text) for name, text in pairs}
 
 # %% ../../nbs/runs/02_execute.ipynb #nf929195
 def run_notes(
@@ -245,6 +256,31 @@ def run_notes(
     "Read the notes of a run; a run without a record has none."
     record = load_json(folder / "run.json") if (folder / "run.json").exists() else {}
     return [str(note) for note in record.get("notes", [])]
+
+# %% ../../nbs/runs/02_execute.ipynb #nb30e10a
+def _with_ends(numbers: list[float | None]) -> str:
+    "Format a value and the two ends of its interval."
+    value, *ends = numbers
+    known = value is not None and None not in ends
+    return f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if known else f"{value or 0:.3f}"
+
+
+def run_headline(
+    folder: Path,  # of a run that has ended
+    maximum: int = 6,  # of more classes only the three with the lowest recall are named
+) -> list[str]:  # one sentence, or none where nothing was measured
+    "Say how good the head of a run is, over all test slices and in every class."
+    record = load_json(folder / "run.json") if (folder / "run.json").exists() else {}
+    results = record.get("results", {})
+    if not results.get("test_macro_recall"): return []
+    accuracy = [results["test_accuracy"], *results["intervals"]["head"]]
+    recalls = {name: v for name, v in results["test_recall"].items() if v[0] is not None}
+    lowest = sorted(recalls, key=lambda name: recalls[name][0])[:3]
+    shown = list(recalls) if len(recalls) <= maximum else lowest
+    which = "recall" if len(recalls) <= maximum else f"lowest recalls of {len(recalls)} classes"
+    return [f"Test accuracy {_with_ends(accuracy)}, macro recall "
+            f"{_with_ends(results['test_macro_recall'])}; {which}: "
+            + ", ".join(f"{name} {_with_ends(recalls[name])}" for name in shown) + "."]
 
 # %% ../../nbs/runs/02_execute.ipynb #n813f9d5
 def report_command(
@@ -278,7 +314,7 @@ def report_command(
     except Exception as error:
         print(f"brainclust-report: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
         return 1
-    for sentence in run_notes(folder):
+    for sentence in [*run_notes(folder), *run_headline(folder)]:
         print(sentence)
     print(f"Report: {folder / (f'{options.notebook}.ipynb' if options.no_html else 'report.html')}")
     return 0

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.files import load_json, load_table, atomic_write, write_csv
-from ..core.metrics import accuracy_interval
+from ..core.metrics import recall_interval
 from ..core.resources import resource_text
 from ..core.untrusted import Record, check_record, read_csv
 from brainclust.runs.comparison import (
@@ -41,13 +41,13 @@ def judged_slices(
     Raises: ValueError if a file is missing or damaged.
     """
     predictions = read_csv(run_table(folder, "test_predictions"),
-                           ["path", "y_true", "y_pred", "group", "clean"], keep_default_na=False)
+                           ["path", "y_true", "y_pred", "group", "clean"],
+                           keep_default_na=False, dtype={"y_true": str, "y_pred": str})
     scans = load_table(folder / "scans.parquet", "run it again")
     if not {"path", "plane", "source"} <= set(scans):
         raise ValueError(f"{folder / 'scans.parquet'} is not a scan table: run it again.")
     scans = scans.drop_duplicates("path").set_index("path")
-    estimated = (
-        scans["estimated_plane"] if "estimated_plane" in scans else pd.Series("", scans.index))
+    estimated = scans.get("estimated_plane", pd.Series("", scans.index))
     planes = scans["plane"].where(scans["plane"] != "", estimated).replace("", "uncertain")
     table = predictions[predictions.y_true != ""]
     return table.assign(source=table.path.map(scans["source"]).fillna(""),
@@ -65,7 +65,7 @@ def accuracy_by(
     for value, group in judged.groupby(column, sort=True):
         row: dict[str, Any] = {"value": value}
         for prefix, slices in (("", group), ("clean_", group[group.clean])):
-            interval = accuracy_interval(
+            interval = recall_interval(
                 (slices.y_pred == slices.y_true).to_numpy(), slices.group.to_numpy(), draws)
             row |= {f"{prefix}slices": len(slices),
                     **dict(zip((f"{prefix}accuracy", f"{prefix}low", f"{prefix}high"), interval))}
@@ -115,11 +115,13 @@ def _division_table(
 def _method_scores(
     methods: pd.DataFrame,  # from `read_run`
     method: str,
-) -> dict[str, str]:  # accuracy with interval, by test set
-    "Format the accuracies of a method."
-    return {part: with_interval(*(methods[prefix + column].get(method, np.nan)
-                                  for column in ("accuracy", "low", "high")))
-            for prefix, part in PARTS.items()}
+) -> dict[str, str]:  # accuracy by test set, and macro recall, with intervals
+    "Format the scores of a method."
+    columns = {f"{part} test set": [prefix + c for c in ("accuracy", "low", "high")]
+               for prefix, part in PARTS.items()}
+    columns["macro recall"] = ["macro_recall", "macro_low", "macro_high"]
+    return {name: with_interval(*(methods[column].get(method, np.nan) for column in each))
+            for name, each in columns.items() if each[0] in methods}
 
 # %% ../../nbs/runs/11_model_card.ipynb #n515461e
 def results_section(
@@ -128,9 +130,8 @@ def results_section(
     methods: pd.DataFrame,  # from `read_run`
 ) -> list[str]:  # paragraphs
     "Write the results on the test set."
-    rows = [{"method": name, **{f"{part} test set": score for part, score
-                                in _method_scores(methods, method).items()}}
-            for method, name in METHODS.items() if method in methods.index]
+    rows = [{"method": name, **_method_scores(methods, key)}
+            for key, name in METHODS.items() if key in methods.index]
     section = ["Accuracy of the last epoch with its 95 % bootstrap interval over groups; *clean* "
                "test slices have no duplicate in training. Nothing was chosen on the test set.",
                markdown_table(rows)]
@@ -158,9 +159,8 @@ def trust_section(
 ) -> list[str]:  # paragraphs
     "Write how far probabilities and prediction sets can be trusted."
     error = record["results"].get("calibration_error")
-    section = ([] if error is None
-               else ["The expected calibration error of the head's probabilities, before "
-                     f"calibration, is {error:.3f} on the test set."])
+    section = [] if error is None else [
+        f"The head's expected calibration error, uncalibrated, is {error:.3f} on the test set."]
     file = folder / "prediction.json"
     known = (check_record(load_json(file, "train again"), _Calibration, file) if file.exists()
              else _Calibration())
@@ -344,7 +344,7 @@ def _about_results(
     figures = folder / "figures"
     draws = record["config"].get("bootstrap", 0)
     return {
-        28: "Accuracy, precision, recall, F1, NMI, ARI, silhouette, expected calibration error.",
+        28: "Accuracy, (macro) recall, precision, F1, NMI, ARI, silhouette, calibration error.",
         29: f"Bootstrap over groups, {draws} draws, 95 % intervals.",
         33: "figures/workflow.png" if (figures / "workflow.png").exists() else "",
         35: "tables/methods.csv, tables/per_class.csv",

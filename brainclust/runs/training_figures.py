@@ -283,6 +283,8 @@ def _draw_confusion(
     percent = _row_percent(counts)
     cells = np.array([[f"{n:,}\n" + ("–" if np.isnan(p) else f"{p:.1f} %") for n, p in zip(*row)]
                       for row in zip(counts, percent)])
+    if len(counts) > 20:  # a cell holds one line, and zeros would hide the others
+        cells = np.where(counts > 0, counts.astype(str), "")
     sns.heatmap(np.nan_to_num(percent), annot=cells, fmt="", vmin=0, vmax=100, cmap="Blues",
                 cbar=False, square=True, linewidths=0.5, ax=axis, annot_kws={"fontsize": 8})
     ticks = np.arange(len(class_names)) + 0.5
@@ -293,8 +295,7 @@ def _draw_confusion(
     axis.tick_params(length=0)
     score = (f"accuracy {np.trace(counts) / counts.sum():.3f}, n = {counts.sum():,}" if counts.sum()
              else "no slices")
-    axis.set_title(f"{title}\n{score}")
-    axis.set_xlabel("predicted")
+    axis.set(title=f"{title}\n{score}", xlabel="predicted")
 
 # %% ../../nbs/runs/04_training_figures.ipynb #120103
 @house_style
@@ -302,7 +303,7 @@ def plot_confusion(
     matrices: Mapping[str, np.ndarray],  # title to (C, C) counts; rows: truth, columns: prediction
     class_names: Sequence[str],  # C names
 ) -> Figure:
-    """Plot confusion matrices side by side, counts and row percent in each cell (Figure 5.3).
+    """Plot confusion matrices, counts and, up to 20 classes, row percent in each cell (Figure 5.3).
 
     Raises: ValueError if there is nothing to show, or a matrix is not (C, C) counts.
     """
@@ -312,7 +313,7 @@ def plot_confusion(
         )
     size = len(class_names)
     # inches: a cell holds its two lines of text
-    side = max(1.8, (0.6 if size > 6 else 0.76) * size)
+    side = max(1.8, size * (0.76 if size <= 6 else 0.6 if size <= 20 else 0.4))
     # a figure of 14 inches still fits a screen
     columns = max(1, min(len(matrices), int(14 / side)))
     rows = math.ceil(len(matrices) / columns)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['TrainingData', 'take_slices', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps', 'cycle_batches',
-           'split_batches', 'rows_on_device']
+           'split_batches', 'rows_on_device', 'balanced_batches']
 
 # %% ../../nbs/training/01_batches.ipynb #110005
 @dataclass(frozen=True)
@@ -174,3 +174,26 @@ def rows_on_device(
     "Move all batches to the device at once, since each transfer makes it wait."
     sizes = [len(batch) for batch in batches]
     return list(torch.from_numpy(np.concatenate(batches)).to(device).split(sizes))
+
+# %% ../../nbs/training/01_batches.ipynb #n419830c
+def balanced_batches(
+    rows: np.ndarray,  # (B,), of labelled slices
+    labels: np.ndarray,  # (B,), their ids
+    size: int,  # slices of a batch
+    steps: int,
+    seed: int,
+) -> list[np.ndarray]:  # of rows; each class has an equal number of places, or one more
+    "Draw `steps` batches of `size` rows that show every class equally often."
+    if not len(rows): return [rows] * steps
+    rng = np.random.default_rng(seed)
+    present = np.unique(labels)
+    places = steps * size
+    rounds = [rng.permutation(present) for _ in range(math.ceil(places / len(present)))]
+    order = np.concatenate(rounds)[:places]
+    drawn = np.zeros(places, dtype=rows.dtype)
+    for label in present:
+        own = rows[labels == label]
+        wanted = int((order == label).sum())
+        passes = [rng.permutation(own) for _ in range(math.ceil(wanted / len(own)))]
+        drawn[order == label] = np.concatenate([own[:0], *passes])[:wanted]
+    return np.array_split(drawn, steps)

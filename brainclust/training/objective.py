@@ -16,10 +16,12 @@ from tqdm import tqdm
 from ..core.config import CLASSES, Config
 from ..core.runtime import derived_seed
 from brainclust.models.losses import (
-    classification_loss, cluster_distance, pseudo_label_loss, ramp, reconstruction_loss,
+    class_weights, classification_loss, cluster_distance, pseudo_label_loss, ramp,
+    reconstruction_loss,
 )
 from brainclust.training.batches import (
-    TrainingData, augmented, count_steps, cycle_batches, rows_on_device, split_batches, take_slices,
+    TrainingData, augmented, balanced_batches, count_steps, cycle_batches, rows_on_device,
+    split_batches, take_slices,
 )
 from .distributed import LocalBatch, local_batches, local_weight
 from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
@@ -129,7 +131,12 @@ def joint_batches(
     "Draw the batches of an epoch, as rows on the device of the slices."
     config, data, device = self.config, self.data, self.data.images.device
     seed = lambda name: derived_seed(config.seed, name, epoch)
-    of_labelled = cycle_batches(data.labelled, config.labelled_batch_size, steps, seed("labelled"))
+    size = config.labelled_batch_size
+    if config.class_balance == "batches":
+        of_labelled = balanced_batches(
+            data.labelled, data.labels[data.labelled], size, steps, seed("labelled"))
+    else:
+        of_labelled = cycle_batches(data.labelled, size, steps, seed("labelled"))
     of_unlabelled = split_batches(unlabelled, steps, seed("unlabelled"))
     return list(zip(rows_on_device(of_labelled, device), rows_on_device(of_unlabelled, device)))
 
@@ -146,6 +153,9 @@ def epoch_inputs(
     weights = loss_weights(config, epoch)
     common = {"means": None, "weights": here([weights[term] for term in TERMS],
                                              dtype=next(self.network.parameters()).dtype)}
+    if config.class_balance == "weights" and len(data.labelled):
+        weights = class_weights(torch.from_numpy(data.labels[data.labelled]), data.n_classes)
+        common["class_weights"] = here(weights, dtype=common["weights"].dtype)
     if config.cluster_weight and has_unlabelled:
         common["means"] = here(tensors["mixture.means"], dtype=torch.float32)
     tables = {"labels": here(data.labels)}
@@ -196,6 +206,10 @@ def joint_step(
         outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None)
         losses = batch_losses(x, outputs, batch["labels"], batch.get("responsibilities"),
                               batch["means"], targets, config.pseudo_label_threshold)
+        if "class_weights" in batch:
+            n = len(batch["labels"])
+            losses["cross_entropy"] = classification_loss(
+                outputs[1][:n], batch["labels"], batch["class_weights"])
     losses = {name: loss * local_weight(name, labelled, unlabelled)
               for name, loss in losses.items()}
     weights = dict(zip(TERMS, batch["weights"].unbind()))

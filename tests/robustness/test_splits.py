@@ -23,11 +23,12 @@ def test_labels_are_hidden_once(table, fraction, seed, per_class):
         splits_module.hide_labels(hidden)
 
 
-@given(fraction=st.floats(), counts=st.lists(st.integers(1, 50), max_size=4))
+@given(fraction=st.one_of(st.floats(), st.floats(0, 1)),
+       counts=st.lists(st.integers(1, 50), max_size=4))
 def test_impossible_label_fractions_are_refused(fraction, counts):
-    """Accept label fractions that leave every class a label, and refuse others."""
+    """Accept label fractions that are a slice of some class, and refuse others."""
     slices = pd.Series(counts, index=[f"c{i}" for i in range(len(counts))], dtype=int)
-    possible = (fraction == 0 or 0 < fraction <= 1 and len(counts) > 1 and fraction * min(counts)
+    possible = (fraction == 0 or 0 < fraction <= 1 and len(counts) > 1 and fraction * max(counts)
                 >= 0.5)
     try:
         splits_module.check_label_fraction(fraction, slices)
