@@ -24,6 +24,8 @@ from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import first_few
+from .dicom_series import join_series, series_sentences, without_kinds
+from .formats import file_format, pair_header
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.folders import (
     content_masks, find_files, folder_reason, is_own_output, is_readable_name, is_segmentation,
@@ -48,7 +50,7 @@ def inspect_file(
 ) -> list[dict]:  # per slice path, sha256, width, height, mode and facts; or only the reason
     "Hash and decode one file; a failure is returned as `reason`, not raised."
     try:
-        if file_suffix(path) in VOLUME_SUFFIXES:
+        if file_suffix(path) in VOLUME_SUFFIXES or pair_header(path):
             return unpack_volume(path, cache_folder, volume_plane, volume_step)
         data = read_file(path)
         try:
@@ -141,6 +143,16 @@ def list_scan_files(
     return [f for f in files if f != Path("labels.csv")]
 
 # %% ../../nbs/data/10_scan_table.ipynb #010139
+def _foreign_reason(path: Path) -> str:
+    "Give the reason to leave out a file of none of the formats."
+    suffix = file_suffix(path)
+    if file_format(path) == "header":
+        has_voxels = any(path.with_suffix(s).exists() for s in (".img", ".IMG", ".Img"))
+        return ("header: its voxels are read from the .img file of its name" if has_voxels else
+                "header without voxels: the .img file of its name is missing")
+    lacks = ", a volume needs its header .hdr beside it" if suffix == ".img" else ""
+    return f"suffix not read: {suffix or 'none'}{lacks}"
+
 def refusal(
     path: Path,  # absolute
 ) -> str:  # "" for a file that should be read
@@ -148,7 +160,7 @@ def refusal(
     if os.path.isdir(path): return folder_reason(Path(path))
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         return "name not readable: it is not UTF-8, rename the file"
-    if not is_readable_name(path): return f"suffix not read: {file_suffix(path) or 'none'}"
+    if not is_readable_name(path): return _foreign_reason(path)
     return "segmentation: its name marks another image" if is_segmentation(path) else ""
 
 # %% ../../nbs/data/10_scan_table.ipynb #n6c66df0
@@ -256,6 +268,10 @@ NOTE_SENTENCES = {
     "burned-in annotation": (
         "declare text burned into their pixels: it may name the patient or the class"),
     "not MR": "declare another modality than MR ({})",
+    "attributes replaced": (
+        "have attributes that are empty, missing or damaged ({}): defaults took their place"),
+    "not anatomy": "do not show plain anatomy ({}), as far as their attributes tell",
+    "values not finite": "hold NaN or infinity ({}): they count as background",
     "no orientation": "state no orientation: their planes and sides may be wrong",
     "pixels not square": "have pixels that are not square ({}): they were resampled to squares",
     "pixel size not believed": (
@@ -298,7 +314,8 @@ def _divide_readable(
     table = table[good].drop(columns="reason")
     # the slices of a volume have the notes of one file
     repeated = table["volume"].duplicated() & (table["volume"] != "")
-    for sentence in note_sentences(table.pop("notes")[~repeated]):
+    sentences = series_sentences(left_out["reason"])
+    for sentence in sentences + note_sentences(table.pop("notes")[~repeated]):
         warnings.warn(sentence, stacklevel=3)
     others = [c for c in table if c not in SCAN_COLUMNS]
     return table[SCAN_COLUMNS + others].reset_index(drop=True), left_out
@@ -323,10 +340,11 @@ def read_scan_table(
         str(folder / f).encode(errors="backslashreplace").decode() for f in rows["file"]]
     rows["source"] = folder.name
     named = rows[rows["reason"] == ""]
-    facts = inspect_files([Path(p) for p in named["path"]],
-                          Path(cache_folder or default_cache_folder()), volume_plane, volume_step,
-                          workers)
-    found = dict(zip(named.index, without_masks(list(named["path"]), facts)))
+    cache = Path(cache_folder or default_cache_folder())
+    facts = inspect_files(
+        [Path(p) for p in named["path"]], cache, volume_plane, volume_step, workers)
+    facts = without_kinds(without_masks(list(named["path"]), facts))
+    found = dict(zip(named.index, join_series(list(named["path"]), facts, cache, workers)))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)
     names_layout = lambda name: bool(normalise_class_name(name, classes) or split_of(name)
                                      or squash_name(name) in UNLABELLED_NAMES)
