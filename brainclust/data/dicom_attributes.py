@@ -243,26 +243,29 @@ def repair_description(
     bits = shape["BitsAllocated"]
     high = _whole(dataset, "HighBit", bits - 1, 0)
     stored = _whole(dataset, "BitsStored", bits) or (bits if high is None else high + 1)
-    wanted = shape | {"PhotometricInterpretation": photometric, "BitsStored": stored}
-    if "HighBit" in dataset and high is None: wanted["HighBit"] = stored - 1
+    completed = shape | {"PhotometricInterpretation": photometric, "BitsStored": stored}
+    if "HighBit" in dataset and high is None:
+        completed["HighBit"] = stored - 1
     if (signed := _whole(dataset, "PixelRepresentation", 1, 0)) is None:
         signed = int(_is_signed(dataset, bits, compressed))
-    wanted["PixelRepresentation"] = signed
+    completed["PixelRepresentation"] = signed
     if shape["SamplesPerPixel"] > 1:
-        wanted["PlanarConfiguration"] = _whole(dataset, "PlanarConfiguration", 1, 0) or 0
-    if "NumberOfFrames" not in dataset: del wanted["NumberOfFrames"]
-    return _set_attributes(dataset, wanted)
+        completed["PlanarConfiguration"] = _whole(dataset, "PlanarConfiguration", 1, 0) or 0
+    if "NumberOfFrames" not in dataset:
+        del completed["NumberOfFrames"]
+    return _set_attributes(dataset, completed)
 
-def _set_attributes(dataset: "Dataset", wanted: dict[str, int | str]) -> list[str]:
+def _set_attributes(dataset: "Dataset", completed: dict[str, int | str]) -> list[str]:
     "Set the attributes that differ, and return their keywords."
     changed = []
-    for keyword, value in wanted.items():
+    for keyword, value in completed.items():
         try:
             same = keyword in dataset and dataset[keyword].value == value
         except Exception:  # damaged text raises almost every type of error
             same = False
         if same: continue
-        if keyword in dataset: del dataset[keyword]
+        if keyword in dataset:
+            del dataset[keyword]
         setattr(dataset, keyword, value)
         changed.append(keyword)
     return changed

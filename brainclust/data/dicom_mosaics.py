@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 def is_mosaic(
     dataset: "Dataset",  # a parsed file
 ) -> bool:
-    "Tell whether a file declares its picture a mosaic."
+    "Tell whether a file declares a mosaic, and was not taken apart already."
     value = dataset.get("ImageType") or []
     values = [value] if isinstance(value, str) else value
-    return any(str(v).strip().upper() == "MOSAIC" for v in values)
+    if not any(str(v).strip().upper() == "MOSAIC" for v in values): return False
+    try:
+        matrix = max(int(n) for n in dataset.AcquisitionMatrix)
+        return max(int(dataset.Rows), int(dataset.Columns)) >= 2 * matrix
+    except (AttributeError, TypeError, ValueError):  # not stated, or damaged
+        return True
 
 def mosaic_count(
     dataset: "Dataset",  # a parsed file
@@ -60,12 +65,15 @@ def grid_side(
 ) -> int:
     """Find the number of slices along each side of a mosaic.
 
-    Raises: UnreadableSlice if neither the number nor the picture tells it.
+    Raises: UnreadableSlice if neither the number nor the picture tells it, or the number is wrong.
     """
     fits = lambda side: not any(n % side or n // side < MINIMUM_SIDE for n in picture.shape)
     if count:
         side = int(np.ceil(np.sqrt(count)))
         if fits(side): return side
+        raise UnreadableSlice(
+            f"mosaic: NumberOfImagesInMosaic is {count}, but a grid of {side} x {side} does not "
+            f"divide {picture.shape[1]} x {picture.shape[0]} pixels")
     values = picture.astype(np.float64) - float(picture.min())
     bound = _DARK * np.percentile(values, 99)
     sides = [side for side in range(2, 33) if fits(side) and _seams(values, side) <= bound]

@@ -19,7 +19,7 @@ from PIL import Image
 from ..core.files import atomic_folder
 from ..core.runtime import map_threads
 from .cheng import MAXIMUM_VOLUME_BYTES
-from .dicom import frame_attributes, parse_dicom, render_frame
+from .dicom import dicom_facts, frame_attributes, parse_dicom, render_frame
 from .formats import inflated
 from .images import DecodedSlice, UnreadableSlice, square_pixels, stretch_to_uint8
 from .slices import reasons_for_failures
@@ -113,12 +113,12 @@ def stretch_slice(
     Raises: UnreadableSlice if it cannot be read.
     """
     from pydicom.pixels import pixel_array
-    from brainclust.data.dicom import dicom_facts
     with reasons_for_failures():
         dataset = parse_dicom(inflated(Path(path).read_bytes(), MAXIMUM_VOLUME_BYTES))
         attributes = frame_attributes(dataset)
         values = render_frame(pixel_array(dataset), attributes)
-        if dataset.get("PhotometricInterpretation") == "MONOCHROME1": values = -values
+        if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+            values = -values
         shown = stretch_to_uint8(values, low, high)
         return square_pixels(DecodedSlice(shown, "", dicom_facts(dataset, attributes))).pixels
 

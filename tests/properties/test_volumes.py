@@ -22,7 +22,8 @@ def test_unpacked_slices_equal_the_volume(images, tmp_path_factory):
         np.testing.assert_array_equal(slices_module.read_slice(fact["path"]), pixels)
 
 
-@given(image=slice_stacks(), index=st.integers(-2, 9), plane=st.sampled_from(dicom_attributes.PLANES))
+@given(image=slice_stacks(), index=st.integers(-2, 9),
+       plane=st.sampled_from(dicom_attributes.PLANES))
 def test_a_cut_slice_is_the_slice_of_its_plane(image, index, plane):
     """Cut a slice of a plane in radiological orientation."""
     volume = image[:, 0]

@@ -33,7 +33,8 @@ def test_damaged_unpacked_volumes_are_not_read(images, damaged, content, tmp_pat
     assert (found is None) == (damaged != "nothing")
 
 
-@given(image=slice_stacks(), index=st.integers(-2, 9), plane=st.sampled_from(dicom_attributes.PLANES))
+@given(image=slice_stacks(), index=st.integers(-2, 9),
+       plane=st.sampled_from(dicom_attributes.PLANES))
 def test_a_slice_outside_its_volume_is_survived(image, index, plane):
     """Raise an ordinary error, at worst, for an index outside the volume."""
     volume = image[:, 0]
