@@ -128,6 +128,10 @@ def repair_numbers(
         if usable and keyword not in _INTEGERS:
             texts = [f"{number:.10g}" for number in usable]
             setattr(attributes, keyword, texts if count != 1 else texts[0])
+    for keyword, other, default in (("RescaleSlope", "RescaleIntercept", 1),
+                                    ("RescaleIntercept", "RescaleSlope", 0)):
+        if keyword in repaired and keyword not in attributes and other in attributes:
+            setattr(attributes, keyword, default)
     return repaired
 
 # %% ../../nbs/data/03_dicom_attributes.ipynb #n465a044
@@ -216,6 +220,14 @@ def _is_signed(dataset: "Dataset", bits: int, compressed: bool) -> bool:
     return ranges[1] < ranges[0]
 
 # %% ../../nbs/data/03_dicom_attributes.ipynb #n44f1e21
+_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")  # lossy, of 8 and 12 bits
+
+def _likely_photometric(dataset: "Dataset", samples: int | None) -> str:
+    "Return the photometric interpretation that a file without one probably has."
+    if samples in (3, 4):
+        return "YBR_FULL_422" if dataset.file_meta.TransferSyntaxUID in _JPEG else "RGB"
+    return "PALETTE COLOR" if "RedPaletteColorLookupTableData" in dataset else "MONOCHROME2"
+
 def repair_description(
     dataset: "Dataset",  # a parsed file, changed in place
 ) -> list[str]:  # keywords of the attributes that were replaced
@@ -224,14 +236,12 @@ def repair_description(
     Raises: UnreadableSlice if it cannot be completed, with the keyword of what is missing.
     """
     if "PixelData" not in dataset: return []
+    if not dataset.get("PixelData"): raise UnreadableSlice("no pixel data: PixelData is empty")
     syntax = dataset.file_meta.TransferSyntaxUID
     compressed = syntax.is_encapsulated if syntax.is_transfer_syntax else True
     photometric = _stated_photometric(dataset)
     samples = _whole(dataset, "SamplesPerPixel", 4)
-    if not photometric:
-        coloured = samples in (3, 4)
-        palette = "RedPaletteColorLookupTableData" in dataset
-        photometric = "RGB" if coloured else "PALETTE COLOR" if palette else "MONOCHROME2"
+    photometric = photometric or _likely_photometric(dataset, samples)
     frames = 1 if "NumberOfFrames" not in dataset else _whole(dataset, "NumberOfFrames", 2**31)
     shape = {"Rows": _whole(dataset, "Rows", 2**16), "Columns": _whole(dataset, "Columns", 2**16),
              "SamplesPerPixel": samples or (3 if photometric in _COLOURS else 1),

@@ -50,9 +50,8 @@ def series_sentences(
 ) -> list[str]:  # one per reason of this notebook
     "Summarise what is left out by kind or as air."
     count = Counter(reasons)
-    return [f"{count[reason]:,} of the slices were left out. {kind.capitalize()}: {detail}."
-            for reason in (*KIND_REASONS.values(), AIR_REASON) if count[reason]
-            for kind, detail in [reason.split(": ", 1)]]
+    return [f"{count[reason]:,} of the slices were left out. {reason[0].upper()}{reason[1:]}."
+            for reason in (*KIND_REASONS.values(), AIR_REASON) if count[reason]]
 
 # %% ../../nbs/data/07_dicom_series.ipynb #n079d550
 def series_groups(
