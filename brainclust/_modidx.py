@@ -940,6 +940,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'brainclust/data/dicom_kinds.py'),
                                              'brainclust.data.dicom_kinds._is_capture': ( 'data/dicom_kinds.html#_is_capture',
                                                                                           'brainclust/data/dicom_kinds.py'),
+                                             'brainclust.data.dicom_kinds._stated_words': ( 'data/dicom_kinds.html#_stated_words',
+                                                                                            'brainclust/data/dicom_kinds.py'),
                                              'brainclust.data.dicom_kinds._words': ( 'data/dicom_kinds.html#_words',
                                                                                      'brainclust/data/dicom_kinds.py'),
                                              'brainclust.data.dicom_kinds.image_kind': ( 'data/dicom_kinds.html#image_kind',

@@ -464,9 +464,9 @@ def mutations(
     rng = np.random.default_rng(0)
     pixel = np.zeros((1, 1), np.uint8)
     hole = volume_of(slices).astype(np.float32)
-    hole[5, 5] = np.nan
+    nothing = hole * np.nan
     broken = {
-        "hole.nii": (nifti_bytes(nibabel.Nifti1Image(hole, np.eye(4))), "values not finite"),
+        "hole.nii": (nifti_bytes(nibabel.Nifti1Image(nothing, np.eye(4))), "values not finite"),
         "dot.png": (image_bytes(pixel), "too small"), "dot.dcm": (dicom_bytes(pixel), "too small"),
         "dot.nii": (nifti_bytes(nibabel.Nifti1Image(pixel[None], np.eye(4))), "too small"),
         "moments.nii": (nifti_bytes(nibabel.Nifti1Image(np.stack([hole] * 2, -1), np.eye(4))),

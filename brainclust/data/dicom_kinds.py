@@ -64,19 +64,22 @@ def _words(value: object) -> list[str]:
     values = [value] if isinstance(value, str) else list(value or [])
     return [re.sub(r"[\s_\-]+", " ", str(v)).strip().upper() for v in values]
 
+def _stated_words(dataset: "Dataset", attributes: "Dataset", keyword: str) -> list[str]:
+    "Return the words of a frame's attribute, or else of the file's."
+    for source in (attributes, dataset):
+        try:
+            if words := _words(source.get(keyword)): return words
+        except Exception:  # damaged text raises almost every type of error
+            continue
+    return []
+
 def image_words(
     dataset: "Dataset",  # a parsed file
     attributes: "Dataset",  # of one frame
 ) -> list[str]:  # in capitals
-    "List the words that tell how an image came about, but for its first two."
-    words = []
-    for source in (attributes, dataset):
-        for keyword in ("FrameType", "ImageType"):
-            try:
-                words += _words(source.get(keyword))[2:]
-            except Exception:  # damaged text raises almost every type of error
-                continue
-    return words
+    "List the words that tell how an image came about, but for the first two of each attribute."
+    return [word for keyword in ("FrameType", "ImageType")
+            for word in _stated_words(dataset, attributes, keyword)[2:]]
 
 def _has(words: list[str], pattern: str) -> bool:
     "Tell whether a word matches as a whole."
@@ -114,9 +117,9 @@ def image_kind(
     coloured = is_coloured(stored)
     if _is_capture(dataset, words, coloured): return "screen capture"
     if _has(words, _LOCALIZER): return "localizer"
-    technique = _words(attributes.get("VolumeBasedCalculationTechnique"))
+    technique = _stated_words(dataset, attributes, "VolumeBasedCalculationTechnique")
     if _has([*words, *technique], _PROJECTION): return "projection"
-    component = _words(attributes.get("ComplexImageComponent"))
+    component = _stated_words(dataset, attributes, "ComplexImageComponent")
     if component[:1] in (["PHASE"], ["IMAGINARY"]): return "phase image"
     if _has(words, _PHASE) and not _has(words, "M|M .*(?<!PE)|MAGNITUDE"): return "phase image"
     ge = dataset.get((0x0043, 0x102F))
@@ -125,5 +128,5 @@ def image_kind(
     if kind: return kind
     if object_name(dataset).startswith("Parametric Map"): return "parametric map"
     mapped = coloured and str(dataset.get("Modality") or "MR") == "MR"
-    derived = _words(dataset.get("ImageType"))[:1] == ["DERIVED"]
+    derived = _stated_words(dataset, dataset, "ImageType")[:1] == ["DERIVED"]
     return "colour map" if mapped and derived else ""

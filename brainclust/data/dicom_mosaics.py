@@ -55,10 +55,7 @@ def mosaic_count(
         if count > 0: return count
     except (AttributeError, TypeError, ValueError):
         pass
-    try:
-        return max(0, int(csareader.get_n_mosaic(csareader.read(header.value)) or 0))
-    except Exception:  # a damaged header raises almost every type of error
-        return 0
+    return header_count(getattr(header, "value", None))
 
 # %% ../../nbs/data/03_dicom_mosaics.ipynb #n6377a9b
 _DARK = .15  # of the picture's 99th percentile; brighter seams run through heads

@@ -238,8 +238,8 @@ def join_facts(
         drop=True)
     listed = table["group"] != ""
     named = facts.pop("patient")
-    inside = ["file names" if str(path).lower().endswith(VOLUME_SUFFIXES) else "the files"
-              for path in table["path"]]
+    inside = ["file names" if fact.get("named") else "the files"
+              for slices in found for fact in slices]
     table["patient_from"] = np.select([listed, named != ""], ["labels.csv", inside], "")
     table["group"] = table["group"].where(listed, named)
     table["class_name"], facts["notes"] = settle_labels(

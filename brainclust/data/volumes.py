@@ -341,7 +341,7 @@ def unpack_volume(
     cache_folder: Path,  # the slices go into its folder `volumes`
     plane: str = "axial",  # in which NIfTI volumes are cut
     step: int = 1,  # every n-th slice is taken
-) -> list[dict]:  # one per slice: path, sha256, sizes and facts
+) -> list[dict]:  # one per slice: path, sha256, sizes, facts, and whether the patient is `named` by the file's name
     """Unpack a volume, or find it unpacked.
 
     Raises: UnreadableSlice if it cannot be read.
@@ -359,5 +359,5 @@ def unpack_volume(
         with atomic_folder(final, lambda folder: read_unpacked(folder) is not None) as temporary:
             write_unpacked(volume, temporary)
         slices = read_unpacked(final)
-    return [{**s, "volume": str(path), "patient": s.get("patient") or patient_from_name(path)}
-            for s in slices]
+    return [{**s, "volume": str(path), "patient": s.get("patient") or patient_from_name(path),
+             "named": not s.get("patient")} for s in slices]
