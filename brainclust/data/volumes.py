@@ -341,7 +341,7 @@ def unpack_volume(
     cache_folder: Path,  # the slices go into its folder `volumes`
     plane: str = "axial",  # in which NIfTI volumes are cut
     step: int = 1,  # every n-th slice is taken
-) -> list[dict]:  # one per slice: path, sha256, sizes, facts, and whether the patient is `named` by the file's name
+) -> list[dict]:  # one per slice: path, sha256, sizes, facts; `named`: the patient is from the name
     """Unpack a volume, or find it unpacked.
 
     Raises: UnreadableSlice if it cannot be read.

@@ -2,9 +2,11 @@
 import gzip
 import io
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from hypothesis import given, strategies as st
@@ -31,15 +33,20 @@ def bare(implicit: bool, little: bool) -> bytes:
     return file.getvalue()
 
 
+def read_scans(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the folder `scans`, with a cache beside it."""
+    return scan_table.read_scan_table(folder / "scans", cache_folder=folder / "cache")
+
+
 @pytest.mark.parametrize("name", [
-    "a.img", "a.IMG", "a.MR", "a.dc3", "a.acr", "a.dcm_", "a.0001_anon", "a.v2", "a.dcm.bak", "a.7",
-    "IM0007", "a.png", "a.jpg", "a.mat", "a.dcm.gz", "a.gz", "A.DCM.GZ"])
+    "a.img", "a.IMG", "a.MR", "a.dc3", "a.acr", "a.dcm_", "a.0001_anon", "a.v2", "a.dcm.bak",
+    "a.7", "IM0007", "a.png", "a.jpg", "a.mat", "a.dcm.gz", "a.gz", "A.DCM.GZ"])
 def test_dicom_is_read_under_any_name(tmp_path, name):
     """Read DICOM under every suffix, and compressed."""
     data = gzip.compress(DICOM) if name.lower().endswith("gz") else DICOM
     path = write(tmp_path / "scans" / name, data)
     assert np.array_equal(read_slice(path), GREY)
-    table, left_out = scan_table.read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")
+    table, left_out = read_scans(tmp_path)
     assert (list(table["path"]), len(left_out)) == ([str(path)], 0)
 
 
@@ -89,7 +96,7 @@ def test_a_pair_is_one_volume(tmp_path, kind):
     (tmp_path / "scans").mkdir()
     nibabel.save(kind((VOLUME * 100).astype(np.int16), np.eye(4)), tmp_path / "scans/p1.img")
     assert formats.pair_header(tmp_path / "scans/p1.img") == tmp_path / "scans/p1.hdr"
-    table, left_out = scan_table.read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")
+    table, left_out = read_scans(tmp_path)
     assert (len(table), set(table["patient_from"])) == (10, {"file names"})
     reasons = dict(zip(left_out["path"], left_out["reason"]))  # SPM writes a .mat beside the pair
     assert reasons[str(tmp_path / "scans/p1.hdr")].startswith("header: its voxels are read from")

@@ -99,7 +99,8 @@ def test_a_missing_description_is_completed(keyword, how):
 
 
 @pytest.mark.parametrize(("without", "named"), [
-    (["Rows", "Columns"], "Rows and Columns"), (["Rows", "BitsAllocated"], "Rows and BitsAllocated"),
+    (["Rows", "Columns"], "Rows and Columns"),
+    (["Rows", "BitsAllocated"], "Rows and BitsAllocated"),
     (["Columns", "BitsAllocated"], "Columns and BitsAllocated")])
 def test_pixels_without_a_shape_are_refused_by_keyword(without, named):
     """Name the attributes without which the pixels have no shape."""
@@ -107,7 +108,8 @@ def test_pixels_without_a_shape_are_refused_by_keyword(without, named):
         dicom.decode_dicom(stored_file(without))
 
 
-@pytest.mark.parametrize("text", ["monochrome2", "MONOCHROME 2", "MONOCHROME_2", "Monochrome", "GREY"])
+@pytest.mark.parametrize(
+    "text", ["monochrome2", "MONOCHROME 2", "MONOCHROME_2", "Monochrome", "GREY"])
 def test_grey_is_recognised_in_any_writing(text):
     """Read a grey slice whose interpretation is not in the words of the standard."""
     data = stored_file(texts={"PhotometricInterpretation": text.encode()})

@@ -75,13 +75,14 @@ def test_the_number_is_read_wherever_it_stands():
 @pytest.mark.parametrize("rows", [24, 40])
 def test_a_slice_of_a_mosaic_is_a_slice(rows):
     """Read a slice that a converter cut from a mosaic, which still calls itself one."""
-    data = dicom_bytes(heads(1, rows)[0], bits=12, ImageType=MOSAIC, AcquisitionMatrix=[24, 0, 0, 24])
+    data = dicom_bytes(
+        heads(1, rows)[0], bits=12, ImageType=MOSAIC, AcquisitionMatrix=[24, 0, 0, 24])
     assert dicom.decode_dicom(data).pixels.shape == (rows, rows)
 
 
 @pytest.mark.parametrize(("count", "reason"), [(0, "no dark seams"), (48, "does not divide")])
 def test_a_mosaic_without_a_grid_is_refused(count, reason):
-    """Refuse a mosaic whose grid is in doubt, by the name of the attribute."""
+    """Refuse a mosaic whose grid is unknown, by the name of the attribute."""
     bright = np.random.default_rng(0).integers(900, 1500, (96, 96))
     with pytest.raises(UnreadableSlice, match=f"NumberOfImagesInMosaic.*{reason}"):
         dicom_mosaics.mosaic_tiles(bright, count)

@@ -2,6 +2,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 from test_formats import dicom_bytes, write
@@ -11,6 +12,11 @@ from brainclust.data.slices import read_slice
 
 BALL = np.hypot(*np.mgrid[-1:1:32j, -1:1:32j])
 RADII = [0, 0, .5, .8, .6, 0]
+
+
+def read_scans(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the folder `scans`, with a cache beside it."""
+    return scan_table.read_scan_table(folder / "scans", cache_folder=folder / "cache")
 
 
 def write_series(folder: Path, radii=RADII, order="position", level=900, **tags) -> list[Path]:
@@ -37,7 +43,7 @@ def test_air_at_the_ends_of_a_series_is_left_out(tmp_path, order, windowed):
     """Leave out slices of noise at both ends, in whatever way the series is ordered."""
     tags = {"WindowCenter": 400, "WindowWidth": 800} if windowed else {}
     paths = write_series(tmp_path / "scans", order=order, **tags)
-    table, left_out = scan_table.read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")
+    table, left_out = read_scans(tmp_path)
     assert set(left_out["path"]) == {str(paths[i]) for i in (0, 1, 5)}
     assert set(left_out["reason"]) == {dicom_series.AIR_REASON}
     files = table["path"] if windowed else table["volume"]
@@ -71,7 +77,7 @@ def test_two_series_are_two_volumes(tmp_path):
     write_series(tmp_path / "scans/b", [.5, .6, .7], level=300, StudyInstanceUID="9")
     write(tmp_path / "scans/c.dcm", dicom_bytes((BALL < .5).astype(np.uint16) * 70, bits=12,
                                                 SeriesInstanceUID="1.2.4"))
-    table, left_out = scan_table.read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")
+    table, left_out = read_scans(tmp_path)
     assert (len(table), len(left_out)) == (7, 0)
     brightest = {}
     for row in table.itertuples():
@@ -83,7 +89,7 @@ def test_two_series_are_two_volumes(tmp_path):
 def test_a_series_is_read_again_when_a_slice_changes(tmp_path):
     """Find a series in the cache only as long as none of its files has changed."""
     paths = write_series(tmp_path / "scans", [.5, .6, .7])
-    read = lambda: scan_table.read_scan_table(tmp_path / "scans", cache_folder=tmp_path / "cache")[0]
+    read = lambda: read_scans(tmp_path)[0]
     first = read()
     brighter = write_series(tmp_path / "other", [.5, .6, .7], level=2000)
     paths[1].write_bytes(brighter[1].read_bytes())
@@ -94,7 +100,8 @@ def test_a_series_is_read_again_when_a_slice_changes(tmp_path):
     assert read().equals(second)
 
 
-@given(brightness=st.lists(st.tuples(*[st.floats(0, 1e4)] * 3).map(sorted), min_size=1, max_size=12))
+@given(brightness=st.lists(
+    st.tuples(*[st.floats(0, 1e4)] * 3).map(sorted), min_size=1, max_size=12))
 def test_only_ends_are_air(brightness):
     """Mark nothing between two slices that show something, and never all slices."""
     air = dicom_series.air_at_ends(brightness)
