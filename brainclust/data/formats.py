@@ -124,17 +124,23 @@ def inflated(
 ) -> bytes:  # the same, if it is not compressed
     """Inflate the content of a gzip file.
 
-    Raises: UnreadableSlice if it would exceed the bound, zlib.error if it is damaged, EOFError if
-    it is cut off.
+    Raises: UnreadableSlice if it would exceed the bound, is damaged or cut off.
     """
     if data[:2] != b"\x1f\x8b": return data
     inflater = zlib.decompressobj(31)
     parts = io.BytesIO()
     rest = data
     while rest and not inflater.eof:
-        parts.write(inflater.decompress(rest, 2**20))
+        try:
+            parts.write(inflater.decompress(rest, 2**20))
+        except zlib.error as error:
+            raise UnreadableSlice(f"cannot be decoded: {error}") from error
         rest = inflater.unconsumed_tail
+        if inflater.unused_data[:2] == b"\x1f\x8b":  # files may be joined
+            rest = inflater.unused_data
+            inflater = zlib.decompressobj(31)
         if parts.tell() > bound:
             raise UnreadableSlice(f"too large: the file inflates to more than {bound:,} bytes")
-    if not inflater.eof: raise EOFError("compressed data are cut off")
+    if not inflater.eof:
+        raise UnreadableSlice("truncated: the compressed data end before the image is complete")
     return parts.getvalue()

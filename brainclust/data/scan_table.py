@@ -138,7 +138,7 @@ def list_scan_files(
                 or "no file")
         known = " ".join([*SLICE_READERS, *VOLUME_SUFFIXES])
         raise ValueError(
-            f"{folder} must hold images that end in {known}, or DICOM files without suffix; got "
+            f"{folder} must hold images that end in {known}, or DICOM files of any name; got "
             f"{held}. Give the folder that holds the images.")
     return [f for f in files if f != Path("labels.csv")]
 

@@ -113,8 +113,7 @@ def decode_slice(
     if suffix in VOLUME_SUFFIXES:
         raise VolumeFile("a volume: it holds many slices, which `read_scan_table` unpacks")
     by_content = {"DICOM": decode_dicom, "picture": decode_picture}
-    with reasons_for_failures():
-        data = inflated(data, MAXIMUM_VOLUME_BYTES)
+    data = inflated(data, MAXIMUM_VOLUME_BYTES)
     kind = content_format(data[:HEAD_BYTES])
     if kind == "NIfTI":
         raise VolumeFile("a volume: it holds many slices, which `read_scan_table` unpacks")

@@ -1,4 +1,5 @@
 """Damaged DICOM files: attributes, mosaics, kinds and series never end in a surprise."""
+import contextlib
 import io
 
 import numpy as np
@@ -34,7 +35,8 @@ def test_any_damaged_attributes_are_read_or_refused(data):
         if text is None:
             del dataset[keyword]
         else:
-            kind = data.draw(st.sampled_from([pydicom.datadict.dictionary_VR(keyword), "UN"]))
+            stated = pydicom.datadict.dictionary_VR(keyword).removesuffix(" or SS")
+            kind = data.draw(st.sampled_from([stated, "UN"]))
             dataset[Tag(keyword)] = RawDataElement(
                 Tag(keyword), kind, len(text), text, 0, False, True)
     file = io.BytesIO()
@@ -77,7 +79,8 @@ def test_any_bytes_have_a_format(head, start):
     """Recognise a format, or none, in any bytes that begin like one."""
     formats.content_format(start + head)
     formats.inflate_head(start + head)
-    survives(formats.inflated, start + head, 10**6)
+    with contextlib.suppress(UnreadableSlice):
+        formats.inflated(start + head, 10**6)
 
 
 def test_objects_without_header_have_no_kind():
