@@ -1217,6 +1217,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'brainclust/data/scan_table.py'),
                                             'brainclust.data.scan_table._foreign_reason': ( 'data/scan_table.html#_foreign_reason',
                                                                                             'brainclust/data/scan_table.py'),
+                                            'brainclust.data.scan_table._is_volume': ( 'data/scan_table.html#_is_volume',
+                                                                                       'brainclust/data/scan_table.py'),
                                             'brainclust.data.scan_table.check_scan_table': ( 'data/scan_table.html#check_scan_table',
                                                                                              'brainclust/data/scan_table.py'),
                                             'brainclust.data.scan_table.class_counts': ( 'data/scan_table.html#class_counts',

@@ -207,8 +207,9 @@ def _complete_shape(
         if exact and allowed:
             shape[missing[0]] = number
             return
+    named = " and ".join(filter(None, [", ".join(missing[:-1]), missing[-1]]))
     raise UnreadableSlice(
-        f"attribute missing: {' and '.join(missing)}, and the length of PixelData does not tell it")
+        f"attribute missing: {named}, and the length of PixelData does not tell it")
 
 def _is_signed(dataset: "Dataset", bits: int, compressed: bool) -> bool:
     "Tell whether pixels have the smaller range as signed numbers."

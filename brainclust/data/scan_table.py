@@ -42,6 +42,11 @@ from brainclust.data.slices import (
 from .volumes import unpack_volume
 
 # %% ../../nbs/data/10_scan_table.ipynb #010133
+def _is_volume(path: Path) -> bool:
+    "Tell a volume by its name, unless the content is another format."
+    named = file_suffix(path) in VOLUME_SUFFIXES and file_format(path) not in ("DICOM", "picture")
+    return named or pair_header(path) is not None
+
 def inspect_file(
     path: Path,  # anything that a folder may hold
     cache_folder: Path,  # where volumes are unpacked
@@ -50,7 +55,7 @@ def inspect_file(
 ) -> list[dict]:  # per slice path, sha256, width, height, mode and facts; or only the reason
     "Hash and decode one file; a failure is returned as `reason`, not raised."
     try:
-        if file_suffix(path) in VOLUME_SUFFIXES or pair_header(path):
+        if _is_volume(path):
             return unpack_volume(path, cache_folder, volume_plane, volume_step)
         data = read_file(path)
         try:

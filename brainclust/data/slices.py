@@ -22,7 +22,7 @@ from brainclust.data.cheng import (
     MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES, decode_cheng, load_cheng,
 )
 from .dicom import DICOM_SUFFIXES, decode_dicom
-from .formats import HEAD_BYTES, content_format, inflated
+from .formats import HEAD_BYTES, content_format, inflate_head, inflated
 from brainclust.data.images import (
     MAXIMUM_SIDE, DecodedSlice, UnreadableSlice, VolumeFile, check_sides, decode_picture,
     square_pixels,
@@ -64,6 +64,10 @@ def failure_reason(
     cut = "truncated|broken data stream|premature|unexpected end|less than expected"
     if isinstance(error, EOFError) or re.search(cut, text, re.I):
         return "truncated: the image data end before the image is complete"
+    if codec := re.search("does not support '(.+?)' for (samples with [^ ]+ precision)?", text):
+        detail = " ".join(filter(None, codec.groups()))
+        return (f"compression not read: {detail}; convert the file, or `pip install "
+                "pylibjpeg[all]`")
     return f"cannot be decoded: {text}"
 
 @contextmanager
@@ -110,12 +114,11 @@ def decode_slice(
     Raises: UnreadableSlice if they hold no slice, VolumeFile if they hold many.
     """
     suffix = file_suffix(f"slice{suffix}")
-    if suffix in VOLUME_SUFFIXES:
-        raise VolumeFile("a volume: it holds many slices, which `read_scan_table` unpacks")
-    by_content = {"DICOM": decode_dicom, "picture": decode_picture}
-    data = inflated(data, MAXIMUM_VOLUME_BYTES)
     kind = content_format(data[:HEAD_BYTES])
-    if kind == "NIfTI":
+    if kind == "gzip":
+        kind = content_format(inflate_head(data[:2 * HEAD_BYTES]))
+    by_content = {"DICOM": decode_dicom, "picture": decode_picture}
+    if kind == "NIfTI" or suffix in VOLUME_SUFFIXES and kind not in by_content:
         raise VolumeFile("a volume: it holds many slices, which `read_scan_table` unpacks")
     reader = by_content.get(kind) or SLICE_READERS.get(suffix)
     if reader is None:
@@ -125,7 +128,7 @@ def decode_slice(
         raise UnreadableSlice("empty file: it holds no bytes")
     check_not_text(data[:128])
     with reasons_for_failures():
-        decoded = square_pixels(reader(data))
+        decoded = square_pixels(reader(inflated(data, MAXIMUM_VOLUME_BYTES)))
     check_sides(*decoded.pixels.shape)
     return decoded
 
