@@ -22,11 +22,13 @@ from ..core.resources import page_template
 from ..core.runtime import quiet_libraries
 from ..core.style import class_palette
 from ..data.dicom import frame_count, parse_dicom
+from ..data.cheng import MAXIMUM_VOLUME_BYTES
+from ..data.formats import inflated
 from ..data.images import UnreadableSlice, VolumeFile
 from brainclust.data.slices import (
     decode_slice, file_suffix, read_file, read_slice, reasons_for_failures,
 )
-from ..data.volumes import decode_multiframe, decode_nifti, nifti_header
+from ..data.volumes import decode_multiframe, decode_nifti, is_nifti, nifti_header
 from ..imaging.preprocessing import restore_geometry
 from ..runs.predictor import HEALTHY, Predictor, brain_and_tumour
 
@@ -59,10 +61,10 @@ def check_volume(
 
     Raises: UnreadableSlice if one visitor of many must not open it.
     """
-    if file_suffix(path) in (".nii", ".nii.gz"):
+    if is_nifti(path):
         voxels = np.prod(nifti_header(path).get_data_shape(), dtype=float)
     else:
-        dataset = parse_dicom(path.read_bytes())
+        dataset = parse_dicom(inflated(path.read_bytes(), MAXIMUM_VOLUME_BYTES))
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         voxels = float(frame_count(dataset)) * rows * columns
     if voxels > MAXIMUM_VOXELS:
@@ -88,7 +90,7 @@ def open_scan(
             return OpenedScan(path.name, decoded.pixels[None], decoded.facts.get("plane", ""))
         except VolumeFile:
             check_volume(path)
-            nifti = file_suffix(path) in (".nii", ".nii.gz")
+            nifti = is_nifti(path)
             volume = decode_nifti(path, plane) if nifti else decode_multiframe(path)
             return OpenedScan(path.name, volume.slices,
                               plane if nifti else volume.facts[0].get("plane", ""))

@@ -23,6 +23,7 @@ from ..core.cache import default_cache_folder
 from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import most_frequent
+from .dicom_series import join_series, series_sentences, without_kinds
 from .duplicates import duplicate_pairs, measure_slices
 from .label_studio import label_file
 from brainclust.data.labels import (
@@ -155,10 +156,12 @@ def read_images(
     rows = place_files(folder, [f for f in files if f not in faults], use_classes)
     rows["path"] = [str(folder / f) for f in rows["file"]]
     named = rows[rows["reason"] == ""]
-    inspect = partial(inspect_file, cache_folder=cache_folder or default_cache_folder())
+    cache = cache_folder or default_cache_folder()
+    inspect = partial(inspect_file, cache_folder=cache)
     with quiet_libraries():
         facts = map_threads(inspect, [Path(p) for p in named["path"]], workers, "reading")
-    found = dict(zip(named.index, without_masks(list(named["path"]), facts)))
+    facts = without_kinds(without_masks(list(named["path"]), facts))
+    found = dict(zip(named.index, join_series(list(named["path"]), facts, cache, workers)))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], CLASSES)
     named = {*table["class_name"]} - {""}
     names_layout = lambda name: bool(
@@ -175,7 +178,8 @@ def read_images(
                          f"Most frequent reason: {most_frequent(unreadable['reason'])}.")
     masked = [f"Left out as segmentation masks: {n:,} in '{place}'; rename the folder if they are "
               "images." for place, n in _masked_folders(unreadable).items()]
-    return table[good].reset_index(drop=True), unreadable, masked + note_sentences(table["notes"])
+    remarks = masked + series_sentences(unreadable["reason"]) + note_sentences(table["notes"])
+    return table[good].reset_index(drop=True), unreadable, remarks
 
 # %% ../../nbs/data/14_audit.ipynb #200022
 def set_blank_aside(

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .formats import file_format, pair_header
 from .slices import SLICE_READERS, VOLUME_SUFFIXES, file_suffix
 
 # %% ../../nbs/data/07_folders.ipynb #naeca00f
@@ -88,17 +89,12 @@ def folder_reason(
 
 # %% ../../nbs/data/07_folders.ipynb #010076
 def is_readable_name(
-    path: Path,  # a file, absolute where it may lack a suffix
+    path: Path,  # a file, absolute where its suffix may name no format
 ) -> bool:
-    "Tell whether the suffix, or the DICOM mark without one, promises a slice or a volume."
+    "Tell whether the suffix, or else the mark inside, promises a slice or a volume."
     suffix = file_suffix(path)
-    if suffix: return suffix in SLICE_READERS or suffix in VOLUME_SUFFIXES
-    try:
-        if not stat.S_ISREG(path.stat().st_mode): return False
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    if suffix in SLICE_READERS or suffix in VOLUME_SUFFIXES: return True
+    return file_format(path) in ("DICOM", "NIfTI", "picture") or pair_header(path) is not None
 
 # %% ../../nbs/data/07_folders.ipynb #010078
 _MASK_WORD = re.compile(

@@ -25,6 +25,8 @@ from ..core.config import CLASSES
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import first_few, most_frequent
 from .bids import bids_reasons, label_by_bids
+from .dicom_series import join_series, series_sentences, without_kinds
+from .formats import file_format, pair_header
 from .images import UnreadableSlice, VolumeFile
 from brainclust.data.folders import (
     content_masks, find_files, folder_reason, is_own_output, is_readable_name, is_segmentation,
@@ -43,6 +45,11 @@ from brainclust.data.slices import (
 from .volumes import unpack_volume
 
 # %% ../../nbs/data/10_scan_table.ipynb #010133
+def _is_volume(path: Path) -> bool:
+    "Tell a volume by its name, unless the content is another format."
+    named = file_suffix(path) in VOLUME_SUFFIXES and file_format(path) not in ("DICOM", "picture")
+    return named or pair_header(path) is not None
+
 def inspect_file(
     path: Path,  # anything that a folder may hold
     cache_folder: Path,  # where volumes are unpacked
@@ -51,7 +58,7 @@ def inspect_file(
 ) -> list[dict]:  # per slice path, sha256, width, height, mode and facts; or only the reason
     "Hash and decode one file; a failure is returned as `reason`, not raised."
     try:
-        if file_suffix(path) in VOLUME_SUFFIXES:
+        if _is_volume(path):
             return unpack_volume(path, cache_folder, volume_plane, volume_step)
         data = read_file(path)
         try:
@@ -140,13 +147,23 @@ def list_scan_files(
         known = " ".join([*SLICE_READERS, *VOLUME_SUFFIXES])
         remedy = next(filter(None, map(format_reason, files)), "").partition(", ")[2]
         raise ValueError(
-            f"{folder} must hold images that end in {known}, or DICOM files without suffix; got "
+            f"{folder} must hold images that end in {known}, or DICOM files of any name; got "
             f"{held}. " + (f"{remedy[0].upper()}{remedy[1:]}." if remedy
                            else "Give the folder that holds the images."))
     labels = label_file(folder)
     return [f for f in files if f not in (Path("labels.csv"), Path(labels.name if labels else ""))]
 
 # %% ../../nbs/data/10_scan_table.ipynb #010139
+def _foreign_reason(path: Path) -> str:
+    "Give the reason to leave out a file of none of the formats."
+    suffix = file_suffix(path)
+    if file_format(path) == "header":
+        has_voxels = any(path.with_suffix(s).exists() for s in (".img", ".IMG", ".Img"))
+        return ("header: its voxels are read from the .img file of its name" if has_voxels else
+                "header without voxels: the .img file of its name is missing")
+    lacks = ", a volume needs its header .hdr beside it" if suffix == ".img" else ""
+    return f"suffix not read: {suffix or 'none'}{lacks}"
+
 def refusal(
     path: Path,  # absolute
 ) -> str:  # "" for a file that should be read
@@ -154,8 +171,7 @@ def refusal(
     if os.path.isdir(path): return folder_reason(Path(path))
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         return "name not readable: it is not UTF-8, rename the file"
-    if not is_readable_name(path):
-        return format_reason(path) or f"suffix not read: {file_suffix(path) or 'none'}"
+    if not is_readable_name(path): return format_reason(path) or _foreign_reason(path)
     return "segmentation: its name marks another image" if is_segmentation(path) else ""
 
 # %% ../../nbs/data/10_scan_table.ipynb #n6c66df0
@@ -239,8 +255,8 @@ def join_facts(
         drop=True)
     listed = table["group"] != ""
     named = facts.pop("patient")
-    inside = ["file names" if str(path).lower().endswith(VOLUME_SUFFIXES) else "the files"
-              for path in table["path"]]
+    inside = ["file names" if fact.get("named") else "the files"
+              for slices in found for fact in slices]
     table["patient_from"] = np.select([listed, named != ""], ["labels.csv", inside], "")
     table["group"] = table["group"].where(listed, named)
     table["class_name"], facts["notes"] = settle_labels(
@@ -269,6 +285,10 @@ NOTE_SENTENCES = {
     "burned-in annotation": (
         "declare text burned into their pixels: it may name the patient or the class"),
     "not MR": "declare another modality than MR ({})",
+    "attributes replaced": (
+        "have attributes that are empty, missing or damaged ({}): defaults took their place"),
+    "not anatomy": "do not show plain anatomy ({}), as far as their attributes tell",
+    "values not finite": "hold NaN or infinity ({}): they count as background",
     "no orientation": "state no orientation: their planes and sides may be wrong",
     "pixels not square": "have pixels that are not square ({}): they were resampled to squares",
     "pixel size not believed": (
@@ -311,7 +331,8 @@ def _divide_readable(
     table = table[good].drop(columns="reason")
     # the slices of a volume have the notes of one file
     repeated = table["volume"].duplicated() & (table["volume"] != "")
-    for sentence in note_sentences(table.pop("notes")[~repeated]):
+    sentences = series_sentences(left_out["reason"])
+    for sentence in sentences + note_sentences(table.pop("notes")[~repeated]):
         warnings.warn(sentence, stacklevel=3)
     others = [c for c in table if c not in SCAN_COLUMNS]
     return table[SCAN_COLUMNS + others].reset_index(drop=True), left_out
@@ -336,10 +357,11 @@ def read_scan_table(
         str(folder / f).encode(errors="backslashreplace").decode() for f in rows["file"]]
     rows["source"] = folder.name
     named = rows[rows["reason"] == ""]
-    facts = inspect_files([Path(p) for p in named["path"]],
-                          Path(cache_folder or default_cache_folder()), volume_plane, volume_step,
-                          workers)
-    found = dict(zip(named.index, without_masks(list(named["path"]), facts)))
+    cache = Path(cache_folder or default_cache_folder())
+    facts = inspect_files(
+        [Path(p) for p in named["path"]], cache, volume_plane, volume_step, workers)
+    facts = without_kinds(without_masks(list(named["path"]), facts))
+    found = dict(zip(named.index, join_series(list(named["path"]), facts, cache, workers)))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)
     names_layout = lambda name: bool(normalise_class_name(name, classes) or split_of(name)
                                      or squash_name(name) in UNLABELLED_NAMES)

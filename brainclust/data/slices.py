@@ -22,6 +22,7 @@ from brainclust.data.cheng import (
     MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES, decode_cheng, load_cheng,
 )
 from .dicom import DICOM_SUFFIXES, decode_dicom
+from .formats import HEAD_BYTES, content_format, inflate_head, inflated
 from brainclust.data.images import (
     MAXIMUM_SIDE, DecodedSlice, UnreadableSlice, VolumeFile, check_sides, decode_picture,
     square_pixels,
@@ -30,7 +31,8 @@ from brainclust.data.images import (
 # %% ../../nbs/data/05_slices.ipynb #010054
 SLICE_READERS: dict[str, Callable[[bytes], DecodedSlice]] = {
     **{suffix: decode_picture
-       for suffix in (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")},
+       for suffix in (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".bmp",
+                      ".webp")},
     **{suffix: decode_dicom for suffix in DICOM_SUFFIXES}, ".mat": decode_cheng}
 VOLUME_SUFFIXES = (".nii", ".nii.gz")
 
@@ -62,6 +64,10 @@ def failure_reason(
     cut = "truncated|broken data stream|premature|unexpected end|less than expected"
     if isinstance(error, EOFError) or re.search(cut, text, re.I):
         return "truncated: the image data end before the image is complete"
+    if codec := re.search("does not support '(.+?)' for (samples with [^ ]+ precision)?", text):
+        detail = " ".join(filter(None, codec.groups()))
+        return (f"compression not read: {detail}; convert the file, or `pip install "
+                "pylibjpeg[all]`")
     return f"cannot be decoded: {text}"
 
 @contextmanager
@@ -101,16 +107,20 @@ def check_not_text(
 # %% ../../nbs/data/05_slices.ipynb #010059
 def decode_slice(
     data: bytes,  # the whole file
-    suffix: str,  # with its dot, any case; chooses the decoder
+    suffix: str,  # with its dot, any case; chooses the decoder of bytes without a mark
 ) -> DecodedSlice:
-    """Decode one file's bytes by its suffix.
+    """Decode one file's bytes by their mark, or else by the suffix.
 
     Raises: UnreadableSlice if they hold no slice, VolumeFile if they hold many.
     """
     suffix = file_suffix(f"slice{suffix}")
-    if suffix in VOLUME_SUFFIXES:
+    kind = content_format(data[:HEAD_BYTES])
+    if kind == "gzip":
+        kind = content_format(inflate_head(data[:2 * HEAD_BYTES]))
+    by_content = {"DICOM": decode_dicom, "picture": decode_picture}
+    if kind == "NIfTI" or suffix in VOLUME_SUFFIXES and kind not in by_content:
         raise VolumeFile("a volume: it holds many slices, which `read_scan_table` unpacks")
-    reader = decode_dicom if not suffix and data[128:132] == b"DICM" else SLICE_READERS.get(suffix)
+    reader = by_content.get(kind) or SLICE_READERS.get(suffix)
     if reader is None:
         raise UnreadableSlice(f"suffix not read: {suffix or 'no suffix'} is none of "
                               f"{' '.join([*SLICE_READERS, *VOLUME_SUFFIXES])}")
@@ -118,7 +128,7 @@ def decode_slice(
         raise UnreadableSlice("empty file: it holds no bytes")
     check_not_text(data[:128])
     with reasons_for_failures():
-        decoded = square_pixels(reader(data))
+        decoded = square_pixels(reader(inflated(data, MAXIMUM_VOLUME_BYTES)))
     check_sides(*decoded.pixels.shape)
     return decoded
 
@@ -153,8 +163,8 @@ def read_file(
 
     Raises: UnreadableSlice if it cannot be read or is too large.
     """
-    is_dicom = file_suffix(path) in ("", *DICOM_SUFFIXES)  # may turn out to be a volume
-    check_file(path, MAXIMUM_VOLUME_BYTES if is_dicom else MAXIMUM_SLICE_BYTES)
+    named = SLICE_READERS.get(file_suffix(path), decode_dicom)  # DICOM may be a volume
+    check_file(path, MAXIMUM_VOLUME_BYTES if named is decode_dicom else MAXIMUM_SLICE_BYTES)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['THICK', 'LABELS', 'NAME_ENDINGS', 'UNPACK_VERSION', 'DecodedVolume', 'open_volume', 'nifti_header', 'nifti_shape',
-           'load_nifti', 'cut_slice', 'own_axis', 'is_label_map', 'decode_nifti', 'decode_multiframe',
-           'patient_from_name', 'empty_slices', 'read_unpacked', 'write_unpacked', 'unpack_volume']
+           'load_nifti', 'cut_slice', 'finite_values', 'own_axis', 'is_label_map', 'decode_nifti', 'decode_mosaic',
+           'decode_multiframe', 'patient_from_name', 'empty_slices', 'read_unpacked', 'write_unpacked', 'is_nifti',
+           'unpack_volume']
 
 # %% ../../nbs/data/06_volumes.ipynb #xa9eb0e2
 import gzip
@@ -22,13 +23,16 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ..core.files import atomic_folder
+from ..core.files import atomic_folder, file_digest
 from ..core.untrusted import no_formula
 from .cheng import MAXIMUM_VOLUME_BYTES
 from brainclust.data.dicom import (
-    PLANES, check_dicom_image, dicom_facts, frame_attributes, frame_count, parse_dicom,
-    render_frame, show_frames, volume_limits,
+    check_dicom_image, dicom_facts, frame_attributes, frame_count, parse_dicom, render_frame,
+    show_frames, volume_limits,
 )
+from .dicom_attributes import PLANES
+from .dicom_mosaics import is_mosaic, mosaic_count, mosaic_tiles
+from .formats import content_format, file_format, inflated, pair_header
 from brainclust.data.images import (
     MAXIMUM_SIDE, DecodedSlice, UnreadableSlice, blacken_air, check_sides, square_pixels,
     stretch_to_uint8,
@@ -37,6 +41,7 @@ from .slices import VOLUME_SUFFIXES, check_file, file_suffix, reasons_for_failur
 
 if TYPE_CHECKING:
     import nibabel
+    from pydicom import Dataset
 
 # %% ../../nbs/data/06_volumes.ipynb #010100
 @dataclass(frozen=True)
@@ -52,21 +57,26 @@ class DecodedVolume:
 
 # %% ../../nbs/data/06_volumes.ipynb #010102
 def open_volume(
-    path: Path,  # .nii or .nii.gz
+    path: Path,  # .nii or .nii.gz, by its content
 ) -> IO[bytes]:
-    "Open a NIfTI file, which is inflated as it is read."
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+    "Open a NIfTI file, which is inflated as it is read if it is compressed, whatever its name."
+    with path.open("rb") as file:
+        compressed = content_format(file.read(2)) == "gzip"
+    return gzip.open(path, "rb") if compressed else path.open("rb")
 
 def nifti_header(
-    path: Path,  # .nii or .nii.gz
+    path: Path,  # .nii or .nii.gz, or .img with its header beside it
 ) -> "nibabel.Nifti1Header":
     """Read the header without its extensions, which may claim gigabytes.
 
     Raises: UnreadableSlice if the file is not NIfTI.
     """
     import nibabel
-    with open_volume(path) as stream:
+    pair = pair_header(path)
+    with open_volume(pair or path) as stream:
         start = stream.read(540)
+    if pair and content_format(start[:348]) == "header" and start[344:347] not in (b"ni1", b"n+1"):
+        if start[4:7] != b"ni2": return nibabel.AnalyzeHeader(start[:348])
     for size, kind in ((348, nibabel.Nifti1Header), (540, nibabel.Nifti2Header)):
         if (size in (int.from_bytes(start[:4], order) for order in ("little", "big"))
             and len(start) >= size):
@@ -135,6 +145,23 @@ def cut_slice(
     # a view: np.take would copy the volume
     return np.moveaxis(values, PLANES.index(plane), 0)[index][::-1, ::-1].T
 
+# %% ../../nbs/data/06_volumes.ipynb #nfaaa7c2
+def finite_values(
+    values: np.ndarray,  # of any shape
+) -> tuple[np.ndarray, tuple[str, ...]]:  # finite; a note if some were not
+    """Replace NaN by the smallest finite value, and infinity by the nearest.
+
+    Raises: UnreadableSlice if no value is finite.
+    """
+    if values.dtype.kind != "f": return values, ()
+    good = np.isfinite(values)
+    if good.all(): return values, ()
+    if not good.any():
+        raise UnreadableSlice("values not finite: the volume holds nothing but NaN or infinity")
+    low, high = values[good].min(), values[good].max()
+    replaced = f"values not finite: {(~good).mean():.0%} of the voxels"
+    return np.nan_to_num(values, nan=low, posinf=high, neginf=low), (replaced,)
+
 # %% ../../nbs/data/06_volumes.ipynb #n8ac6d7a
 THICK = 3  # times another side of the voxels, or of the volume
 
@@ -168,7 +195,7 @@ def is_label_map(
 
 # %% ../../nbs/data/06_volumes.ipynb #010108
 def decode_nifti(
-    path: Path,  # .nii or .nii.gz
+    path: Path,  # .nii or .nii.gz, or .img with its header beside it
     plane: str = "axial",  # "axial", "coronal" or "sagittal"
     step: int = 1,  # every n-th slice is taken
 ) -> DecodedVolume:
@@ -179,14 +206,15 @@ def decode_nifti(
     import nibabel
     from nibabel.affines import voxel_sizes
     values, affine, header = load_nifti(path)
+    values, bad = finite_values(values)
     canonical = nibabel.as_closest_canonical(nibabel.spatialimages.SpatialImage(values, affine))
     directions = nibabel.io_orientation(affine)  # per stored axis: canonical axis, 1 or -1
     values = np.asanyarray(canonical.dataobj)
     sizes = voxel_sizes(canonical.affine)
     if is_label_map(values):
         raise UnreadableSlice("segmentation: the volume has the few values of a label map")
-    notes = (() if header["qform_code"] or header["sform_code"]
-             else ("no orientation: the header states none",))
+    stated = [header[code] for code in ("qform_code", "sform_code") if code in header.keys()]
+    notes = bad + (() if any(stated) else ("no orientation: the header states none",))
     axis = own_axis(values.shape, sizes)
     if axis not in (None, PLANES.index(plane)):
         plane = PLANES[axis]
@@ -211,8 +239,31 @@ def decode_nifti(
         {**facts, "stored_axis": stored_axis, "stored_index": i} for i in places])
 
 # %% ../../nbs/data/06_volumes.ipynb #010116
+def decode_mosaic(
+    dataset: "Dataset",  # a parsed file whose pictures are mosaics
+    step: int = 1,  # every n-th slice is taken
+) -> DecodedVolume:
+    """Decode the slices of a mosaic, or of several, with one stretch for all.
+
+    Raises: UnreadableSlice if a grid cannot be found.
+    """
+    from pydicom.pixels import iter_pixels
+    count = mosaic_count(dataset)
+    tiles = []
+    facts = []
+    for frame, stored in enumerate(iter_pixels(dataset)):
+        attributes = frame_attributes(dataset, frame)
+        facts.append(dicom_facts(dataset, attributes, stored))
+        tiles.append(mosaic_tiles(render_frame(stored, attributes), count))
+    facts = [fact for fact, slices in zip(facts, tiles) for _ in slices][::step]
+    check_sides(*tiles[0].shape[1:])
+    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    slices = np.stack(show_frames(
+        list(np.concatenate(tiles)[::step]), photometric == "MONOCHROME1", high_percentile=99.9))
+    return DecodedVolume(slices, range(0, step * len(slices), step), photometric, facts)
+
 def decode_multiframe(
-    path: Path,  # a DICOM file of several frames
+    path: Path,  # a DICOM file of several frames, or a mosaic
     step: int = 1,  # every n-th frame is taken
 ) -> DecodedVolume:
     """Decode the frames of a DICOM file, each with its own plane and voxel size.
@@ -220,19 +271,20 @@ def decode_multiframe(
     Raises: UnreadableSlice if the file cannot be read.
     """
     from pydicom.pixels import iter_pixels
-    dataset = parse_dicom(path.read_bytes())
+    dataset = parse_dicom(inflated(path.read_bytes(), MAXIMUM_VOLUME_BYTES))
     check_dicom_image(dataset)
+    if is_mosaic(dataset): return decode_mosaic(dataset, step)
     frames = range(0, frame_count(dataset), step)
-    attributes = []
+    facts = []
     rendered = []
     # stops at the first frame that is declared but missing
     for frame, stored in zip(frames, iter_pixels(dataset, indices=frames), strict=True):
-        attributes.append(frame_attributes(dataset, frame))
-        rendered.append(render_frame(stored, attributes[-1]))
+        attributes = frame_attributes(dataset, frame)
+        facts.append(dicom_facts(dataset, attributes, stored))
+        rendered.append(render_frame(stored, attributes))
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     slices = show_frames(rendered, photometric == "MONOCHROME1", high_percentile=99.9)
-    return DecodedVolume(
-        np.stack(slices), frames, photometric, [dicom_facts(dataset, a) for a in attributes])
+    return DecodedVolume(np.stack(slices), frames, photometric, facts)
 
 # %% ../../nbs/data/06_volumes.ipynb #010120
 NAME_ENDINGS = (
@@ -299,28 +351,36 @@ def write_unpacked(
     (folder/"slices.json").write_text(json.dumps(listed, indent=0))
 
 # %% ../../nbs/data/06_volumes.ipynb #010129
+def is_nifti(
+    path: Path,  # a volume
+) -> bool:
+    "Tell NIfTI and Analyze from DICOM, by the content or else by the suffix."
+    kind = file_format(path)
+    if kind in ("NIfTI", "header") or pair_header(path): return True
+    return kind != "DICOM" and file_suffix(path) in VOLUME_SUFFIXES
+
 def unpack_volume(
-    path: Path,  # NIfTI, or DICOM of several frames
+    path: Path,  # NIfTI or Analyze, or DICOM of several frames
     cache_folder: Path,  # the slices go into its folder `volumes`
     plane: str = "axial",  # in which NIfTI volumes are cut
     step: int = 1,  # every n-th slice is taken
-) -> list[dict]:  # one per slice: path, sha256, sizes and facts
+) -> list[dict]:  # one per slice: path, sha256, sizes, facts; `named`: the patient is from the name
     """Unpack a volume, or find it unpacked.
 
     Raises: UnreadableSlice if it cannot be read.
     """
     check_file(path, MAXIMUM_VOLUME_BYTES)
-    with reasons_for_failures(), path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
+    with reasons_for_failures():
+        content = "".join(file_digest(part) for part in (path, pair_header(path)) if part)
     settings = json.dumps([UNPACK_VERSION, content, plane, step])
     final = cache_folder/"volumes"/hashlib.sha256(settings.encode()).hexdigest()[:32]
     slices = read_unpacked(final)
     if slices is None:
         with reasons_for_failures():
-            volume = (decode_nifti(path, plane, step) if file_suffix(path) in VOLUME_SUFFIXES
+            volume = (decode_nifti(path, plane, step) if is_nifti(path)
                       else decode_multiframe(path, step))
         with atomic_folder(final, lambda folder: read_unpacked(folder) is not None) as temporary:
             write_unpacked(volume, temporary)
         slices = read_unpacked(final)
-    return [{**s, "volume": str(path), "patient": s.get("patient") or patient_from_name(path)}
-            for s in slices]
+    return [{**s, "volume": str(path), "patient": s.get("patient") or patient_from_name(path),
+             "named": not s.get("patient")} for s in slices]

@@ -28,11 +28,12 @@ from brainclust.core.files import (
 from ..core.runtime import quiet_libraries
 from ..core.untrusted import most_frequent
 from ..data.folders import without_paired_masks
+from ..data.dicom_series import join_series
 from brainclust.data.scan_table import (
     SOURCE_COLUMNS, inspect_file, list_scan_files, note_sentences, refusal, refusals,
 )
 from brainclust.imaging.map_files import (
-    MapFolders, check_maps, join_series, join_volumes, make_writable, write_piece,
+    MapFolders, check_maps, join_series_maps, join_volumes, make_writable, write_piece,
 )
 from ..imaging.slice_cache import iterate_preprocessed
 from .label_tasks import MAXIMUM_TASKS
@@ -138,9 +139,10 @@ def predict_part(
     Returns the columns of `Predictor.table` with path and `ORIGIN`; the files that cannot be read;
     and the notes on each file.
     """
-    inspect = partial(inspect_file, cache_folder=cache_folder or default_cache_folder())
+    cache = cache_folder or default_cache_folder()
     with quiet_libraries():
-        facts = list(pool.map(inspect, files))
+        facts = list(pool.map(partial(inspect_file, cache_folder=cache), files))
+        facts = join_series(files, facts, cache, drop_air=False)
     unreadable = [{"path": str(file), "reason": fact["reason"]}
                   for file, slices in zip(files, facts) for fact in slices if "reason" in fact]
     rows = [fact for slices in facts for fact in slices if "reason" not in fact]

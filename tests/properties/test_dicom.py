@@ -7,7 +7,7 @@ from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import LAYOUTS, with_layout
 
-from brainclust.data import dicom
+from brainclust.data import dicom, dicom_attributes
 
 
 @given(data=st.data())
@@ -55,4 +55,4 @@ def test_volume_limits_of_a_wide_range_do_not_overflow(dtype):
 def test_any_orientation_has_a_plane(orientation):
     """Name a plane, oblique or unknown for any orientation."""
     with np.errstate(all="ignore"):
-        assert dicom.plane_of(orientation) in ("", "oblique", *dicom.PLANES)
+        assert dicom_attributes.plane_of(orientation) in ("", "oblique", *dicom_attributes.PLANES)

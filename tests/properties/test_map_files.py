@@ -462,7 +462,7 @@ def test_a_table_without_volumes_stays_as_it_is(tmp_path):
                           "plane": [""], "cam": ["maps/a_cam.png"], "mask": ["maps/a_mask.png"],
                           "SOPInstanceUID": [""], "SeriesInstanceUID": [""]})
     assert map_files.join_volumes(table, folders).equals(table)
-    assert map_files.join_series(table, folders, MODEL) == ({}, [])
+    assert map_files.join_series_maps(table, folders, MODEL) == ({}, [])
     assert map_files.series_planes(table.assign(path="absent.dcm", mask="")) == ([], {})
     map_files.make_writable(tmp_path / "maps")
     map_files.check_maps(tmp_path / "maps", [tmp_path / "a.png"])

@@ -16,7 +16,8 @@ from hypothesis import given, strategies as st
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from brainclust.data.dicom import padded_pixels, pixel_spacing, positive_pair
+from brainclust.data.dicom import padded_pixels
+from brainclust.data.dicom_attributes import pixel_spacing, positive_pair
 from brainclust.data.images import (
     DecodedSlice,
     UnreadableSlice,

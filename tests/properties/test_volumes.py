@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume, given, strategies as st
 from strategies import slice_stacks
 
-from brainclust.data import dicom, slices as slices_module, volumes
+from brainclust.data import dicom_attributes, slices as slices_module, volumes
 
 
 @given(images=slice_stacks(side=32))
@@ -22,11 +22,12 @@ def test_unpacked_slices_equal_the_volume(images, tmp_path_factory):
         np.testing.assert_array_equal(slices_module.read_slice(fact["path"]), pixels)
 
 
-@given(image=slice_stacks(), index=st.integers(-2, 9), plane=st.sampled_from(dicom.PLANES))
+@given(image=slice_stacks(), index=st.integers(-2, 9),
+       plane=st.sampled_from(dicom_attributes.PLANES))
 def test_a_cut_slice_is_the_slice_of_its_plane(image, index, plane):
     """Cut a slice of a plane in radiological orientation."""
     volume = image[:, 0]
-    axis = dicom.PLANES.index(plane)
+    axis = dicom_attributes.PLANES.index(plane)
     if 0 <= index < volume.shape[axis]:
         cut = volumes.cut_slice(volume, plane, index)
         np.testing.assert_array_equal(cut, np.take(volume, index, axis)[::-1, ::-1].T)

@@ -4,7 +4,7 @@ from assertions import accepted, survives
 from hypothesis import given, strategies as st
 from strategies import slice_stacks
 
-from brainclust.data import dicom, images as images_module, volumes
+from brainclust.data import dicom_attributes, images as images_module, volumes
 
 
 @given(images=slice_stacks(side=32),
@@ -33,11 +33,12 @@ def test_damaged_unpacked_volumes_are_not_read(images, damaged, content, tmp_pat
     assert (found is None) == (damaged != "nothing")
 
 
-@given(image=slice_stacks(), index=st.integers(-2, 9), plane=st.sampled_from(dicom.PLANES))
+@given(image=slice_stacks(), index=st.integers(-2, 9),
+       plane=st.sampled_from(dicom_attributes.PLANES))
 def test_a_slice_outside_its_volume_is_survived(image, index, plane):
     """Raise an ordinary error, at worst, for an index outside the volume."""
     volume = image[:, 0]
-    axis = dicom.PLANES.index(plane)
+    axis = dicom_attributes.PLANES.index(plane)
     if 0 <= index < volume.shape[axis]:
         pass
     else:
