@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['LUMINANCE', 'CHANNEL_NOISE', 'DIFFERENT_CHANNELS', 'UnreadableSlice', 'mix_channels', 'channel_difference',
-           'is_opacity', 'choose_channel', 'settle_channels']
+           'is_opacity', 'choose_channel', 'settle_channels', 'table_channels', 'content_keys']
 
 # %% ../../nbs/data/01_channels.ipynb #nca1a38f
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from ..core.config import channel_setting
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # %% ../../nbs/data/01_channels.ipynb #n3eebe77
 class UnreadableSlice(ValueError):
@@ -22,9 +25,9 @@ class UnreadableSlice(ValueError):
 LUMINANCE = (19595, 38470, 7471)  # of red, green and blue; they sum to 2^16
 
 def mix_channels(
-    values: np.ndarray,  # (H, W, C), integers or floats
+    values: np.ndarray,  # (..., C), integers or floats
     channel: int | str | None = None,  # 0, 1, …: one channel; "mean"; None: luminance
-) -> np.ndarray:  # (H, W); uint8 stays uint8, a channel keeps its type, a mixture is float64
+) -> np.ndarray:  # (...); uint8 stays uint8, a channel keeps its type, a mixture is float64
     """Turn several channels into one.
 
     Raises: UnreadableSlice if the channel is missing, ValueError if it is not a channel's number.
@@ -37,7 +40,7 @@ def mix_channels(
             f"channel missing: the file has {count} channels, 0 to {count - 1}; got channel "
             f"{channel}. Set channel to one of them")
     planes = [values[..., i] for i in range(count)]
-    if channel == "mean" or count != 3:
+    if channel == "mean" or count < 3:
         mixed = sum(plane.astype(np.float64) for plane in planes) / count
         return np.floor(mixed + .5).astype(np.uint8) if values.dtype == np.uint8 else mixed
     if values.dtype == np.uint8:
@@ -99,24 +102,28 @@ def is_opacity(
 
 # %% ../../nbs/data/01_channels.ipynb #nba1a712
 def choose_channel(
-    values: np.ndarray,  # (H, W, C), finite
+    values: np.ndarray,  # (H, W, C), or (H, W) for grey
     channel: int | str | None,  # as in `mix_channels`
-) -> tuple[int | str | None, dict[str, Any]]:  # the choice for this picture; facts of the slice
-    """Settle the channel of one picture; the facts hold `channel` and `notes` where they apply.
+    facts: dict[str, Any] | None = None,  # known of the slice
+) -> tuple[int | str | None, dict[str, Any]]:  # the choice for this picture; its facts
+    """Settle the channel of one picture; its facts get `channel` or a note where they apply.
 
     Raises: UnreadableSlice if the channel is missing, ValueError if it is not a channel's number.
     """
     channel = channel_setting(channel)
+    facts = dict(facts or {})
+    if values.ndim < 3 or not np.isfinite(values).all(): return None, facts
     count = values.shape[-1]
     if channel is None:
-        if channel_difference(values) <= DIFFERENT_CHANNELS: return None, {}
-        return None, {"notes": (f"channels differ: {count} channels",)}
+        if channel_difference(values) > DIFFERENT_CHANNELS:
+            facts["notes"] = (*facts.get("notes", ()), f"channels differ: {count} channels")
+        return None, facts
     if isinstance(channel, int) and channel >= count:
         if channel_difference(values) > DIFFERENT_CHANNELS: mix_channels(values, channel)
-        return None, {}
+        return None, facts
     planes = [values[..., i] for i in range(count)]
     equal = all(np.array_equal(planes[0], plane) for plane in planes[1:])
-    return (None, {}) if equal else (channel, {"channel": str(channel)})
+    return (None, facts) if equal else (channel, facts | {"channel": str(channel)})
 
 # %% ../../nbs/data/01_channels.ipynb #nb3f1429
 def settle_channels(
@@ -135,7 +142,21 @@ def settle_channels(
         full = np.iinfo(stored.dtype).max if stored.dtype.kind in "iu" else 1
         opacity = stored[..., -1] / full
         stored = values if is_opacity(stored[..., -1]) else stored
-    if stored.ndim < 3 or not np.isfinite(stored).all(): return values, opacity, None, {}
     choice, facts = choose_channel(stored, channel)
     if choice is None or stored is values: return values, opacity, choice, facts
     return stored, None, choice, facts
+
+# %% ../../nbs/data/01_channels.ipynb #n6da960e
+def table_channels(
+    table: "pd.DataFrame",  # a scan table, or one from before `channel` was a column
+) -> list[str]:  # per row the choice, "" for none
+    "Return the channel that each slice of a table is read from."
+    if "channel" not in table: return [""] * len(table)
+    return [channel if isinstance(channel, str) else "" for channel in table["channel"]]
+
+def content_keys(
+    table: "pd.DataFrame",  # with `sha256`
+) -> list[str]:  # per row the SHA-256, followed by the channel if one was chosen
+    "Name what is read of each slice, for the keys of caches."
+    return [f"{sha256}:{channel}" if channel else sha256
+            for sha256, channel in zip(table["sha256"], table_channels(table))]

@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..core.cache import default_cache_folder, disk_cache
-from ..core.config import CLASSES
+from ..core.config import CLASSES, channel_setting
 from ..core.runtime import map_threads, quiet_libraries
 from ..core.untrusted import first_few
 from .images import UnreadableSlice, VolumeFile
@@ -45,16 +46,19 @@ def inspect_file(
     cache_folder: Path,  # where volumes are unpacked
     volume_plane: str = "axial",
     volume_step: int = 1,
+    channel: int | str | None = None,  # of colour, as in `mix_channels`; grey ignores it
+    volume_index: int = 0,  # which volume of files that hold several, from 0
 ) -> list[dict]:  # per slice path, sha256, width, height, mode and facts; or only the reason
     "Hash and decode one file; a failure is returned as `reason`, not raised."
+    unpack = partial(unpack_volume, path, cache_folder, volume_plane, volume_step, channel,
+                     volume_index)
     try:
-        if file_suffix(path) in VOLUME_SUFFIXES:
-            return unpack_volume(path, cache_folder, volume_plane, volume_step)
+        if file_suffix(path) in VOLUME_SUFFIXES: return unpack()
         data = read_file(path)
         try:
-            decoded = decode_slice(data, file_suffix(path))
+            decoded = decode_slice(data, file_suffix(path), channel)
         except VolumeFile:
-            return unpack_volume(path, cache_folder, volume_plane, volume_step)
+            return unpack()
     except UnreadableSlice as error:
         return [{"reason": str(error)}]
     height, width = decoded.pixels.shape
@@ -78,10 +82,13 @@ def inspect_files(
     volume_plane: str = "axial",
     volume_step: int = 1,
     workers: int | None = None,  # threads; None: one per core, at most 8
+    **choice: Any,  # channel, volume_index: as for `inspect_file`
 ) -> list[list[dict]]:  # per file the result of `inspect_file`
     "Inspect every file, or load the cached facts if no file has changed."
+    choice = choice | {"channel": channel_setting(choice.get("channel"))}
     inspect = partial(
-        inspect_file, cache_folder=cache_folder, volume_plane=volume_plane, volume_step=volume_step)
+        inspect_file, cache_folder=cache_folder, volume_plane=volume_plane, volume_step=volume_step,
+        **choice)
     computed = []
 
     def inspect_all() -> pd.DataFrame:
@@ -90,7 +97,7 @@ def inspect_files(
         facts = map_threads(inspect, paths, workers, "reading")
         return pd.DataFrame({"facts": [json.dumps(fact) for fact in facts]})
 
-    inputs = [[_file_signature(path) for path in paths], volume_plane, volume_step]
+    inputs = [[_file_signature(path) for path in paths], volume_plane, volume_step, choice]
     with quiet_libraries():
         table = disk_cache(cache_folder, "facts", inputs, inspect_all)
         found = [json.loads(facts) for facts in table["facts"]]
@@ -211,8 +218,8 @@ def settle_labels(
 # %% ../../nbs/data/10_scan_table.ipynb #010145
 UNKNOWN_FACTS = {"path": "", "sha256": "", "width": 0, "height": 0, "mode": "", "bit_depth": 0,
                  "voxel_height": np.nan, "voxel_width": np.nan, "plane": "", "volume": "",
-                 "frame": -1, "patient": "", "study": "", "class_name": "", "notes": (),
-                 "reason": ""}
+                 "frame": -1, "patient": "", "study": "", "class_name": "", "channel": "",
+                 "notes": (), "reason": ""}
 
 def join_facts(
     rows: pd.DataFrame,  # one per file, as `label_files` gives them
@@ -260,6 +267,11 @@ NOTE_SENTENCES = {
     "pixels not square": "have pixels that are not square ({}): they were resampled to squares",
     "pixel size not believed": (
         "state a pixel size that no scanner has ({}): it was ignored, their shape may be wrong"),
+    "channels differ": (
+        "hold different pictures as colour channels ({}), such as MR sequences: they were mixed to "
+        "grey, set channel to 0, 1, 2 or mean to read one or their mean"),
+    "several volumes": (
+        "hold several volumes ({}): one of them was read, set volume_index to read another"),
     "own plane": (
         "have few or thick slices: they were cut in the plane of their scan ({}), not in the one "
         "asked for"),
@@ -311,6 +323,7 @@ def read_scan_table(
     cache_folder: str | Path | None = None,  # of unpacked volumes and facts; None: the default
     volume_plane: str = "axial",  # "axial", "coronal" or "sagittal"; in which NIfTI volumes are cut
     volume_step: int = 1,  # every n-th slice of a volume is read
+    **choice: Any,  # channel, volume_index: as for `inspect_file`
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # the scan table; the files left out with their `reason`
     """Read, hash and decode every image of a folder.
 
@@ -325,7 +338,7 @@ def read_scan_table(
     named = rows[rows["reason"] == ""]
     facts = inspect_files([Path(p) for p in named["path"]],
                           Path(cache_folder or default_cache_folder()), volume_plane, volume_step,
-                          workers)
+                          workers, **choice)
     found = dict(zip(named.index, without_masks(list(named["path"]), facts)))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)
     names_layout = lambda name: bool(normalise_class_name(name, classes) or split_of(name)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..core.config import channel_setting
 from brainclust.data.cheng import (
     MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES, decode_cheng, load_cheng,
 )
@@ -28,7 +29,7 @@ from brainclust.data.images import (
 )
 
 # %% ../../nbs/data/05_slices.ipynb #010054
-SLICE_READERS: dict[str, Callable[[bytes], DecodedSlice]] = {
+SLICE_READERS: dict[str, Callable[..., DecodedSlice]] = {
     **{suffix: decode_picture
        for suffix in (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")},
     **{suffix: decode_dicom for suffix in DICOM_SUFFIXES}, ".mat": decode_cheng}
@@ -102,10 +103,12 @@ def check_not_text(
 def decode_slice(
     data: bytes,  # the whole file
     suffix: str,  # with its dot, any case; chooses the decoder
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
 ) -> DecodedSlice:
     """Decode one file's bytes by its suffix.
 
-    Raises: UnreadableSlice if they hold no slice, VolumeFile if they hold many.
+    Raises: UnreadableSlice if they hold no slice or lack the channel, VolumeFile if they hold many
+    slices.
     """
     suffix = file_suffix(f"slice{suffix}")
     if suffix in VOLUME_SUFFIXES:
@@ -118,7 +121,8 @@ def decode_slice(
         raise UnreadableSlice("empty file: it holds no bytes")
     check_not_text(data[:128])
     with reasons_for_failures():
-        decoded = square_pixels(reader(data))
+        has_choice = channel_setting(channel) is not None and reader is not decode_cheng
+        decoded = square_pixels(reader(data, channel) if has_choice else reader(data))
     check_sides(*decoded.pixels.shape)
     return decoded
 
@@ -164,10 +168,12 @@ def read_file(
 def read_slice(
     path: str | Path,  # an image file
     expected: str | None = None,  # SHA-256 of the content; None: any content
+    channel: int | str | None = None,  # of colour, as in `mix_channels`; grey ignores it
 ) -> np.ndarray:  # (H, W) uint8
     """Read the pixels of one slice as 8-bit grey.
 
-    Raises: UnreadableSlice if it cannot be read, FileNotFoundError if it does not exist.
+    Raises: UnreadableSlice if it cannot be read or lacks the channel, FileNotFoundError if it does
+    not exist.
     """
     path = Path(path)
     if not path.exists():
@@ -177,7 +183,7 @@ def read_slice(
         data = read_file(path)
         if expected is not None and hashlib.sha256(data).hexdigest() != expected:
             raise UnreadableSlice("another file: its content is no longer that of the slice")
-        return decode_slice(data, file_suffix(path)).pixels
+        return decode_slice(data, file_suffix(path), channel).pixels
     except UnreadableSlice as error:
         raise UnreadableSlice(f"{path}: {error}") from error
 

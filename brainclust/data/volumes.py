@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['THICK', 'NAME_ENDINGS', 'UNPACK_VERSION', 'DecodedVolume', 'open_volume', 'nifti_header', 'nifti_shape', 'load_nifti',
-           'cut_slice', 'own_axis', 'decode_nifti', 'decode_multiframe', 'patient_from_name', 'empty_slices',
-           'read_unpacked', 'write_unpacked', 'unpack_volume']
+           'cut_slice', 'own_axis', 'decode_nifti', 'choose_frames', 'decode_multiframe', 'patient_from_name',
+           'empty_slices', 'read_unpacked', 'write_unpacked', 'unpack_volume']
 
 # %% ../../nbs/data/06_volumes.ipynb #xa9eb0e2
 import gzip
@@ -22,9 +22,11 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ..core.config import channel_setting
 from ..core.files import atomic_folder
 from ..core.untrusted import no_formula
 from .cheng import MAXIMUM_VOLUME_BYTES
+from .channels import choose_channel, mix_channels
 from brainclust.data.dicom import (
     PLANES, check_dicom_image, dicom_facts, frame_attributes, frame_count, parse_dicom,
     render_frame, show_frames, volume_limits,
@@ -32,6 +34,9 @@ from brainclust.data.dicom import (
 from brainclust.data.images import (
     MAXIMUM_SIDE, DecodedSlice, UnreadableSlice, blacken_air, check_sides, square_pixels,
     stretch_to_uint8,
+)
+from brainclust.data.several_volumes import (
+    choose_volume, colour_planes, declared_dimensions, divide_frames, frame_values, nifti_volumes,
 )
 from .slices import VOLUME_SUFFIXES, check_file, file_suffix, reasons_for_failures
 
@@ -77,20 +82,14 @@ def nifti_header(
 def nifti_shape(
     header: "nibabel.Nifti1Header",  # from `nifti_header`
 ) -> tuple[int, int, int]:  # without trailing dimensions of length 1
-    """Return the three dimensions of a NIfTI volume.
+    """Return the three dimensions of a NIfTI volume, or of each of several.
 
-    Raises: UnreadableSlice if it has more dimensions, no grey values, or is too large.
+    Raises: UnreadableSlice if it has neither grey values nor colours, or is too large.
     """
-    shape = list(header.get_data_shape())
-    while len(shape) > 3 and shape[-1] == 1:
-        shape.pop()
+    shape = list(header.get_data_shape())[:3]
     shape += [1] * (3 - len(shape))
-    if len(shape) > 3:
-        raise UnreadableSlice(
-            f"several volumes: {' x '.join(map(str, shape))} voxels, save each as a file of its own"
-        )
     kind = header.get_data_dtype()
-    if kind.kind not in "iuf":
+    if kind.kind not in "iuf" and not kind.names:
         raise UnreadableSlice(
             f"not grey: the voxels are of type {kind}, convert them to numbers first")
     scaled = header.get_slope_inter() not in ((1, 0), (None, None))
@@ -103,27 +102,37 @@ def nifti_shape(
 # %% ../../nbs/data/06_volumes.ipynb #010104
 def load_nifti(
     path: Path,  # .nii or .nii.gz
+    volume_index: int = 0,  # which of several volumes, from 0
 ) -> "tuple[np.ndarray, np.ndarray, nibabel.Nifti1Header]":  # (I, J, K), affine to mm, header
-    """Read voxels and affine of a NIfTI file, completely and in bounded memory.
+    """Read voxels and affine of one volume of a NIfTI file, completely and in bounded memory.
 
-    Raises: UnreadableSlice if the file is truncated, damaged or too large.
+    Colour voxels give (I, J, K, C).
+
+    Raises: UnreadableSlice if the file is truncated, damaged or too large, or lacks the volume.
     """
     from nibabel.arrayproxy import ArrayProxy
     header = nifti_header(path)
     shape = nifti_shape(header)
+    count = nifti_volumes(header)
+    volume_index, _ = choose_volume(count, volume_index)
     start = header.get_data_offset()
-    size = start + int(np.prod(shape)) * header.get_data_dtype().itemsize
+    size = int(np.prod(shape)) * header.get_data_dtype().itemsize
     if not 0 <= start < 2**24:
         raise UnreadableSlice("cannot be decoded: the header places the voxels outside the file")
     with open_volume(path) as stream:
-        content = stream.read(size)
-        if len(content) < size:
+        content = stream.read(start)
+        stream.seek(start + volume_index * size)  # of a compressed file, read in pieces
+        content += stream.read(size)
+        if len(content) < start + size:
             raise UnreadableSlice("truncated: the image data end before the image is complete")
-        for count, _ in enumerate(iter(partial(stream.read, 2**20), b"")):
-            if count >= 64:
+        rest = iter(partial(stream.read, 2**20), b"") if count == 1 else ()
+        for pieces, _ in enumerate(rest):
+            if pieces >= 64:
                 raise UnreadableSlice("cannot be decoded: more than 64 MB follow the voxels")
-    return (np.asanyarray(ArrayProxy(io.BytesIO(content), header)).reshape(shape),
-            header.get_best_affine(), header)
+    one = header.copy()
+    one.set_data_shape(shape)
+    values = np.asanyarray(ArrayProxy(io.BytesIO(content), one)).reshape(shape)
+    return colour_planes(values), header.get_best_affine(), header
 
 # %% ../../nbs/data/06_volumes.ipynb #010106
 def cut_slice(
@@ -156,19 +165,25 @@ def decode_nifti(
     path: Path,  # .nii or .nii.gz
     plane: str = "axial",  # "axial", "coronal" or "sagittal"
     step: int = 1,  # every n-th slice is taken
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
+    volume_index: int = 0,  # which of several volumes, from 0
 ) -> DecodedVolume:
     """Decode the slices of a NIfTI volume along one plane, in radiological display.
 
-    Raises: UnreadableSlice if the volume cannot be read.
+    Raises: UnreadableSlice if the volume cannot be read, or lacks the channel or the volume.
     """
     import nibabel
     from nibabel.affines import voxel_sizes
-    values, affine, header = load_nifti(path)
+    values, affine, header = load_nifti(path, volume_index)
+    chosen = {"notes": choose_volume(nifti_volumes(header), volume_index)[1]}
+    if values.ndim > 3:
+        channel, chosen = choose_channel(values[:, :, values.shape[2] // 2], channel, chosen)
+        values = mix_channels(values, channel)
     canonical = nibabel.as_closest_canonical(nibabel.spatialimages.SpatialImage(values, affine))
     values = np.asanyarray(canonical.dataobj)
     sizes = voxel_sizes(canonical.affine)
     notes = (() if header["qform_code"] or header["sform_code"]
-             else ("no orientation: the header states none",))
+             else ("no orientation: the header states none",)) + chosen["notes"]
     axis = own_axis(values.shape, sizes)
     if axis not in (None, PLANES.index(plane)):
         plane = PLANES[axis]
@@ -185,32 +200,54 @@ def decode_nifti(
     width, height = np.delete(sizes, axis).round(4).tolist()
     stored = header.get_data_dtype()
     facts = {"bit_depth": 8 * stored.itemsize, "voxel_height": height, "voxel_width": width,
-             "plane": plane, "notes": notes}
+             "plane": plane, "channel": chosen.get("channel", ""), "notes": notes}
     return DecodedVolume(slices, frames, stored.name, [facts] * len(slices))
+
+# %% ../../nbs/data/06_volumes.ipynb #n5163389
+def choose_frames(
+    dataset: "Dataset",  # a DICOM file of several frames
+    volume_index: int = 0,  # which of several volumes, from 0
+) -> tuple[list[int], tuple[str, ...]]:  # frames, counted from 0; notes on the file
+    """List the frames of the chosen volume.
+
+    Raises: UnreadableSlice if the file has several volumes, but not this one.
+    """
+    dimensions = declared_dimensions(dataset)
+    found = [frame_values(frame_attributes(dataset, frame), dimensions)
+             for frame in range(frame_count(dataset))]
+    places, by = divide_frames(found)
+    chosen, notes = choose_volume(max(places) + 1, volume_index, by)
+    return [frame for frame, place in enumerate(places) if place == chosen], notes
 
 # %% ../../nbs/data/06_volumes.ipynb #010116
 def decode_multiframe(
     path: Path,  # a DICOM file of several frames
     step: int = 1,  # every n-th frame is taken
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
+    volume_index: int = 0,  # which of several volumes, from 0
 ) -> DecodedVolume:
     """Decode the frames of a DICOM file, each with its own plane and voxel size.
 
-    Raises: UnreadableSlice if the file cannot be read.
+    Raises: UnreadableSlice if the file cannot be read, or lacks the channel or the volume.
     """
     from pydicom.pixels import iter_pixels
     dataset = parse_dicom(path.read_bytes())
     check_dicom_image(dataset)
-    frames = range(0, frame_count(dataset), step)
-    attributes = []
+    frames, noted = choose_frames(dataset, volume_index)
+    frames = frames[::step]
+    facts = []
     rendered = []
     # stops at the first frame that is declared but missing
     for frame, stored in zip(frames, iter_pixels(dataset, indices=frames), strict=True):
-        attributes.append(frame_attributes(dataset, frame))
-        rendered.append(render_frame(stored, attributes[-1]))
+        attributes = frame_attributes(dataset, frame)
+        known = dicom_facts(dataset, attributes)
+        known["notes"] = (*known["notes"], *noted)
+        choice, known = choose_channel(stored, channel, known)
+        facts.append(known)
+        rendered.append(render_frame(stored, attributes, choice))
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     slices = show_frames(rendered, photometric == "MONOCHROME1", high_percentile=99.9)
-    return DecodedVolume(
-        np.stack(slices), frames, photometric, [dicom_facts(dataset, a) for a in attributes])
+    return DecodedVolume(np.stack(slices), frames, photometric, facts)
 
 # %% ../../nbs/data/06_volumes.ipynb #010120
 NAME_ENDINGS = (
@@ -238,7 +275,7 @@ def empty_slices(
     return bright.mean(axis=(1, 2)) < .01
 
 # %% ../../nbs/data/06_volumes.ipynb #010126
-UNPACK_VERSION = 2  # increase it when the same volume and settings give other slices
+UNPACK_VERSION = 3  # increase it when the same volume and settings give other slices
 
 def read_unpacked(
     folder: Path,  # <cache folder>/volumes/<key>
@@ -282,21 +319,25 @@ def unpack_volume(
     cache_folder: Path,  # the slices go into its folder `volumes`
     plane: str = "axial",  # in which NIfTI volumes are cut
     step: int = 1,  # every n-th slice is taken
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
+    volume_index: int = 0,  # which of several volumes, from 0
 ) -> list[dict]:  # one per slice: path, sha256, sizes and facts
     """Unpack a volume, or find it unpacked.
 
-    Raises: UnreadableSlice if it cannot be read.
+    Raises: UnreadableSlice if it cannot be read, or lacks the channel or the volume.
     """
     check_file(path, MAXIMUM_VOLUME_BYTES)
     with reasons_for_failures(), path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    settings = json.dumps([UNPACK_VERSION, content, plane, step])
+    choice = channel_setting(channel), volume_index
+    settings = json.dumps([UNPACK_VERSION, content, plane, step, *choice])
     final = cache_folder/"volumes"/hashlib.sha256(settings.encode()).hexdigest()[:32]
     slices = read_unpacked(final)
     if slices is None:
         with reasons_for_failures():
-            volume = (decode_nifti(path, plane, step) if file_suffix(path) in VOLUME_SUFFIXES
-                      else decode_multiframe(path, step))
+            volume = (
+                decode_nifti(path, plane, step, *choice) if file_suffix(path) in VOLUME_SUFFIXES
+                else decode_multiframe(path, step, *choice))
         with atomic_folder(final, lambda folder: read_unpacked(folder) is not None) as temporary:
             write_unpacked(volume, temporary)
         slices = read_unpacked(final)
