@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ..core.untrusted import no_formula
 from .cheng import MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['AIR_GREY', 'MINIMUM_SIDE', 'MAXIMUM_SIDE', 'SQUARE_TOLERANCE', 'MAXIMUM_ASPECT', 'MAXIMUM_DEEP_BYTES', 'EXACT_TIFFS',
-           'MAXIMUM_CHANNELS', 'SEVERAL_PAGES', 'PICTURE_FORMATS', 'TIFF_MARKS', 'VolumeFile', 'stretch_to_uint8',
-           'constant_air', 'blacken_air', 'picture_channels', 'grey_from_picture', 'DecodedSlice', 'check_sides',
-           'square_sides', 'square_pixels', 'grey_from_deep', 'decode_channels', 'decode_deep_tiff', 'open_picture',
-           'decode_picture']
+           'SEVERAL_PAGES', 'PICTURE_FORMATS', 'TIFF_MARKS', 'VolumeFile', 'stretch_to_uint8', 'constant_air',
+           'blacken_air', 'picture_channels', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'square_sides',
+           'square_pixels', 'grey_from_deep', 'decode_channels', 'decode_deep_tiff', 'open_picture', 'decode_picture']
 
 # %% ../../nbs/data/02_images.ipynb #x035dcf0
 import io
@@ -290,7 +289,7 @@ def _tiff_values(
     return values[..., [2, 1, 0, *range(3, values.shape[2])]] if values.ndim == 3 else values
 
 # %% ../../nbs/data/02_images.ipynb #n1f25504
-MAXIMUM_CHANNELS = 5  # of one picture
+_MAXIMUM_CHANNELS = 5  # of one picture
 SEVERAL_PAGES = (
     "several pages: the file holds more than one image, save each as a file of its own")
 
@@ -311,8 +310,8 @@ def _check_tiff_page(
                               f"{MAXIMUM_DEEP_BYTES:,}")
     alphas = sum(int(kind) in (1, 2) for kind in page.extrasamples)
     channels = page.samplesperpixel - alphas
-    known = {0: 1, 1: 1, 2: 3}.get(int(page.photometric), np.inf) <= channels <= MAXIMUM_CHANNELS
-    if not known or alphas > 1:
+    first = {0: 1, 1: 1, 2: 3}.get(int(page.photometric), np.inf)  # channels with a meaning
+    if not first <= channels <= _MAXIMUM_CHANNELS or alphas > 1:
         name = getattr(page.photometric, "name", page.photometric)
         raise UnreadableSlice(f"colours not read: a TIFF of {page.samplesperpixel} channels of "
                               f"type {page.dtype}, {name}; save it as grey or RGB")

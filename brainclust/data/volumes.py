@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -117,6 +116,9 @@ def load_nifti(
     volume_index, _ = choose_volume(count, volume_index)
     start = header.get_data_offset()
     size = int(np.prod(shape)) * header.get_data_dtype().itemsize
+    if count * size > 8 * MAXIMUM_VOLUME_BYTES:
+        raise UnreadableSlice(f"too large: {count:,} volumes need more than "
+                              f"{8 * MAXIMUM_VOLUME_BYTES:,} bytes")
     if not 0 <= start < 2**24:
         raise UnreadableSlice("cannot be decoded: the header places the voxels outside the file")
     with open_volume(path) as stream:
@@ -125,10 +127,13 @@ def load_nifti(
         content += stream.read(size)
         if len(content) < start + size:
             raise UnreadableSlice("truncated: the image data end before the image is complete")
-        rest = iter(partial(stream.read, 2**20), b"") if count == 1 else ()
-        for pieces, _ in enumerate(rest):
-            if pieces >= 64:
+        following = (count - volume_index - 1) * size
+        while piece := stream.read(2**20):
+            following -= len(piece)
+            if following < -2**26:
                 raise UnreadableSlice("cannot be decoded: more than 64 MB follow the voxels")
+        if following > 0:
+            raise UnreadableSlice("truncated: the image data end before the last volume")
     one = header.copy()
     one.set_data_shape(shape)
     values = np.asanyarray(ArrayProxy(io.BytesIO(content), one)).reshape(shape)

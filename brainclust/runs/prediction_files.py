@@ -118,7 +118,7 @@ def _predict_batch(
     "Prepare and predict the slices of a batch."
     prepared = np.stack(list(iterate_preprocessed(
         [fact["path"] for fact in facts], [fact["sha256"] for fact in facts], predictor.settings,
-        workers)))
+        workers, channels=[fact.get("channel", "") for fact in facts])))
     paths = pd.DataFrame({"path": [fact.get("volume") or fact["path"] for fact in facts]})
     origin = pd.DataFrame({name: [fact.get(name, missing) for fact in facts]
                            for name, missing in (("patient", ""), ("plane", ""), ("frame", -1))})
@@ -138,12 +138,13 @@ def predict_part(
     batch: int = 256,  # slices in memory at once
     maps: Path | None = None,  # folder of maps and outlines; None: none are made
 ) -> tuple[pd.DataFrame, list[dict[str, str]], list[tuple[str, ...]]]:
-    """Read, prepare and predict the slices of files.
+    """Read, prepare and predict the slices of files, with the channel and volume of the run.
 
     Returns the columns of `Predictor.table` with path, patient, plane and frame; the files that
     cannot be read; and the notes on each file.
     """
-    inspect = partial(inspect_file, cache_folder=cache_folder or default_cache_folder())
+    inspect = partial(inspect_file, cache_folder=cache_folder or default_cache_folder(),
+                      **predictor.reading)
     with quiet_libraries():
         facts = list(pool.map(inspect, files))
     unreadable = [{"path": str(file), "reason": fact["reason"]}
