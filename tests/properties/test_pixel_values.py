@@ -184,7 +184,7 @@ def test_deep_pictures_keep_their_depth(name):
 
 @pytest.mark.parametrize(("values", "options", "reason"), [
     (GREY.astype(np.complex64), {}, "not grey"),
-    (np.stack([GREY] * 5, -1), {"photometric": "minisblack", "planarconfig": "contig"},
+    (np.stack([GREY] * 6, -1), {"photometric": "minisblack", "planarconfig": "contig"},
      "colours not read"),
     (np.stack([GREY] * 4, -1), {"photometric": "separated"}, "colours not read"),
     (np.stack([GREY / 3] * 4), {"photometric": "minisblack"}, "several pages"),
