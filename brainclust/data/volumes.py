@@ -205,7 +205,7 @@ def decode_nifti(
     width, height = np.delete(sizes, axis).round(4).tolist()
     stored = header.get_data_dtype()
     facts = {"bit_depth": 8 * stored.itemsize, "voxel_height": height, "voxel_width": width,
-             "plane": plane, "channel": chosen.get("channel", ""), "notes": notes}
+             "plane": plane, **chosen, "notes": notes}
     return DecodedVolume(slices, frames, stored.name, [facts] * len(slices))
 
 # %% ../../nbs/data/06_volumes.ipynb #n5163389
