@@ -98,7 +98,9 @@ def is_opacity(
     "Tell opacity from a sequence: one value fills three quarters of the pixels that are not 0."
     present = plane[plane != 0]
     if not present.size: return True
-    return bool(4 * np.unique(present, return_counts=True)[1].max() >= 3 * present.size)
+    small = present.dtype in (np.uint8, np.uint16)
+    counts = np.bincount(present) if small else np.unique(present, return_counts=True)[1]
+    return bool(4 * counts.max() >= 3 * present.size)
 
 # %% ../../nbs/data/01_channels.ipynb #nba1a712
 def choose_channel(
