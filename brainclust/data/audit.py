@@ -172,7 +172,10 @@ def read_images(
                          f"The first: {unreadable['reason'][0]}.")
     masked = [f"Left out as segmentation masks: {n:,} in '{place}'; rename the folder if they are "
               "images." for place, n in _masked_folders(unreadable).items()]
-    return table[good].reset_index(drop=True), unreadable, masked + note_sentences(table["notes"])
+    # the slices of a volume have the notes of one file
+    first = ~table["volume"].duplicated() | (table["volume"] == "")
+    sentences = masked + note_sentences(table["notes"][first])
+    return table[good].reset_index(drop=True), unreadable, sentences
 
 # %% ../../nbs/data/14_audit.ipynb #200022
 def set_blank_aside(

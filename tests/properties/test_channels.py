@@ -479,3 +479,12 @@ def test_several_volumes_helpers(tmp_path):
     assert several_volumes.frame_values(attributes)["EffectiveEchoTime"] == 7.5
     assert json.loads(json.dumps(several_volumes.frame_values(attributes)))
     assert pd.Series(several_volumes.frame_values(attributes)).notna().sum() == 1
+
+
+def test_the_audit_names_colour_and_volumes(tmp_path):
+    """Count files, not slices, in the remarks of an audit."""
+    from brainclust.data.audit import read_images
+    folder = collection(tmp_path / "data", 3)
+    remarks = read_images(folder, cache_folder=tmp_path / "cache")[2]
+    assert [remark.split(" hold")[0] for remark in remarks if "hold" in remark] == [
+        "3 of the files", "1 of the files"]
