@@ -469,8 +469,8 @@ def mutations(
         "hole.nii": (nifti_bytes(nibabel.Nifti1Image(nothing, np.eye(4))), "values not finite"),
         "dot.png": (image_bytes(pixel), "too small"), "dot.dcm": (dicom_bytes(pixel), "too small"),
         "dot.nii": (nifti_bytes(nibabel.Nifti1Image(pixel[None], np.eye(4))), "too small"),
-        "moments.nii": (nifti_bytes(nibabel.Nifti1Image(np.stack([hole] * 2, -1), np.eye(4))),
-                        "several volumes"),
+        "moments.nii": (nifti_bytes(nibabel.Nifti1Image(np.stack([hole] * 2, -1), np.eye(4)))[:-9],
+                        "truncated"),
         "complex.nii": (nifti_bytes(nibabel.Nifti1Image(hole.astype(np.complex64), np.eye(4))),
                         "not grey"), **bombs()}
     names = list(good)

@@ -34,15 +34,18 @@ with catch_warnings():
 def edge_features(
     paths: Sequence[str],  # of readable slices
     workers: int | None = None,  # threads; None: one per core, at most 8
+    channels: Sequence[str] | None = None,  # of colour, from `table_channels`; None: luminance
 ) -> np.ndarray:  # (N, 512) float32
     "Compute edge directions of whole slices, as features that depend on no label."
 
-    def histograms(path: str) -> np.ndarray:
+    def histograms(row: tuple[str, str | None]) -> np.ndarray:
         "Compute the edge histograms of one slice."
-        small = cv2.resize(read_slice(path), (64, 64), interpolation=cv2.INTER_AREA)
+        pixels = read_slice(row[0], channel=row[1])
+        small = cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_AREA)
         return edge_histograms(np.sqrt(small.astype(np.float32)), 8).ravel()
 
-    return np.stack(map_threads(histograms, list(paths), workers, "edge features"))
+    slices = list(zip(paths, channels or [None] * len(paths)))
+    return np.stack(map_threads(histograms, slices, workers, "edge features"))
 
 # %% ../../nbs/analysis/14_label_errors.ipynb #190068
 def held_out_probabilities(

@@ -17,6 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ..core.metrics import accuracy_interval
 from ..core.runtime import map_threads
+from ..data.channels import table_channels
 from ..data.slices import read_slice
 from ..data.splits import group_keys
 from ..imaging.quality import QUALITY_MEASURES
@@ -56,8 +57,8 @@ def shortcut_features(
     workers: int | None = None,  # threads; None: one per core, at most 8
 ) -> dict[str, np.ndarray]:  # name of the shortcut to (N, F)
     "Collect the features of every shortcut in one pass over the files."
-    pairs = map_threads(lambda path: border_and_outline(read_slice(path)), list(table["path"]),
-                        workers, "shortcuts")
+    pairs = map_threads(lambda row: border_and_outline(read_slice(row[0], channel=row[1])),
+                        list(zip(table["path"], table_channels(table))), workers, "shortcuts")
     rings, outlines = (np.stack(part) for part in zip(*pairs))
     sizes = np.array([[Path(path).stat().st_size] for path in table["path"]], float)
     features = {"file metadata": metadata_features(table), "file size": sizes,

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..core.files import file_digest, load_arrays, load_table, save_tensors
 from ..core.untrusted import read_csv
+from ..data.channels import content_keys, table_channels
 from ..data.cleaning import prepare_scans
 from ..data.splits import group_keys
 from ..imaging.quality import measure_quality
@@ -31,7 +32,8 @@ __all__ = ['SLICE_COLUMNS', 'MAP_SLICES', 'slices_of_run', 'predict_slices', 'ma
            'open_collection', 'plain', 'cluster_names', 'typical_slices', 'cluster_card']
 
 # %% ../../nbs/app/00_collection.ipynb #n81e613d
-SLICE_COLUMNS = ["path", "sha256", "split", "label", "group", "source", "plane", "patient", "frame"]
+SLICE_COLUMNS = ["path", "sha256", "split", "label", "group", "source", "plane", "patient", "frame",
+                 "channel"]
 _PAIR_COLUMNS = ["path_a", "path_b", "kind", "orientation"]
 
 
@@ -79,9 +81,10 @@ def _slices_of_folder(
     Raises: ValueError or OSError as `prepare_scans`.
     """
     prepared = prepare_scans(folder, tuple(predictor.classes_), label_fraction=1.0, workers=workers,
-                             cache_folder=cache_folder)
+                             cache_folder=cache_folder, **predictor.reading)
     scans, pairs = prepared[0], prepared[3]
-    estimated = measure_quality(scans["path"], workers)["estimated_plane"]
+    channels = table_channels(scans)
+    estimated = measure_quality(scans["path"], workers, channels)["estimated_plane"]
     plane = scans["plane"].where(scans["plane"] != "", estimated)
     scans = scans.assign(split="train", label=scans["true_label"], plane=plane)
     return scans.reindex(columns=SLICE_COLUMNS), pairs
@@ -124,7 +127,7 @@ def map_slices(
 # %% ../../nbs/app/00_collection.ipynb #n2db92c5
 def _content_key(
     predictor: Predictor,
-    sha256s: Sequence[str],  # of the slices, in their order
+    sha256s: Sequence[str],  # of the slices, in their order, from `content_keys`
 ) -> str:  # 16 hexadecimal digits
     "Hash the model and the slices."
     files = ("model.safetensors", "prediction.json")
@@ -194,13 +197,13 @@ def open_collection(
         scans, pairs = _slices_of_folder(predictor, data, unpacked, workers or None)
     else:
         scans, pairs = slices_of_run(run)
-    scans = scans.reset_index(drop=True)
+    scans = scans.assign(channel=table_channels(scans)).reset_index(drop=True)
     sizes = len(scans), len(predictor.classes_), len(predictor.mixture.weights)
     if not scans["label"].between(-1, sizes[1] - 1).all():
         raise ValueError(f"{run} must hold labels of its model's classes. Run it again.")
     images = build_slice_cache(scans, cache_folder / "slices", **predictor.settings,
                                workers=workers)
-    key = _content_key(predictor, scans["sha256"])
+    key = _content_key(predictor, content_keys(scans))
     file = cache_folder / f"predictions-{key}.safetensors"
     outputs = _read_predictions(file, *sizes)
     if outputs is None:

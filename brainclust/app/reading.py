@@ -21,6 +21,7 @@ from .collection import plain
 from ..core.resources import page_template
 from ..core.runtime import quiet_libraries
 from ..core.style import class_palette
+from ..data.channels import table_channels
 from ..data.dicom import frame_count, parse_dicom
 from ..data.cheng import MAXIMUM_VOLUME_BYTES
 from ..data.formats import inflated
@@ -62,7 +63,7 @@ def check_volume(
     Raises: UnreadableSlice if one visitor of many must not open it.
     """
     if is_nifti(path):
-        voxels = np.prod(nifti_header(path).get_data_shape(), dtype=float)
+        voxels = np.prod(nifti_header(path).get_data_shape()[:3], dtype=float)
     else:
         dataset = parse_dicom(inflated(path.read_bytes(), MAXIMUM_VOLUME_BYTES))
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
@@ -75,6 +76,8 @@ def check_volume(
 def open_scan(
     path: Path,  # of the upload
     plane: str = "axial",  # in which a NIfTI volume is cut
+    channel: int | str | None = None,  # of colour, as the run read it
+    volume_index: int = 0,  # which of several volumes, as the run read it
 ) -> OpenedScan:
     """Open a slice or a volume.
 
@@ -86,12 +89,14 @@ def open_scan(
                               f"{MAXIMUM_UPLOAD:,}")
     with quiet_libraries(), reasons_for_failures():
         try:
-            decoded = decode_slice(read_file(path), file_suffix(path))
+            decoded = decode_slice(read_file(path), file_suffix(path), channel)
             return OpenedScan(path.name, decoded.pixels[None], decoded.facts.get("plane", ""))
         except VolumeFile:
             check_volume(path)
             nifti = is_nifti(path)
-            volume = decode_nifti(path, plane) if nifti else decode_multiframe(path)
+            choice = {"channel": channel, "volume_index": volume_index}
+            volume = decode_nifti(path, plane, **choice) if nifti else decode_multiframe(
+                path, **choice)
             return OpenedScan(path.name, volume.slices,
                               plane if nifti else volume.facts[0].get("plane", ""))
 
@@ -244,9 +249,10 @@ def similar_slices(
 ) -> list[dict[str, str]]:  # picture ("" if the slice no longer exists), label
     "Fetch small pictures of training slices, with the label that the run knew."
     shown = []
-    for scan in scans.iloc[list(rows)].itertuples():
+    chosen = scans.iloc[list(rows)]
+    for scan, channel in zip(chosen.itertuples(), table_channels(chosen)):
         try:
-            picture = picture_source(shrink(read_slice(scan.path, scan.sha256), 128))
+            picture = picture_source(shrink(read_slice(scan.path, scan.sha256, channel), 128))
         except (UnreadableSlice, FileNotFoundError):
             picture = ""
         label = plain(class_names[scan.label]) if scan.label >= 0 else "no label"

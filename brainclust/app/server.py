@@ -140,7 +140,7 @@ def _duplicate_path(
     bench: Workbench,
     number: str,  # of a pair, from an address
     side: str,  # "a" or "b"
-) -> tuple[str, str | None]:  # path and SHA-256; None: not known
+) -> tuple[str, str | None, str]:  # path; SHA-256, None: not known; channel
     """Find one of two duplicates.
 
     Raises: LookupError if it is neither a slice of the collection nor lies beside one.
@@ -148,10 +148,10 @@ def _duplicate_path(
     pairs, table = bench.collection.pairs, bench.collection.table
     column = {"a": "path_a", "b": "path_b"}[side]
     path = pairs[column].iloc[_row_number(number, len(pairs))]
-    contents = dict(zip(table["path"], table["sha256"]))
+    contents = dict(zip(table["path"], zip(table["sha256"], table["channel"])))
     if path not in contents and Path(path).parent not in {Path(known).parent for known in contents}:
         raise LookupError(path)
-    return path, contents.get(path)
+    return path, *contents.get(path, (None, ""))
 
 # %% ../../nbs/app/07_server.ipynb #ap340015
 def page_routes(
@@ -178,7 +178,8 @@ def page_routes(
     def original(row: str) -> Response:
         "Send a slice as it was scanned."
         slice_ = bench.collection.table.iloc[_row_number(row, len(bench.collection))]
-        return png_response(shrink(read_slice(slice_["path"], slice_["sha256"]), 1024))
+        pixels = read_slice(slice_["path"], slice_["sha256"], slice_["channel"])
+        return png_response(shrink(pixels, 1024))
 
     def duplicate(number: str, side: str) -> Response:
         "Send one of two duplicates."

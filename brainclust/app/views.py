@@ -81,7 +81,7 @@ def _read_file(
     nothing = None, gradio.update(visible=False), gradio.update(visible=False)
     if path is None: return _UNREAD, *nothing
     try:
-        scan = open_scan(Path(path), plane)
+        scan = open_scan(Path(path), plane, **bench.predictor.reading)
     except UnreadableSlice as error:
         return refusal_html(str(error)), *nothing
     except FileNotFoundError:

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['plain_data', 'read_yaml', 'read_names', 'regular_file', 'read_json', 'first_fault', 'Record', 'check_record',
-           'read_csv', 'check_parquet', 'first_few', 'most_frequent', 'no_formula']
+           'read_csv', 'check_parquet', 'first_few', 'most_frequent', 'no_formula', 'read_settings', 'written_name',
+           'folder_names']
 
 # %% ../../nbs/core/00_untrusted.ipynb #xaeef1c9
 import csv
 import json
+import math
 import os
 import re
 import reprlib
@@ -248,3 +250,62 @@ def no_formula(
 ) -> str:  # with an underscore in front of a sign
     "Keep a spreadsheet from computing a text."
     return f"_{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+# %% ../../nbs/core/00_untrusted.ipynb #n55e8c54
+def read_settings(
+    text: str,  # YAML, as "{epochs: 3, classes: [no, yes]}"
+) -> Any:  # the mapping, in which names of classes are text
+    """Read settings, with the names of classes as they are written.
+
+    Raises: ValueError if the text is not YAML.
+    """
+    settings = read_yaml(text) or {}
+    if isinstance(settings, dict) and isinstance(settings.get("classes"), list):
+        settings["classes"] = read_yaml(text, words=True)["classes"]
+    return settings
+
+# %% ../../nbs/core/00_untrusted.ipynb #na84e6f6
+def _means(name: str, value: Any) -> bool:
+    "Tell whether YAML reads a word as a value."
+    try:
+        read = read_yaml(name)
+    except ValueError:
+        return False
+    return type(read) is type(value) and read == value
+
+
+def written_name(
+    value: Any,  # a name of the setting classes, which YAML may have turned into something else
+    folders: set[str],  # names in the data
+) -> Any:  # text, or the value itself where the word is lost
+    """Find the word that was written for a class.
+
+    Raises: ValueError if YAML made a truth value or nothing of it, and the data do not tell which.
+    """
+    if isinstance(value, str): return value
+    spelt = sorted(name for name in folders if _means(name, value))
+    if len(spelt) == 1: return spelt[0]
+    if type(value) is int or (type(value) is float and math.isfinite(value)): return str(value)
+    if value is not None and not isinstance(value, (bool, float)): return value
+    raise ValueError(
+        f"classes must be names; got {value}, which YAML makes of several words, and the data have "
+        f"{first_few(spelt) or 'none of them'} as a folder. Put each name in quotes: "
+        "\"['no', 'yes']\".")
+
+# %% ../../nbs/core/00_untrusted.ipynb #na2843f2
+def folder_names(
+    data: Any,  # the setting: a folder, or anything else
+    depth: int = 3,  # levels of folders
+) -> set[str]:
+    "Collect the names of the folders in the data, down to the third level."
+    try:
+        root = Path(data).expanduser()
+        if not root.is_dir(): return set()
+    except (TypeError, ValueError, OSError, RuntimeError):
+        return set()
+    found = set()
+    for place, folders, _ in os.walk(root):
+        found.update(folders)
+        if len(Path(place).relative_to(root).parts) >= depth - 1:
+            folders.clear()
+    return found

@@ -30,9 +30,8 @@ from brainclust.data.labels import (
     UNLABELLED_NAMES, normalise_class_name, read_label_rows, split_of, split_of_path, split_word,
 )
 from .patients import count_sentence, settle_patients
-from brainclust.data.scan_table import (
-    inspect_file, join_facts, list_scan_files, note_sentences, refusals, without_masks,
-)
+from .scan_files import inspect_file, list_scan_files, refusals
+from .scan_table import join_facts, note_sentences, without_masks
 from .splits import duplicate_groups
 
 # %% ../../nbs/data/14_audit.ipynb #200005
@@ -178,8 +177,10 @@ def read_images(
                          f"Most frequent reason: {most_frequent(unreadable['reason'])}.")
     masked = [f"Left out as segmentation masks: {n:,} in '{place}'; rename the folder if they are "
               "images." for place, n in _masked_folders(unreadable).items()]
-    remarks = masked + series_sentences(unreadable["reason"]) + note_sentences(table["notes"])
-    return table[good].reset_index(drop=True), unreadable, remarks
+    # the slices of a volume have the notes of one file
+    first = ~table["volume"].duplicated() | (table["volume"] == "")
+    remarks = series_sentences(unreadable["reason"]) + note_sentences(table["notes"][first])
+    return table[good].reset_index(drop=True), unreadable, masked + remarks
 
 # %% ../../nbs/data/14_audit.ipynb #200022
 def set_blank_aside(

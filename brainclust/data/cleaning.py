@@ -19,6 +19,7 @@ import pandas as pd
 from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES
 from ..core.untrusted import most_frequent
+from .channels import content_keys
 from .duplicates import duplicate_pairs, measure_slices
 from .labels import unknown_classes_sentence
 from .patients import describe_patients
@@ -165,7 +166,7 @@ def find_pairs(
     "Measure the slices of a table and find their duplicates, or load both from the cache."
     folder = cache_folder or default_cache_folder()
     thumbnails = []
-    contents = [[sha256, Path(path).suffix] for sha256, path in zip(table["sha256"], table["path"])]
+    contents = [[key, Path(path).suffix] for key, path in zip(content_keys(table), table["path"])]
 
     def measure() -> pd.DataFrame:
         "Measure every slice, and keep the thumbnails for the search."
@@ -215,7 +216,7 @@ def prepare_scans(
     seed: int = 0,
     *,
     labels_per_class: int = 0,  # labelled training slices of every class; 0: the fraction counts
-    **reading: Any,  # workers, cache_folder, volume_plane, volume_step: as for `read_scan_table`
+    **reading: Any,  # workers, volume_plane, channel, volume_index, …: as for `read_scan_table`
 ) -> PreparedScans:  # table, left_out, sentences, pairs, conflicts
     """Read, clean, group and split a folder, and hide labels.
 

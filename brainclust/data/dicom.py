@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ..core.untrusted import no_formula
 from .cheng import MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES
+from .channels import choose_channel
 from brainclust.data.dicom_attributes import (
     pixel_spacing, plane_of, positive_pair, repair_description, repair_numbers, repair_tables,
     series_facts,
@@ -27,7 +27,7 @@ from brainclust.data.dicom_attributes import (
 from .dicom_kinds import image_kind, not_a_picture
 from .dicom_mosaics import is_mosaic
 from brainclust.data.images import (
-    DecodedSlice, UnreadableSlice, VolumeFile, check_sides, grey_from_picture, stretch_to_uint8,
+    DecodedSlice, UnreadableSlice, VolumeFile, check_sides, grey_from_deep, stretch_to_uint8,
 )
 
 if TYPE_CHECKING:
@@ -288,14 +288,13 @@ def padded_pixels(
 def render_frame(
     stored: np.ndarray,  # (H, W) or (H, W, 3), decoded
     attributes: "Dataset",  # of the frame
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
 ) -> np.ndarray:  # (H, W); uint8 when ready, other numbers to be stretched
     "Apply colour, modality and window transformations to stored values."
     from pydicom.pixels import apply_color_lut, apply_modality_lut
     if attributes.get("PhotometricInterpretation") == "PALETTE COLOR":
         stored = apply_color_lut(stored, attributes)
-    if stored.ndim == 3:
-        colour = stored if stored.dtype == np.uint8 else stretch_to_uint8(stored)
-        return grey_from_picture(Image.fromarray(colour[..., :3]))
+    if stored.ndim == 3: return grey_from_deep(stored, channel=channel)
     is_float = stored.dtype.kind == "f"
     values = stored.astype(stored.dtype if is_float else np.promote_types(stored.dtype, np.int32))
     outside = padded_pixels(stored, attributes)
@@ -350,6 +349,7 @@ def show_frames(
 # %% ../../nbs/data/04_dicom.ipynb #010046
 def decode_dicom(
     data: bytes,  # the whole file
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
 ) -> DecodedSlice:
     """Decode one DICOM slice.
 
@@ -363,9 +363,9 @@ def decode_dicom(
         raise VolumeFile(f"a volume: {kind}, which `read_scan_table` unpacks")
     attributes = frame_attributes(dataset)
     stored = pixel_array(dataset)
-    rendered = render_frame(stored, attributes)
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     inverted = photometric == "MONOCHROME1"
+    channel, facts = choose_channel(stored, channel, dicom_facts(dataset, attributes, stored))
+    rendered = render_frame(stored, attributes, channel)
     (shown,) = show_frames([rendered], inverted)
-    facts = dicom_facts(dataset, attributes, stored)
     return DecodedSlice(shown, photometric, facts | series_facts(attributes, rendered, inverted))

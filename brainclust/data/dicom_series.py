@@ -23,7 +23,7 @@ from .dicom import dicom_facts, frame_attributes, parse_dicom, render_frame
 from .formats import inflated
 from .images import DecodedSlice, UnreadableSlice, square_pixels, stretch_to_uint8
 from .slices import reasons_for_failures
-from .volumes import UNPACK_VERSION, read_unpacked
+from .unpacking import UNPACK_VERSION, read_unpacked
 
 # %% ../../nbs/data/07_dicom_series.ipynb #n241cc1d
 MAPS = ("FA map", "ADC map", "parametric map", "colour map")

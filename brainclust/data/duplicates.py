@@ -26,6 +26,7 @@ from sklearn.decomposition import PCA
 from tqdm import tqdm
 
 from ..core.runtime import map_threads
+from .channels import table_channels
 from .scan_table import check_scan_table
 from .slices import read_slice
 
@@ -33,9 +34,10 @@ from .slices import read_slice
 def measure_slice(
     path: str,  # of a readable slice
     side: int = 32,  # pixels of the thumbnail, even
+    channel: str | None = None,  # of colour, as in `mix_channels`
 ) -> dict:  # pixels_sha256; grey_std, in grey levels; thumbnail (side, side) float16
     "Hash the decoded pixels and their shape, measure their spread, and reduce them."
-    pixels = read_slice(path)
+    pixels = read_slice(path, channel=channel)
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
     thumbnail = cv2.resize(pixels.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return {"pixels_sha256": digest.hexdigest(), "grey_std": float(pixels.std()),
@@ -49,7 +51,9 @@ def measure_slices(
 
     Raises: FileNotFoundError if a file was moved since the folder was read.
     """
-    facts = map_threads(measure_slice, list(table["path"]), workers, "measuring")
+    facts = map_threads(
+        lambda row: measure_slice(row[0], channel=row[1]),
+        list(zip(table["path"], table_channels(table))), workers, "measuring")
     thumbnails = np.array([fact.pop("thumbnail") for fact in facts], np.float16).reshape(-1, 32, 32)
     columns = pd.DataFrame(facts, index=table.index, columns=["pixels_sha256", "grey_std"])
     return table.assign(**columns), thumbnails

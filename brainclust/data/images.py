@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['AIR_GREY', 'MINIMUM_SIDE', 'MAXIMUM_SIDE', 'SQUARE_TOLERANCE', 'MAXIMUM_ASPECT', 'MAXIMUM_DEEP_BYTES', 'EXACT_TIFFS',
-           'SEVERAL_PAGES', 'PICTURE_FORMATS', 'TIFF_MARKS', 'UnreadableSlice', 'VolumeFile', 'stretch_to_uint8',
-           'constant_air', 'blacken_air', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'square_sides',
-           'square_pixels', 'grey_from_deep', 'decode_deep_tiff', 'open_picture', 'decode_picture']
+           'SEVERAL_PAGES', 'PICTURE_FORMATS', 'TIFF_MARKS', 'VolumeFile', 'stretch_to_uint8', 'constant_air',
+           'blacken_air', 'picture_channels', 'grey_from_picture', 'DecodedSlice', 'check_sides', 'square_sides',
+           'square_pixels', 'grey_from_deep', 'decode_channels', 'decode_deep_tiff', 'open_picture', 'decode_picture']
 
 # %% ../../nbs/data/02_images.ipynb #x035dcf0
 import io
@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-# %% ../../nbs/data/02_images.ipynb #010005
-class UnreadableSlice(ValueError):
-    "A file without a slice; the text is the reason, written `kind: detail`."
+from brainclust.data.channels import (
+    UnreadableSlice, choose_channel, is_opacity, mix_channels, settle_channels,
+)
 
+# %% ../../nbs/data/02_images.ipynb #010005
 class VolumeFile(UnreadableSlice):
     "A file with many slices."
 
@@ -86,20 +87,33 @@ def blacken_air(
     return np.where(inside, values, values.dtype.type(low)), low
 
 # %% ../../nbs/data/02_images.ipynb #010009
-def grey_from_picture(
-    picture: Image.Image,  # any Pillow mode
-) -> np.ndarray:  # (H, W) uint8; 8-bit grey is returned as it is
-    "Convert a Pillow image to 8-bit grey: luminance, transparency on black, deep images stretched."
-    if picture.mode.startswith(("I", "F")):
-        return stretch_to_uint8(np.asarray(picture))
+def picture_channels(
+    picture: Image.Image,  # any Pillow mode of 8 bits
+    as_opacity: bool = False,  # whether the last channel is opacity whatever it holds
+) -> np.ndarray:  # uint8 (H, W), or (H, W, C): colour on black, or C sequences
+    "Take the channels of a Pillow image; transparency is laid on black."
     if picture.mode == "La":
         picture = picture.convert("LA")  # the only conversion of this mode
     if picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
+        stored = np.array(picture if picture.mode == "LA" else picture.convert("RGBA"))
+        if not as_opacity and not is_opacity(stored[..., -1]): return stored
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
-    if picture.mode not in ("1", "L"):
-        picture = picture.convert("RGB")  # CMYK, YCbCr, Lab and palettes pass through RGB
-    return np.array(picture.convert("L"))
+    if picture.mode in ("1", "L"): return np.array(picture.convert("L"))
+    return np.array(picture.convert("RGB"))  # CMYK, YCbCr, Lab and palettes pass through RGB
+
+def grey_from_picture(
+    picture: Image.Image,  # any Pillow mode
+    channel: int | str | None = None,  # as in `mix_channels`
+) -> np.ndarray:  # (H, W) uint8; 8-bit grey is returned as it is
+    """Convert a Pillow image to 8-bit grey: one channel, or else luminance; deep images stretched.
+
+    Raises: UnreadableSlice if the channel is missing.
+    """
+    if picture.mode.startswith(("I", "F")):
+        return stretch_to_uint8(np.asarray(picture))
+    values = picture_channels(picture, as_opacity=channel is None)
+    return mix_channels(values, channel) if values.ndim == 3 else values
 
 # %% ../../nbs/data/02_images.ipynb #010013
 @dataclass(frozen=True)
@@ -108,8 +122,9 @@ class DecodedSlice:
     pixels: np.ndarray  # (H, W) uint8
     mode: str  # a Pillow mode, a DICOM photometric interpretation or a NumPy type
     # any of bit_depth, voxel_height, voxel_width (mm), aspect (voxel height / width, if the sizes
-    # are unknown), plane, patient, class_name, notes; pixels before `square_pixels`: stored_height,
-    # stored_width; in the source: SOPInstanceUID, SeriesInstanceUID, stored_axis, stored_index
+    # are unknown), plane, patient, class_name, channel, notes; pixels before `square_pixels`:
+    # stored_height, stored_width; in the source: SOPInstanceUID, SeriesInstanceUID, stored_axis,
+    # stored_index
     facts: dict = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -174,21 +189,43 @@ def square_pixels(
 
 # %% ../../nbs/data/02_images.ipynb #nb8eeae7
 def grey_from_deep(
-    values: np.ndarray,  # (H, W), or (H, W, 3) red, green, blue; integers or floats
+    values: np.ndarray,  # (H, W), or (H, W, C), such as red, green, blue; integers or floats
     opacity: np.ndarray | None = None,  # (H, W) in [0, 1]; None: opaque
     inverted: bool = False,  # the largest value is black
+    channel: int | str | None = None,  # as in `mix_channels`
 ) -> np.ndarray:  # (H, W) uint8
-    """Convert deep pixels to 8-bit grey: luminance, transparency on black, stretched.
+    """Convert pixels to 8-bit grey: one channel or luminance, transparency on black, stretched.
 
-    Raises: UnreadableSlice if a value is NaN or infinite.
+    Unsigned bytes are not stretched.
+
+    Raises: UnreadableSlice if a value is NaN or infinite, or the channel is missing.
     """
-    if values.ndim == 3:  # in whole weights, three equal channels give the channel back exactly
-        values = values.astype(np.float64) @ [299, 587, 114] / 1000
+    is_byte = values.dtype == np.uint8
+    if values.ndim == 3:
+        values = mix_channels(values, channel)
     if opacity is not None:
         values = values * opacity
+    if is_byte:
+        shown = np.rint(values).astype(np.uint8)
+        return 255 - shown if inverted else shown
     values, low = blacken_air(values)
     shown = stretch_to_uint8(values, low)
     return 255 - shown if inverted else shown
+
+# %% ../../nbs/data/02_images.ipynb #n9d85d83
+def decode_channels(
+    values: np.ndarray,  # (H, W) or (H, W, C), of any type of number
+    has_opacity: bool = False,  # whether the last channel is meant as opacity
+    channel: int | str | None = None,  # as in `mix_channels`
+    inverted: bool = False,  # the largest value is black
+) -> DecodedSlice:
+    """Make a slice of the channels of a file.
+
+    Raises: UnreadableSlice if a value is NaN or infinite, or the channel is missing.
+    """
+    mixed, opacity, channel, facts = settle_channels(values, has_opacity, channel)
+    grey = grey_from_deep(mixed, opacity, inverted, channel)
+    return DecodedSlice(grey, values.dtype.name, {"bit_depth": 8 * values.dtype.itemsize, **facts})
 
 # %% ../../nbs/data/02_images.ipynb #ne2e1d04
 def _is_deep_png(
@@ -199,17 +236,19 @@ def _is_deep_png(
 
 def _decode_deep_png(
     data: bytes,  # a PNG with 16 bits and several channels, already known to be complete
+    channel: int | str | None = None,  # as in `mix_channels`
 ) -> DecodedSlice:
     """Decode colour or transparency of 16 bits.
 
-    Raises: UnreadableSlice if OpenCV cannot.
+    Raises: UnreadableSlice if OpenCV cannot, or the channel is missing.
     """
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3:
         raise UnreadableSlice("cannot be decoded: a PNG of 16 bits that OpenCV does not read")
-    opacity = values[..., 3] / 65535 if values.shape[2] == 4 else None
-    return DecodedSlice(
-        grey_from_deep(values[..., 2::-1], opacity), "uint16", {"bit_depth": 16})
+    values = values[..., [2, 1, 0, *range(3, values.shape[2])]]
+    if data[25] == 4:  # grey and opacity, which OpenCV returns as four channels
+        values = values[..., [0, 3]]
+    return decode_channels(values, has_opacity=data[25] != 2, channel=channel)
 
 # %% ../../nbs/data/02_images.ipynb #n68fbab7
 MAXIMUM_DEEP_BYTES = 2**30  # of a TIFF's pixels: 8,192 x 8,192 in 128 bits
@@ -223,6 +262,9 @@ def _is_deep_tiff(
     if picture.format != "TIFF": return False
     bits = tuple(picture.tag_v2.get(258, (1,)))
     kinds = tuple(picture.tag_v2.get(339, (1,)))
+    extra = tuple(picture.tag_v2.get(338, ()))
+    if 0 in extra or len(bits) > 1 and picture.tag_v2.get(262) in (0, 1) and not extra:
+        return True  # channels without a meaning, which Pillow would drop
     if max(bits) <= 8: return not {*kinds} <= {1, 4}  # 1: unsigned, 4: unknown
     return not (len(bits) == 1 and picture.tag_v2.get(262) == 1 and (bits[0], kinds[0])
                 in EXACT_TIFFS)
@@ -250,6 +292,7 @@ def _tiff_values(
     return values[..., [2, 1, 0, *range(3, values.shape[2])]] if values.ndim == 3 else values
 
 # %% ../../nbs/data/02_images.ipynb #n1f25504
+_MAXIMUM_CHANNELS = 5  # of one picture
 SEVERAL_PAGES = (
     "several pages: the file holds more than one image, save each as a file of its own")
 
@@ -268,9 +311,10 @@ def _check_tiff_page(
     if page.nbytes > MAXIMUM_DEEP_BYTES:
         raise UnreadableSlice(f"too large: {page.nbytes:,} bytes of pixels exceed the bound of "
                               f"{MAXIMUM_DEEP_BYTES:,}")
-    alphas = [int(kind) in (1, 2) for kind in page.extrasamples]
-    channels = page.samplesperpixel - len(alphas)
-    if (int(page.photometric), channels) not in ((0, 1), (1, 1), (2, 3)) or len(alphas) > 1:
+    alphas = sum(int(kind) in (1, 2) for kind in page.extrasamples)
+    channels = page.samplesperpixel - alphas
+    first = {0: 1, 1: 1, 2: 3}.get(int(page.photometric), np.inf)  # channels with a meaning
+    if not first <= channels <= _MAXIMUM_CHANNELS or alphas > 1:
         name = getattr(page.photometric, "name", page.photometric)
         raise UnreadableSlice(f"colours not read: a TIFF of {page.samplesperpixel} channels of "
                               f"type {page.dtype}, {name}; save it as grey or RGB")
@@ -284,10 +328,12 @@ def _has_second_page(file: "tifffile.TiffFile") -> bool:
 
 def decode_deep_tiff(
     data: bytes,  # the whole file
+    channel: int | str | None = None,  # as in `mix_channels`
 ) -> DecodedSlice:
     """Decode a TIFF of any type of number, planar or not, with black as 0 or as the maximum.
 
-    Raises: UnreadableSlice if it has several pages, or pixels that are not grey or RGB.
+    Raises: UnreadableSlice if it has several pages, pixels that are neither grey, RGB nor a few
+    channels, or lacks the channel.
     """
     import tifffile
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -295,14 +341,11 @@ def decode_deep_tiff(
         _check_tiff_page(page)
         if _has_second_page(file): raise UnreadableSlice(SEVERAL_PAGES)
         values = _tiff_values(page, data)
-    opacity = None
-    if page.extrasamples:
-        full = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
-        opacity = values[..., -1] / full if int(page.extrasamples[0]) in (1, 2) else None
-        values = values[..., 0] if values.shape[2] == 2 else values[..., :3]
-    facts = {"bit_depth": 8 * page.dtype.itemsize}
-    grey = grey_from_deep(values, opacity, inverted=page.photometric == 0)
-    return DecodedSlice(grey, page.dtype.name, facts)
+    extra = [int(kind) in (1, 2) for kind in page.extrasamples]
+    if any(extra):  # opacity becomes the last channel
+        place = values.shape[-1] - len(extra) + extra.index(True)
+        values = values[..., [i for i in range(values.shape[-1]) if i != place] + [place]]
+    return decode_channels(values, any(extra), channel, inverted=page.photometric == 0)
 
 # %% ../../nbs/data/02_images.ipynb #010017
 PICTURE_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
@@ -319,25 +362,32 @@ def open_picture(
 
 def decode_picture(
     data: bytes,  # the whole file
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
 ) -> DecodedSlice:
     """Decode JPEG, PNG, TIFF, BMP or WebP bytes completely.
 
-    Raises: UnreadableSlice if the size is unusual or there are several pages.
+    Raises: UnreadableSlice if the size is unusual, there are several pages, or the channel is
+    missing.
     """
     try:
         picture = open_picture(io.BytesIO(data))
     except Image.UnidentifiedImageError:
         if data[:4] not in TIFF_MARKS: raise
-        return decode_deep_tiff(data)  # such as 16-bit floats
+        return decode_deep_tiff(data, channel)  # such as 16-bit floats
     with picture:
         check_sides(picture.height, picture.width)
         # known from the second page; counting millions of them would take hours
         if getattr(picture, "is_animated", False): raise UnreadableSlice(SEVERAL_PAGES)
-        if _is_deep_tiff(picture): return decode_deep_tiff(data)
+        if _is_deep_tiff(picture): return decode_deep_tiff(data, channel)
         if _is_deep_png(data):
             picture.load()  # OpenCV would return the pixels of a truncated file
-            return _decode_deep_png(data)
+            return _decode_deep_png(data, channel)
         mode = picture.mode
         # bits per channel
         depth = 16 if mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(mode, 8)
-        return DecodedSlice(grey_from_picture(picture), mode, {"bit_depth": depth})
+        facts = {"bit_depth": depth}
+        if not mode.startswith(("I", "F")) and mode not in ("1", "L"):
+            values = picture_channels(picture)
+            channel, more = choose_channel(values, channel) if values.ndim == 3 else (None, {})
+            facts |= more
+        return DecodedSlice(grey_from_picture(picture, channel), mode, facts)

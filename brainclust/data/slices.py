@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..core.config import channel_setting
 from brainclust.data.cheng import (
     MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES, decode_cheng, load_cheng,
 )
@@ -29,7 +30,7 @@ from brainclust.data.images import (
 )
 
 # %% ../../nbs/data/05_slices.ipynb #010054
-SLICE_READERS: dict[str, Callable[[bytes], DecodedSlice]] = {
+SLICE_READERS: dict[str, Callable[..., DecodedSlice]] = {
     **{suffix: decode_picture
        for suffix in (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".bmp",
                       ".webp")},
@@ -108,10 +109,12 @@ def check_not_text(
 def decode_slice(
     data: bytes,  # the whole file
     suffix: str,  # with its dot, any case; chooses the decoder of bytes without a mark
+    channel: int | str | None = None,  # of colour, as in `mix_channels`
 ) -> DecodedSlice:
     """Decode one file's bytes by their mark, or else by the suffix.
 
-    Raises: UnreadableSlice if they hold no slice, VolumeFile if they hold many.
+    Raises: UnreadableSlice if they hold no slice or lack the channel, VolumeFile if they hold many
+    slices.
     """
     suffix = file_suffix(f"slice{suffix}")
     kind = content_format(data[:HEAD_BYTES])
@@ -128,7 +131,9 @@ def decode_slice(
         raise UnreadableSlice("empty file: it holds no bytes")
     check_not_text(data[:128])
     with reasons_for_failures():
-        decoded = square_pixels(reader(inflated(data, MAXIMUM_VOLUME_BYTES)))
+        has_choice = channel_setting(channel) is not None and reader is not decode_cheng
+        content = inflated(data, MAXIMUM_VOLUME_BYTES)
+        decoded = square_pixels(reader(content, channel) if has_choice else reader(content))
     check_sides(*decoded.pixels.shape)
     return decoded
 
@@ -174,10 +179,12 @@ def read_file(
 def read_slice(
     path: str | Path,  # an image file
     expected: str | None = None,  # SHA-256 of the content; None: any content
+    channel: int | str | None = None,  # of colour, as in `mix_channels`; grey ignores it
 ) -> np.ndarray:  # (H, W) uint8
     """Read the pixels of one slice as 8-bit grey.
 
-    Raises: UnreadableSlice if it cannot be read, FileNotFoundError if it does not exist.
+    Raises: UnreadableSlice if it cannot be read or lacks the channel, FileNotFoundError if it does
+    not exist.
     """
     path = Path(path)
     if not path.exists():
@@ -187,7 +194,7 @@ def read_slice(
         data = read_file(path)
         if expected is not None and hashlib.sha256(data).hexdigest() != expected:
             raise UnreadableSlice("another file: its content is no longer that of the slice")
-        return decode_slice(data, file_suffix(path)).pixels
+        return decode_slice(data, file_suffix(path), channel).pixels
     except UnreadableSlice as error:
         raise UnreadableSlice(f"{path}: {error}") from error
 

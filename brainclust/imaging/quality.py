@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.runtime import map_threads
+from ..data.channels import table_channels
 from ..data.slices import read_slice
 from .plane import estimate_plane, outline_head, shrink_slice
 
@@ -96,6 +97,7 @@ def slice_quality(
 def measure_quality(
     paths: Sequence[str],  # of readable slices
     workers: int | None = None,  # threads; None: one per core, at most 8
+    channels: Sequence[str] | None = None,  # of colour, from `table_channels`; None: luminance
 ) -> pd.DataFrame:  # one row per path, in order: the keys of `slice_quality`
     """Measure every slice.
 
@@ -103,7 +105,8 @@ def measure_quality(
     """
     columns = [*QUALITY_MEASURES, "touches_border", "estimated_plane"]
     rows = map_threads(
-        lambda path: slice_quality(read_slice(path)), list(paths), workers, "quality")
+        lambda row: slice_quality(read_slice(row[0], channel=row[1])),
+        list(zip(paths, channels or [None] * len(paths))), workers, "quality")
     return pd.DataFrame(rows, columns=columns).astype(
         {"touches_border": bool, "estimated_plane": str})
 
@@ -166,9 +169,9 @@ def intensity_histograms(
               .groupby("class_name").head(per_class))
     rows = []
 
-    def count(path: str) -> list[tuple[np.ndarray, int]]:
+    def count(row: tuple[str, str]) -> list[tuple[np.ndarray, int]]:
         "Compute a slice's histogram at each stage, and the top of its range."
-        image = read_slice(path)
+        image = read_slice(row[0], channel=row[1])
         counts = []
         for prepare in stages.values():
             pixels = np.asarray(prepare(image))
@@ -177,7 +180,8 @@ def intensity_histograms(
             counts.append((histogram / pixels.size, top))
         return counts
 
-    by_slice = map_threads(count, list(chosen["path"]), workers, "histograms")
+    slices = list(zip(chosen["path"], table_channels(chosen)))
+    by_slice = map_threads(count, slices, workers, "histograms")
     for stage, counted in zip(stages, zip(*by_slice)):
         means = (pd.DataFrame([histogram for histogram, _ in counted])
                  .groupby(chosen["class_name"].to_numpy()).mean())

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from ..core.files import atomic_folder
 from ..core.runtime import single_threaded_pool
+from ..data.channels import content_keys, table_channels
 from ..data.scan_table import check_scan_table
 from ..data.slices import decode_slice
 from .brain_mask import brain_weights_digest
@@ -35,7 +36,7 @@ CACHE_VERSION = 2  # raise it when the same inputs and settings give other pixel
 
 
 def cache_key(
-    sha256s: list[str],  # of the files, in the order of the slices
+    sha256s: list[str],  # from `content_keys`, in the order of the slices
     settings: dict,  # of `preprocess_slice`
 ) -> str:  # 32 hexadecimal digits
     "Hash contents, order, settings, the stripper's weights and the version into a folder name."
@@ -67,6 +68,7 @@ def prepare_file(
     expected: str,  # its sha256 when it was scanned
     settings: dict,  # of `preprocess_slice`
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
+    channel: str | None = None,  # of colour, as in `mix_channels`
 ) -> np.ndarray:  # uint8 (image_size, image_size)
     """Read, check and preprocess one file.
 
@@ -78,7 +80,7 @@ def prepare_file(
             if sha256(data).hexdigest() != expected:  # the cache's key would be wrong
                 raise ValueError("it has changed since it was scanned: read the folder again")
         with timed("decode"):
-            pixels = decode_slice(data, Path(path).suffix).pixels
+            pixels = decode_slice(data, Path(path).suffix, channel).pixels
         return _preprocess_timed(pixels, settings, timed)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot preprocess {path}: {error}") from error
@@ -90,10 +92,12 @@ def iterate_preprocessed(
     settings: dict,  # of `preprocess_slice`
     workers: int = 0,  # threads; 0: one per core
     timed: Callable[[str], AbstractContextManager] = nullcontext,  # wraps each part, by its name
+    channels: list[str] | None = None,  # of colour, from `table_channels`; None: luminance
 ) -> Iterator[np.ndarray]:  # uint8 (image_size, image_size), in the order of the paths
     "Read and preprocess slices in parallel."
     with single_threaded_pool(workers) as pool:
-        yield from pool.map(prepare_file, paths, sha256s, repeat(settings), repeat(timed))
+        yield from pool.map(prepare_file, paths, sha256s, repeat(settings), repeat(timed),
+                            channels or repeat(None))
 
 # %% ../../nbs/imaging/04_slice_cache.ipynb #050028
 def images_header(
@@ -185,7 +189,7 @@ def _complete_settings(
 
 
 def build_slice_cache(
-    table: pd.DataFrame,  # scan table; only `path` and `sha256` are read
+    table: pd.DataFrame,  # scan table; only `path`, `sha256` and `channel` are read
     cache_folder: Path | str,  # e.g. `default_cache_folder()`; made when missing
     image_size: int,  # pixels; side of the slices
     skull_strip: str = "paper",  # as in `preprocess_slice`
@@ -205,14 +209,15 @@ def build_slice_cache(
     settings = _complete_settings(image_size, skull_strip, **stripping)
     if len(table) == 0: raise ValueError("The scan table has no slices: nothing to preprocess.")
     paths, sha256s = list(table["path"]), list(table["sha256"])
-    final = Path(cache_folder) / cache_key(sha256s, settings)
+    final = Path(cache_folder) / cache_key(content_keys(table), settings)
     def opened(folder: Path) -> np.memmap | None:
         "Open the cache in a folder."
         return open_slice_cache(folder, len(table), image_size)
     images = opened(final)
     if images is None:
         prepared = (
-            slices() if slices else iterate_preprocessed(paths, sha256s, settings, workers, timed))
+            slices() if slices else iterate_preprocessed(
+                paths, sha256s, settings, workers, timed, table_channels(table)))
         build_folder(
             prepared, len(table), settings, final, lambda folder: opened(folder) is not None)
         images = opened(final)

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ..core.config import Config, read_settings
+from ..core.config import Config
+from ..core.untrusted import read_settings
 from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
 from ..core.untrusted import plain_data, read_names, read_yaml

@@ -43,8 +43,9 @@ def describe_export(
     run, record = predictor.description, predictor.record
     return {"format": EXPORT_FORMAT, "use": "Not for diagnosis.", "classes": list(run["classes"]),
             "named": predictor.named, "cluster_classes": run["cluster_classes"],
-            "image_size": run["image_size"], "preparation": predictor.settings, "mean": run["mean"],
-            "std": run["std"], "flip_tta": run["flip_tta"], "encoder": run["encoder"],
+            "image_size": run["image_size"], "preparation": predictor.settings,
+            "reading": predictor.reading, "mean": run["mean"], "std": run["std"],
+            "flip_tta": run["flip_tta"], "encoder": run["encoder"],
             "temperature": record["temperature"], "thresholds": record["thresholds"],
             "coverage": record["coverage"],
             "model_sha256": file_digest(predictor.folder / "model.safetensors"),

@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from ..core.files import atomic_write
-from ..data.scan_table import inspect_file
+from ..data.scan_files import inspect_file
 from ..data.slices import read_slice
 
 # %% auto #0

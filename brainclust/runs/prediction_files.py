@@ -29,9 +29,8 @@ from ..core.runtime import quiet_libraries
 from ..core.untrusted import most_frequent
 from ..data.folders import without_paired_masks
 from ..data.dicom_series import join_series
-from brainclust.data.scan_table import (
-    SOURCE_COLUMNS, inspect_file, list_scan_files, note_sentences, refusal, refusals,
-)
+from ..data.scan_files import inspect_file, list_scan_files, refusal, refusals
+from ..data.scan_table import SOURCE_COLUMNS, note_sentences
 from brainclust.imaging.map_files import (
     MapFolders, check_maps, join_series_maps, join_volumes, make_writable, write_piece,
 )
@@ -114,7 +113,7 @@ def _predict_batch(
     "Prepare and predict the slices of a batch."
     prepared = np.stack(list(iterate_preprocessed(
         [fact["path"] for fact in facts], [fact["sha256"] for fact in facts], predictor.settings,
-        workers)))
+        workers, channels=[fact.get("channel", "") for fact in facts])))
     paths = pd.DataFrame({"path": [fact.get("volume") or fact["path"] for fact in facts]})
     origin = pd.DataFrame({name: [fact.get(name, missing) for fact in facts]
                            for name, missing in ORIGIN.items()})
@@ -134,14 +133,15 @@ def predict_part(
     batch: int = 256,  # slices in memory at once
     maps: MapFolders | None = None,  # for maps and outlines; None: none are made
 ) -> tuple[pd.DataFrame, list[dict[str, str]], list[tuple[str, ...]]]:
-    """Read, prepare and predict the slices of files.
+    """Read, prepare and predict the slices of files, with the channel and volume of the run.
 
     Returns the columns of `Predictor.table` with path and `ORIGIN`; the files that cannot be read;
     and the notes on each file.
     """
     cache = cache_folder or default_cache_folder()
     with quiet_libraries():
-        facts = list(pool.map(partial(inspect_file, cache_folder=cache), files))
+        inspect = partial(inspect_file, cache_folder=cache, **predictor.reading)
+        facts = list(pool.map(inspect, files))
         facts = join_series(files, facts, cache, drop_air=False)
     unreadable = [{"path": str(file), "reason": fact["reason"]}
                   for file, slices in zip(files, facts) for fact in slices if "reason" in fact]
@@ -217,7 +217,7 @@ def _settle_masks(
     read = partial(pd.read_csv, dtype=str, keep_default_na=False)  # so that no number changes
     columns = ["path", "frame", "SOPInstanceUID", "SeriesInstanceUID", "mask"]
     slices = pd.concat([read(file, usecols=columns) for file in tables]).astype({"frame": int})
-    final, sentences = join_series(slices, maps, model)
+    final, sentences = join_series_maps(slices, maps, model)
     settled = [file.with_suffix(".settled") for file in tables]
     for file, target in zip(tables, settled):
         table = read(file)

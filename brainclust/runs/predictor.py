@@ -18,7 +18,7 @@ from ..core.runtime import choose_device, choose_precision
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
 from .ood import look_at_slices, ood_score, read_record, read_reference
 from ..training.distributed import make_fabric
-from ..training.saved_model import load_model
+from ..training.saved_model import READING, load_model
 
 # %% auto #0
 __all__ = ['PREPARATION', 'HEALTHY', 'Predictor', 'brain_and_tumour']
@@ -56,6 +56,7 @@ class Predictor:
         self.network = self.fabric.setup_module(network)
         self.classes_ = np.array(self.description["classes"])
         self.settings = {name: self.description[name] for name in PREPARATION}
+        self.reading = {name: self.description[name] for name in READING}
 
 # %% ../../nbs/runs/08_predictor.ipynb #nd785320
 def _number_clusters(

@@ -11,6 +11,7 @@ __all__ = ['UNIMPORTANT', 'run_config', 'study_settings', 'config_record', 'chec
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -33,6 +34,7 @@ from ..core.locks import check_not_held, hold_folder, release_folder, remove_lef
 from ..core.runtime import peak_memory, versions
 from ..core.style import save_figure
 from ..core.untrusted import Record, check_record, read_yaml, regular_file
+from ..data.channels import table_channels
 from ..data.download import COLLECTIONS, collection_record
 from ..data.patients import clean_name, patient_counts
 
@@ -344,7 +346,7 @@ def describe_data(
     scans: pd.DataFrame,  # the scan table that the run used, labels hidden
     removed: pd.DataFrame,  # rows that were taken out, with `reason`
     class_names: tuple[str, ...],
-) -> dict[str, Any]:  # hash, slices, labelled, counts, clean_test, clean_name, patients, removed
+) -> dict[str, Any]:  # hash, slices, labelled, counts, clean_test, clean_name, patients, channels
     "Describe the data of a run for `run.json`, with counts per class, split and reason."
     digest = hashlib.sha256(
         "\n".join(sorted(scans.split + " " + scans.sha256)).encode()).hexdigest()
@@ -356,6 +358,7 @@ def describe_data(
             "counts": {split: counts[split].to_dict() for split in counts},
             "clean_test": int(scans.clean[scans.split == "test"].sum()),
             "clean_name": clean_name(scans), "patients": patient_counts(scans),
+            "channels": dict(Counter(filter(None, table_channels(scans)))),
             "removed": reasons.value_counts().to_dict()}
 
 

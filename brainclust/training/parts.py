@@ -29,11 +29,12 @@ from brainclust.core.files import (
     make_folder, atomic_write, file_digest, is_intact, load_arrays, save_table, save_tensors,
 )
 from ..core.runtime import choose_device, choose_precision
+from ..data.channels import content_keys, table_channels
 from ..data.scan_table import read_scan_table
 from ..imaging.slice_cache import build_slice_cache, iterate_preprocessed
 from .batches import TrainingData, embed_slices
 from .distributed import make_fabric
-from .saved_model import load_model
+from .saved_model import READING, load_model, read_description
 
 # %% ../../nbs/training/11_parts.ipynb #n28fb77c
 def cut_parts(
@@ -108,10 +109,10 @@ def prepare_in_parts(
     Raises: ValueError if a file cannot be prepared or has changed since it was scanned.
     """
     # the parts of other collections and settings lie beside these
-    key = sha256(json.dumps([settings, size, list(table.sha256)]).encode()).hexdigest()[:32]
+    key = sha256(json.dumps([settings, size, content_keys(table)]).encode()).hexdigest()[:32]
     parts = cut_parts(len(table), size)
     folder = Path(cache_folder) / "parts" / key
-    files = table[["path", "sha256"]].reset_index(drop=True)
+    files = table[["path", "sha256"]].assign(channel=table_channels(table)).reset_index(drop=True)
     workers = 1 if engine == "ray" else workers
 
     def part(number: int) -> np.memmap:
@@ -145,8 +146,8 @@ def _prepare_part(
         name: description[name]
         for name in ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
                      "window_percentiles")}
-    images = np.stack(
-        list(iterate_preprocessed(list(files.path), list(files.sha256), settings, workers)))
+    images = np.stack(list(iterate_preprocessed(
+        list(files.path), list(files.sha256), settings, workers, channels=table_channels(files))))
     none = np.zeros(0, dtype=np.int64)
     return TrainingData(torch.from_numpy(images[:, None]), none, none, none, none,
                         description["mean"], description["std"], len(description["classes"]))
@@ -163,7 +164,7 @@ def embed_part(
 
     Raises: ValueError if the model or a slice cannot be used.
     """
-    remarks = {"slices": sha256("".join(files.sha256).encode()).hexdigest(),
+    remarks = {"slices": sha256("".join(content_keys(files)).encode()).hexdigest(),
                "model": file_digest(model / "model.safetensors")}
     if is_intact(target):
         with safe_open(target, "numpy") as written:
@@ -222,7 +223,7 @@ def embed_in_parts(
     model = Path(model).absolute()
     out = Path(out).absolute()
     parts = cut_parts(len(table), size)
-    files = table[["path", "sha256"]].reset_index(drop=True)
+    files = table[["path", "sha256"]].assign(channel=table_channels(table)).reset_index(drop=True)
     workers = 1 if engine == "ray" else workers
     targets = [out / "parts" / f"{number:06d}.safetensors" for number in range(len(parts))]
     make_folder(out / "parts")
@@ -249,7 +250,9 @@ def embed_folder(
     if not (model / "model.json").exists():
         raise ValueError(f"{model} holds no model.json: give the directory of a finished run.")
     if size < 1: raise ValueError(f"part must have at least 1 slice; got {size}. Use 500.")
-    table, unreadable = read_scan_table(folder, workers=workers or None)
+    description = read_description(model / "model.json")
+    reading = {name: description[name] for name in READING}
+    table, unreadable = read_scan_table(folder, workers=workers or None, **reading)
     if not len(table):
         raise ValueError(f"{folder} must hold at least one readable slice; got none "
                          f"({'; '.join(unreadable.reason.head(3))}). Give a folder of scans.")

@@ -22,12 +22,13 @@ from .batches import TrainingData
 from .checkpoints import TrainingState, load_weights
 
 # %% auto #0
-__all__ = ['MODEL_FORMAT', 'save_model', 'read_description', 'read_mixture', 'load_model']
+__all__ = ['MODEL_FORMAT', 'READING', 'save_model', 'read_description', 'read_mixture', 'load_model']
 
 # %% ../../nbs/training/07_saved_model.ipynb #110057
 MODEL_FORMAT = 2  # raised when older files can no longer be read
 _PREPARATION = ("skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
                 "window_percentiles")
+READING = {"channel": None, "volume_index": 0}  # how files are read, with the earlier default
 
 
 def save_model(
@@ -45,7 +46,7 @@ def save_model(
     description = {"format": MODEL_FORMAT, "encoder": config.encoder,
                    "decoder": state.network.decoder is not None, "classes": config.classes,
                    "image_size": config.image_size, "mean": data.mean, "std": data.std,
-                   **{name: getattr(config, name) for name in _PREPARATION},
+                   **{name: getattr(config, name) for name in (*_PREPARATION, *READING)},
                    "flip_tta": config.flip_tta,
                    "cluster_classes": map_clusters(counts).tolist() if len(labelled) else None}
     save_tensors(folder / "model.safetensors", weights | mixture)
@@ -74,7 +75,8 @@ def read_description(
     if description.get("format") != MODEL_FORMAT:
         raise ValueError(f"{file} must have format {MODEL_FORMAT}; got "
                          f"{str(description.get('format'))[:20]}. Train again.")
-    settings = ("encoder", "classes", "image_size", *_PREPARATION, "flip_tta")
+    description = READING | description  # a model from before these settings
+    settings = ("encoder", "classes", "image_size", *_PREPARATION, *READING, "flip_tta")
     check_record(description, _ModelRecord, file)
     missing = [name for name in settings if name not in description]
     if missing: raise ValueError(f"{file} is damaged: {missing[0]} is missing. Train again.")

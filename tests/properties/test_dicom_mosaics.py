@@ -7,7 +7,7 @@ from test_formats import dicom_bytes, write
 
 from brainclust.data import dicom, dicom_mosaics, volumes
 from brainclust.data.images import UnreadableSlice, VolumeFile
-from brainclust.data.scan_table import inspect_file
+from brainclust.data.scan_files import inspect_file
 
 MOSAIC = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
 

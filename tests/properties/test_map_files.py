@@ -21,8 +21,9 @@ from strategies import seeds
 from test_formats import dicom_bytes
 
 from brainclust.data.dicom import PLANES
-from brainclust.data.scan_table import inspect_file, read_scan_table
-from brainclust.data.volumes import unpack_volume
+from brainclust.data.scan_files import inspect_file
+from brainclust.data.scan_table import read_scan_table
+from brainclust.data.unpacking import unpack_volume
 from brainclust.imaging import dicom_maps, map_files, volume_maps
 from brainclust.runs import evaluation, prediction_files
 

@@ -30,7 +30,7 @@ from brainclust.data.images import (
     square_sides,
     stretch_to_uint8,
 )
-from brainclust.data.scan_table import inspect_file
+from brainclust.data.scan_files import inspect_file
 from brainclust.data.slices import decode_slice, read_slice
 from brainclust.data.volumes import decode_nifti, own_axis
 from brainclust.imaging.preprocessing import preprocess_slice
@@ -185,7 +185,7 @@ def test_deep_pictures_keep_their_depth(name):
 
 @pytest.mark.parametrize(("values", "options", "reason"), [
     (GREY.astype(np.complex64), {}, "not grey"),
-    (np.stack([GREY] * 5, -1), {"photometric": "minisblack", "planarconfig": "contig"},
+    (np.stack([GREY] * 6, -1), {"photometric": "minisblack", "planarconfig": "contig"},
      "colours not read"),
     (np.stack([GREY] * 4, -1), {"photometric": "separated"}, "colours not read"),
     (np.stack([GREY / 3] * 4), {"photometric": "minisblack"}, "several pages"),
