@@ -33,7 +33,7 @@ from pydicom.uid import (
 )
 from scipy.io import savemat
 
-from brainclust.data import slices as slices_module, volumes
+from brainclust.data import slices as slices_module, unpacking
 from brainclust.data.cheng import MAXIMUM_SLICE_BYTES
 from brainclust.data.images import stretch_to_uint8
 from brainclust.data.labels import SCAN_COLUMNS
@@ -373,7 +373,7 @@ def test_interrupted_unpacking_leaves_nothing(slices, tmp_path, monkeypatch):
         (folder / "frame-00000.png").write_bytes(b"half")
         raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(volumes, "write_unpacked", interrupt)
+        patched.setattr(unpacking, "write_unpacked", interrupt)
         with pytest.raises(KeyboardInterrupt):
             read_scan_table(folder, cache_folder=cache, workers=1)
     assert list((cache / "volumes").iterdir()) == []
@@ -393,7 +393,7 @@ def test_copies_unpacked_at_once_share_one_folder(slices, tmp_path):
 def test_a_full_disk_is_no_property_of_the_files(slices, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
-    monkeypatch.setattr(volumes, "write_unpacked", full)
+    monkeypatch.setattr(unpacking, "write_unpacked", full)
     with pytest.raises(OSError, match="the disk is full"):
         read_scan_table(brats(tmp_path / "scans", slices), cache_folder=tmp_path / "cache")
 

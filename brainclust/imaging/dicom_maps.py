@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import brainclust
-from ..data.dicom import frame_attributes, parse_dicom, plane_of, positive_pair
+from ..data.dicom import frame_attributes, parse_dicom
+from ..data.dicom_attributes import plane_of, positive_pair
 from ..data.slices import read_file
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..core.files import atomic_write
-from ..data.dicom import PLANES
+from ..data.dicom_attributes import PLANES
 from ..data.volumes import nifti_header
 from .preprocessing import restore_geometry
 

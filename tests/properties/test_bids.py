@@ -13,7 +13,7 @@ import pytest
 from assertions import one_sentence
 from hypothesis import given, strategies as st
 
-from brainclust.data import audit, bids, scan_table
+from brainclust.data import audit, bids, scan_files, scan_table
 from brainclust.runs import bids_derivatives, prediction_files
 
 TABLE = ("participant_id\tage\tsex\tdiagnosis\nsub-01\t51\tF\tGlioma\nsub-02\t60\tM\tno_tumor\n"
@@ -209,7 +209,7 @@ def test_pictures_with_names_of_subjects_are_no_tree(tmp_path):
 def test_an_audit_takes_no_subject_for_a_class(tmp_path):
     """Place the files of a tree without classes."""
     write_tree(tmp_path / "ds", T1, None)
-    files = scan_table.list_scan_files(tmp_path / "ds")
+    files = scan_files.list_scan_files(tmp_path / "ds")
     assert set(audit.place_files(tmp_path / "ds", files)["class_name"]) == {""}
 
 

@@ -54,7 +54,7 @@ def test_overrides_and_files_keep_the_names(names):
     made = config.make_config(overrides=text)
     assert (made.classes, made.epochs) == (tuple(names), 3)
     given = execute.parse_parameters([["overrides", text]])["overrides"]
-    assert given["classes"] == config.read_settings(text)["classes"] == names
+    assert given["classes"] == untrusted.read_settings(text)["classes"] == names
 
 
 @pytest.mark.parametrize("folders", [["no", "yes"], ["off", "on"], ["NO", "YES"], ["00", "01"],
@@ -66,15 +66,15 @@ def test_words_that_yaml_took_are_found_among_the_folders(folders, tmp_path):
     values = yaml.safe_load(f"[{', '.join(folders)}]")
     made = config.make_config(classes=values, data=str(tmp_path))
     assert made.classes == tuple(folders)
-    found = config.folder_names(tmp_path)
+    found = untrusted.folder_names(tmp_path)
     assert found == {"Training", *folders}
-    assert [config.written_name(value, found) for value in values] == folders
+    assert [untrusted.written_name(value, found) for value in values] == folders
 
 
 @pytest.mark.parametrize("data", ["phantom", "/nowhere", None, 3, "a\0b", "~nobody/scans"])
 def test_data_that_are_not_a_folder_have_no_names(data):
     """Find no folder names where there is not a folder."""
-    assert config.folder_names(data) == set()
+    assert untrusted.folder_names(data) == set()
 
 
 @pytest.mark.parametrize(("values", "folders"), [

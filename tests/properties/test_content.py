@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 from test_formats import dicom_bytes, image_bytes, nifti_bytes, write
 
-from brainclust.data import formats, scan_table, volumes
+from brainclust.data import formats, scan_files, scan_table, volumes
 from brainclust.data.images import UnreadableSlice
 from brainclust.data.slices import read_slice
 
@@ -58,7 +58,7 @@ def test_dicom_is_read_without_its_preamble(tmp_path, name, data):
     assert formats.content_format(data[:formats.HEAD_BYTES]) == "DICOM"
     assert formats.is_data_set(data[:formats.HEAD_BYTES]) == (data[:4] != b"DICM")
     path = write(tmp_path / name, data)
-    assert scan_table.refusal(path) == ""
+    assert scan_files.refusal(path) == ""
     assert np.array_equal(read_slice(path), GREY)
 
 
@@ -68,7 +68,7 @@ def test_dicom_is_read_without_its_preamble(tmp_path, name, data):
 def test_pictures_are_read_under_any_name(tmp_path, name, form):
     """Read a picture whatever its suffix is."""
     path = write(tmp_path / name, image_bytes(GREY, form))
-    assert scan_table.refusal(path) == ""
+    assert scan_files.refusal(path) == ""
     with Image.open(io.BytesIO(image_bytes(GREY, form))) as picture:
         assert np.array_equal(read_slice(path), np.asarray(picture.convert("L")))
 
@@ -80,12 +80,12 @@ def test_a_volume_is_read_under_any_name(tmp_path, name, compressed):
     data = nifti_bytes(nibabel.Nifti1Image(VOLUME, np.eye(4)))
     path = write(tmp_path / name, gzip.compress(data) if compressed else data)
     assert volumes.is_nifti(path)
-    cold = scan_table.inspect_file(path, tmp_path / "cache")
+    cold = scan_files.inspect_file(path, tmp_path / "cache")
     assert len(cold) == 10
-    assert scan_table.inspect_file(path, tmp_path / "cache") == cold
+    assert scan_files.inspect_file(path, tmp_path / "cache") == cold
     other = write(tmp_path / "other.nii", path.read_bytes())
     shutil.rmtree(tmp_path / "cache")
-    again = scan_table.inspect_file(other, tmp_path / "cache")
+    again = scan_files.inspect_file(other, tmp_path / "cache")
     assert [s["sha256"] for s in again] == [s["sha256"] for s in cold]
 
 
@@ -101,8 +101,8 @@ def test_a_pair_is_one_volume(tmp_path, kind):
     reasons = dict(zip(left_out["path"], left_out["reason"]))  # SPM writes a .mat beside the pair
     assert reasons[str(tmp_path / "scans/p1.hdr")].startswith("header: its voxels are read from")
     header = (tmp_path / "scans/p1.hdr").rename(tmp_path / "alone.hdr")
-    assert scan_table.refusal(header).startswith("header without voxels")
-    assert "needs its header .hdr" in scan_table.refusal(tmp_path / "scans/p1.img")
+    assert scan_files.refusal(header).startswith("header without voxels")
+    assert "needs its header .hdr" in scan_files.refusal(tmp_path / "scans/p1.img")
 
 
 @pytest.mark.parametrize("fill", [np.nan, -np.inf])
@@ -112,7 +112,7 @@ def test_a_background_that_is_not_finite_is_black(tmp_path, fill, low):
     voxels = np.where(VOLUME > 0, VOLUME + low, fill).astype(np.float32)
     path = tmp_path / "a.nii"
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
-    facts = scan_table.inspect_file(path, tmp_path / "cache")
+    facts = scan_files.inspect_file(path, tmp_path / "cache")
     assert len(facts) == 10
     assert all(f["notes"][-1].startswith("values not finite") for f in facts)
     assert read_slice(facts[5]["path"])[0].max() == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from test_formats import dicom_bytes, write
 
-from brainclust.data import dicom_series, scan_table
+from brainclust.data import dicom_series, scan_files, scan_table
 from brainclust.data.slices import read_slice
 
 BALL = np.hypot(*np.mgrid[-1:1:32j, -1:1:32j])
@@ -123,7 +123,7 @@ def test_groups_need_a_series_of_two():
 def test_a_slice_that_vanishes_keeps_the_others(tmp_path):
     """Keep the limits of each file where one of a series cannot be read a second time."""
     paths = write_series(tmp_path / "scans", [.5, .6, .7])
-    found = [scan_table.inspect_file(path, tmp_path / "cache") for path in paths]
+    found = [scan_files.inspect_file(path, tmp_path / "cache") for path in paths]
     assert dicom_series.stretch_slice(paths[0], 0, 4000).max() < 40
     paths[1].unlink()
     joined = dicom_series.join_series(paths, found, tmp_path / "cache")

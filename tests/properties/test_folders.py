@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import slice_images
 
-from brainclust.data import folders, scan_table, slices as slices_module
+from brainclust.data import folders, scan_files, scan_table, slices as slices_module
 from brainclust.data.audit import read_images
 from brainclust.data.labels import split_of_path, unknown_classes_sentence
 
@@ -157,7 +157,7 @@ def test_an_earlier_run_inside_the_data_is_not_read(record, tmp_path):
     assert read(tmp_path / "scans", tmp_path / "cache") == (
         {"glioma/1.png"}, {"old results/x": "own output"})
     with pytest.raises(ValueError, match="results of a run"):
-        scan_table.list_scan_files(tmp_path / "scans/old results/x")
+        scan_files.list_scan_files(tmp_path / "scans/old results/x")
 
 
 @pytest.mark.parametrize("content", ["{}", '{"classes": ["a", "b"]}', "", "embedded"])

@@ -20,7 +20,7 @@ from pydicom.uid import EnhancedMRImageStorage, generate_uid
 from strategies import seeds
 from test_formats import dicom_bytes
 
-from brainclust.data.dicom import PLANES
+from brainclust.data.dicom_attributes import PLANES
 from brainclust.data.scan_files import inspect_file
 from brainclust.data.scan_table import read_scan_table
 from brainclust.data.unpacking import unpack_volume

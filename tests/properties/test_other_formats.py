@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from brainclust.data import other_formats, scan_table, volumes
+from brainclust.data import other_formats, scan_files, scan_table, volumes
 
 
 def write_case(folder: Path, labels: str, kind: str = "int16", values: int = 3) -> None:
@@ -57,7 +57,7 @@ def test_a_folder_of_another_format_is_refused_with_the_remedy(tmp_path):
         folder.mkdir()
         (folder / f"a{suffix}").write_bytes(b"x")
         with pytest.raises(ValueError, match=remedy):
-            scan_table.list_scan_files(folder)
+            scan_files.list_scan_files(folder)
 
 
 @pytest.mark.parametrize("values", [

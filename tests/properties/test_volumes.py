@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume, given, strategies as st
 from strategies import slice_stacks
 
-from brainclust.data import dicom_attributes, slices as slices_module, volumes
+from brainclust.data import dicom_attributes, slices as slices_module, unpacking, volumes
 
 
 @given(images=slice_stacks(side=32))
@@ -13,10 +13,10 @@ def test_unpacked_slices_equal_the_volume(images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unpacked")
     volume = volumes.DecodedVolume(images[:, 0], range(len(images)), "uint8",
                                    [{"plane": "axial"}] * len(images))
-    visible = ~volumes.empty_slices(volume.slices)
+    visible = ~unpacking.empty_slices(volume.slices)
     assume(visible.any())
-    volumes.write_unpacked(volume, folder)
-    found = volumes.read_unpacked(folder)
+    unpacking.write_unpacked(volume, folder)
+    found = unpacking.read_unpacked(folder)
     assert [fact["frame"] for fact in found] == list(np.flatnonzero(visible))
     for fact, pixels in zip(found, volume.slices[visible]):
         np.testing.assert_array_equal(slices_module.read_slice(fact["path"]), pixels)
@@ -37,7 +37,7 @@ def test_a_cut_slice_is_the_slice_of_its_plane(image, index, plane):
 def test_empty_slices_are_marked(image):
     """Mark every slice of a black volume as empty."""
     volume = image[:, 0]
-    empty = volumes.empty_slices(volume)
+    empty = unpacking.empty_slices(volume)
     assert empty.shape == (len(volume),)
     assert empty.dtype == bool
     if volume.max() == 0:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from brainclust.core.config import make_config
 from brainclust.core.files import save_json
-from brainclust.data import scan_table, slices as slices_module
+from brainclust.data import scan_files, scan_table, slices as slices_module
 from brainclust.data.images import UnreadableSlice
+from brainclust.imaging import map_files
 from brainclust.runs import execute, prediction_files, run as run_module
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n"
@@ -32,7 +33,7 @@ PAGE = b"<!DOCTYPE html>\n<html><body>404</body></html>"
 def test_text_in_place_of_an_image_is_called_by_its_name(name, content, kind, tmp_path):
     """Say that a file is a pointer or a web page, whatever its suffix."""
     (tmp_path / name).write_bytes(content + b" " * 400)
-    (fact,) = scan_table.inspect_file(tmp_path / name, tmp_path / "cache")
+    (fact,) = scan_files.inspect_file(tmp_path / name, tmp_path / "cache")
     assert fact["reason"].startswith(f"{kind}: ")
     with pytest.raises(UnreadableSlice, match=kind):
         slices_module.check_not_text(content)
@@ -115,8 +116,8 @@ def test_masks_of_a_folder_are_not_predicted(tmp_path):
                  "maps/v-00ff00ff_cam.nii.gz", "maps/s-00ff00ff-2_mask.dcm"):
         (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.eye(9, dtype=np.uint8) * 255).save(tmp_path / "scans" / name, "png")
-    listed = scan_table.list_scan_files(tmp_path / "scans")
-    reasons = scan_table.refusals(tmp_path / "scans", listed)
+    listed = scan_files.list_scan_files(tmp_path / "scans")
+    reasons = scan_files.refusals(tmp_path / "scans", listed)
     assert {f.parts[0] for f, reason in reasons.items() if not reason} == {"images"}
     read, left_out = prediction_files.list_inputs([tmp_path / "scans"])
     assert read == [tmp_path / "scans/images/7.png"]
@@ -126,11 +127,11 @@ def test_masks_of_a_folder_are_not_predicted(tmp_path):
 def test_maps_inside_the_scans_are_refused(tmp_path):
     """Refuse maps in a folder that is read, and accept them beside it."""
     (tmp_path / "scans").mkdir()
-    prediction_files.check_maps(tmp_path / "maps", [tmp_path / "scans"])
-    prediction_files.check_maps(None, [tmp_path])
+    map_files.check_maps(tmp_path / "maps", [tmp_path / "scans"])
+    map_files.check_maps(None, [tmp_path])
     for maps in (tmp_path / "scans/maps", tmp_path / "scans"):
         with pytest.raises(ValueError, match="must lie outside"):
-            prediction_files.check_maps(maps, [tmp_path / "scans"])
+            map_files.check_maps(maps, [tmp_path / "scans"])
 
 
 @pytest.mark.parametrize("content", [POINTER, PAGE, b"not an image", b""])

@@ -11,7 +11,7 @@ from brainclust.data import (
     cheng,
     dicom,
     images as images_module,
-    scan_table,
+    scan_files,
     slices as slices_module,
     volumes,
 )
@@ -52,7 +52,7 @@ def test_damaged_files_enter_the_scan_table_with_a_reason(name, data, tmp_path):
     file = tmp_path / f"a{suffix}"
     file.write_bytes(content)
     with runtime.quiet_libraries():
-        facts = scan_table.inspect_file(file, tmp_path / "cache")[0]
+        facts = scan_files.inspect_file(file, tmp_path / "cache")[0]
     assert "reason" in facts or facts["sha256"]
 
 

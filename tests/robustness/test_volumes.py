@@ -4,7 +4,7 @@ from assertions import accepted, survives
 from hypothesis import given, strategies as st
 from strategies import slice_stacks
 
-from brainclust.data import dicom_attributes, images as images_module, volumes
+from brainclust.data import dicom_attributes, images as images_module, unpacking, volumes
 
 
 @given(images=slice_stacks(side=32),
@@ -15,8 +15,8 @@ def test_damaged_unpacked_volumes_are_not_read(images, damaged, content, tmp_pat
     folder = tmp_path_factory.mktemp("unpacked")
     volume = volumes.DecodedVolume(images[:, 0], range(len(images)), "uint8",
                                    [{"plane": "axial"}] * len(images))
-    visible = ~volumes.empty_slices(volume.slices)
-    written = accepted(lambda: volumes.write_unpacked(volume, folder) or True,
+    visible = ~unpacking.empty_slices(volume.slices)
+    written = accepted(lambda: unpacking.write_unpacked(volume, folder) or True,
                        refuses=(images_module.UnreadableSlice,))
     if written is None:
         assert not visible.any()
@@ -29,7 +29,7 @@ def test_damaged_unpacked_volumes_are_not_read(images, damaged, content, tmp_pat
     if damaged == "all":
         for file in files:
             file.unlink()
-    found = volumes.read_unpacked(folder)
+    found = unpacking.read_unpacked(folder)
     assert (found is None) == (damaged != "nothing")
 
 
