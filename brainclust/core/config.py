@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from brainclust.core.untrusted import (
-    first_fault, folder_names, read_names, read_settings, written_name,
+    first_few, first_fault, folder_names, read_names, read_settings, written_name,
 )
 
 # %% ../../nbs/core/03_config.ipynb #lib47fb87

@@ -23,15 +23,14 @@ from ..core.config import CLASSES
 from ..core.untrusted import first_few, most_frequent
 from .bids import label_by_bids
 from .dicom_series import join_series, series_sentences, without_kinds
-from brainclust.data.folders import (
-    content_masks, without_paired_masks,
-)
+from .folders import content_masks, without_paired_masks
 from .label_studio import label_file
 from brainclust.data.labels import (
     SCAN_COLUMNS, UNLABELLED_NAMES, classes_setting, labels_from_csv, labels_from_tree,
     normalise_class_name, split_of, squash_name,
 )
 from .patients import settle_patients
+from .scan_files import inspect_files, list_scan_files, refusals
 
 # %% ../../nbs/data/22_scan_table.ipynb #010141
 def label_files(
