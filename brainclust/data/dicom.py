@@ -163,7 +163,7 @@ def check_dicom_image(
     if not decodable:
         raise UnreadableSlice(
             f"compression not read: {syntax.name}; convert the file, or `pip install "
-            "pylibjpeg[all]`")
+            "'brainclust[dicom]'`")
 
 # %% ../../nbs/data/08_dicom.ipynb #010035
 _DETECTOR_SPACINGS = (0x00181164, 0x00182010)  # of a detector, of a scanned film
