@@ -21,7 +21,7 @@ from ..data.bids import bids_entities
 
 # %% auto #0
 __all__ = ['derivative_path', 'tumour_mask_path', 'subject_labels', 'write_tsv', 'column_descriptions', 'check_derivative',
-           'dataset_description', 'write_bids_derivatives']
+           'dataset_description', 'write_tumour_masks', 'write_bids_derivatives']
 
 # %% ../../nbs/runs/10_bids_derivatives.ipynb #nd7907f9
 _ORDER = ("sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain",
@@ -207,6 +207,27 @@ def _write_frame(
         with atomic_write(folder/name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
+# %% ../../nbs/runs/10_bids_derivatives.ipynb #nbm00002
+def write_tumour_masks(
+    table: pd.DataFrame,  # path and mask of the predictions, as text
+    folder: Path,  # the dataset
+    places: Sequence[Path],  # absolute; folders that were read
+) -> int:  # number of masks
+    "Copy the masks of BIDS volumes into the dataset."
+    for stale in folder.glob("sub-*/**/*_desc-tumour_mask.*"):
+        stale.unlink()
+    if "mask" not in table: return 0
+    masks = table.loc[table["mask"].str.endswith(".nii.gz"), ["path", "mask"]].drop_duplicates()
+    masks = masks[[bool(bids_entities(path)) for path in masks["path"]]]
+    for path, mask in masks.itertuples(index=False, name=None):
+        target = folder/tumour_mask_path(path)
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(Path(mask).read_bytes())
+        _write_json(target.with_name(target.name.replace(".nii.gz", ".json")), {
+            "Type": "Lesion", "Sources": [_relative(path, places)],
+            "Description": "Outline of the region with the highest saliency; not for diagnosis"})
+    return len(masks)
+
 # %% ../../nbs/runs/10_bids_derivatives.ipynb #na63e273
 def write_bids_derivatives(
     predictions: Path,  # CSV of slices, from `predict_files`
@@ -235,5 +256,6 @@ def write_bids_derivatives(
         write_tsv(rows, folder/derivative_path(name, "predictions", ".tsv"))
         _write_json(folder/derivative_path(name, "predictions", ".json"),
                     column_descriptions(shown.columns, classes))
+    write_tumour_masks(table, folder, places)
     _write_frame(folder, subjects, dataset_description(paths, model))
     return tables.ngroups

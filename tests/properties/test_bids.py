@@ -366,3 +366,29 @@ def test_values_of_tables_stay_in_their_cells(tmp_path):
     found = bids_derivatives.column_descriptions(["class", "prob_x", "new_one"], ["x"])
     assert set(found["class"]["Levels"]) == {"x"}
     assert "probability" in found["prob_x"]["Description"]
+
+
+@pytest.mark.parametrize("image, mask, expected", [
+    ("sub-1/anat/sub-1_T1w.nii.gz", "m.nii.gz", "sub-1/anat/sub-1_space-T1w_desc-tumour_mask"),
+    ("sub-1/ses-a/anat/sub-1_ses-a_run-2_FLAIR.nii", "m.nii.gz",
+     "sub-1/ses-a/anat/sub-1_ses-a_run-2_space-FLAIR_desc-tumour_mask"),
+    ("patient.nii.gz", "m.nii.gz", ""), ("sub-1/anat/sub-1_T1w.nii.gz", "m.png", ""),
+    ("sub-1/anat/sub-1_T1w.nii.gz", "", "")])
+def test_masks_of_bids_volumes_join_the_derivative(image, mask, expected, tmp_path):
+    """Copy NIfTI masks of volumes that have BIDS names, with a sidecar, and no other."""
+    (tmp_path / "m.nii.gz").write_bytes(b"voxels")
+    table = pd.DataFrame({"path": [str(tmp_path / "ds" / image)] * 3,
+                          "mask": [str(tmp_path / mask) if mask else ""] * 2 + [""]})
+    made = tmp_path / "out"
+    stale = made / "sub-9" / "anat" / "sub-9_space-T1w_desc-tumour_mask.nii.gz"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    count = bids_derivatives.write_tumour_masks(table, made, [tmp_path / "ds"])
+    written = sorted(path.relative_to(made).as_posix() for path in made.rglob("*mask.*"))
+    assert (count, written) == ((1, [f"{expected}.json", f"{expected}.nii.gz"]) if expected
+                                else (0, []))
+    if expected:
+        assert (made / f"{expected}.nii.gz").read_bytes() == b"voxels"
+        sidecar = json.loads((made / f"{expected}.json").read_text())
+        assert sidecar["Sources"] == [image] and "not for diagnosis" in sidecar["Description"]
+    assert bids_derivatives.write_tumour_masks(table[["path"]], made, []) == 0
