@@ -1309,6 +1309,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'brainclust/data/patients.py'),
                                           'brainclust.data.patients._running_number': ( 'data/patients.html#_running_number',
                                                                                         'brainclust/data/patients.py'),
+                                          'brainclust.data.patients._without_lone_studies': ( 'data/patients.html#_without_lone_studies',
+                                                                                              'brainclust/data/patients.py'),
                                           'brainclust.data.patients._words': ('data/patients.html#_words', 'brainclust/data/patients.py'),
                                           'brainclust.data.patients.are_patients': ( 'data/patients.html#are_patients',
                                                                                      'brainclust/data/patients.py'),

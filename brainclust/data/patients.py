@@ -237,6 +237,16 @@ def drop_placeholders(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
 
+def _without_lone_studies(
+    table: pd.DataFrame,  # from `drop_placeholders`
+) -> pd.DataFrame:  # the same, without a patient where every file is a study of its own
+    "Replace studies by nothing where a program has made one of every file."
+    by_study = (table["group"] != "") & (table["group"] == table["study"])
+    if by_study.sum() < 5 or table.loc[by_study, "study"].duplicated().any(): return table
+    alone = "none (every file is a study of its own)"
+    return table.assign(group=table["group"].where(~by_study, ""),
+                        patient_from=table["patient_from"].where(~by_study, alone))
+
 # %% ../../nbs/data/20_patients.ipynb #nb7a5da0
 def settle_patients(
     table: pd.DataFrame,  # file, class_name, group, study, volume, patient_from; a row per slice
@@ -247,7 +257,7 @@ def settle_patients(
     named = [bool(volume) and is_layout(group)
              for volume, group in zip(table["volume"], table["group"])]
     table = table.assign(group=np.where(named, table["volume"], table["group"]))
-    table = drop_placeholders(table).drop(columns="study")
+    table = _without_lone_studies(drop_placeholders(table)).drop(columns="study")
     missing = (table["group"] == "") & (table["reason"] == "")
     rows = table[missing]
     found = find_patients(list(rows["file"]), list(rows["class_name"]), is_layout)

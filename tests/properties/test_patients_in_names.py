@@ -165,6 +165,18 @@ def test_placeholders_are_nobody():
     assert set(patients.drop_placeholders(table).group) == {""}
 
 
+@pytest.mark.parametrize(("patient", "slices", "known"), [
+    ("", 1, False), ("ANON", 1, False), ("", 2, True), ("ANON", 2, True), ("anon", 3, True)])
+def test_files_that_are_studies_of_their_own_name_nobody(patient, slices, known):
+    """Take studies for patients only where a study has more than one slice."""
+    studies = [f"1.{i // slices}" for i in range(12)]
+    table = shared([patient or study for study in studies], studies, "glioma").assign(
+        volume="", reason="", file=[Path(f"{i}.dcm") for i in range(12)])
+    settled = patients.settle_patients(table, is_layout)
+    assert patients.patients_known(settled) == known
+    assert ("a study of its own" in patients.describe_patients(settled)) != known
+
+
 def test_real_patients_stay():
     """Keep a patient with several studies, or with and without a tumour, or of a small folder."""
     people = np.repeat([f"P{i}" for i in range(10)], 4)
