@@ -190,7 +190,8 @@ def frame_attributes(
     return flat
 
 # %% ../../nbs/data/08_dicom.ipynb #010037
-NOBODY = {"", "0", "anonymous", "anonymised", "anonymized", "anon", "unknown", "none", "patient"}
+NOBODY = {"", "0", "anonymous", "anonymised", "anonymized", "anon", "unknown", "none", "patient",
+          "nan", "na", "n/a", "null", "nil", "-", "--", "?"}
 
 def dicom_facts(
     dataset: "Dataset",  # a parsed file

@@ -6,7 +6,7 @@
 __all__ = ['CLASS_ALIASES', 'UNLABELLED_NAMES', 'SPLIT_ALIASES', 'SCAN_COLUMNS', 'MAXIMUM_COLUMNS', 'RESERVED_COLUMNS',
            'squash_name', 'known_classes', 'normalise_class_name', 'first_known', 'split_word', 'split_of',
            'split_of_path', 'class_candidates', 'classes_setting', 'labels_from_tree', 'unknown_classes_sentence',
-           'read_csv_rows', 'index_files', 'find_named_files', 'translate_column', 'read_label_rows', 'labels_from_csv']
+           'read_csv_rows', 'translate_column', 'read_label_rows', 'labels_from_csv']
 
 # %% ../../nbs/data/17_labels.ipynb #xe19a9e8
 import csv
@@ -15,7 +15,6 @@ import re
 import shlex
 import unicodedata
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -25,8 +24,8 @@ import pandas as pd
 from ..core.config import CLASSES
 from ..core.untrusted import first_few, regular_file
 from .cheng import MAXIMUM_SLICE_BYTES
+from .folders import find_named_files
 from .label_studio import read_export_labels
-from .slices import SLICE_READERS, VOLUME_SUFFIXES, file_suffix
 
 # %% ../../nbs/data/17_labels.ipynb #010069
 CLASS_ALIASES = {"no": "notumor", "normal": "notumor", "healthy": "notumor", "hgg": "glioma",
@@ -87,12 +86,14 @@ def first_known(
     return next((t for t in map(translate, names) if t is not None), None)
 
 _FILLER = "(?:sets?|data|images?|imgs?|scans?|slices?|split|folder|files?|samples?)*"
-_SPLIT_NAME = re.compile(f"{_FILLER}({'|'.join(SPLIT_ALIASES)}){_FILLER}")
+# test_1 and 2_train are parts of a split
+_SPLIT_NAME = re.compile(
+    rf"\d{{0,2}}{_FILLER}({'|'.join(SPLIT_ALIASES)}){_FILLER}(\d{{1,2}}|20\d\d)?")
 
 def split_word(
     name: str,  # "train", "Training_Set", "images-val", "testdata", …
 ) -> str:  # the word that names a split, as in SPLIT_ALIASES; "" when there is none
-    "Find the word for a split in a name that adds at most words such as set or images."
+    "Find the word for a split in a name that adds at most a number and words such as set."
     found = _SPLIT_NAME.fullmatch(squash_name(name))
     return found[1] if found else ""
 
@@ -184,6 +185,9 @@ def unknown_classes_sentence(
     "Name the folders that may be classes, and the setting that makes them so."
     names = class_candidates(paths)
     if len(names) < 2: return ""
+    if all(name.startswith("sub-") for name in names):  # BIDS calls patients so
+        return ("The folders are subjects, so their slices have no label. Labels can be given by "
+                "a column of classes in participants.tsv, or by a labels.csv.")
     return (f"The folders {first_few(names)} name no known class, so their slices have no label. "
             f"If they are classes, give {classes_setting(names)} or a labels.csv; if they are "
             "patients or sites, nothing is missing.")
@@ -196,9 +200,19 @@ MAXIMUM_COLUMNS = 1000  # of labels.csv
 RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason", "own_label", "notes", "study",
                     "patient_from", "stored_axis", "stored_index"} - {"label", "split", "plane"}
 
-def _separator(path: Path) -> str:
-    "Return the separator that the suffix of a label file promises."
-    return "\t" if path.suffix.lower() == ".tsv" else ","
+def _table_format(
+    path: Path,  # labels.csv or labels.tsv
+) -> dict[str, str]:  # encoding and sep, as pandas calls them
+    """Find how a spreadsheet has written a table: by its byte order mark and its first row.
+
+    Raises: ValueError if the file is too large.
+    """
+    with regular_file(path, MAXIMUM_SLICE_BYTES).open("rb") as file:
+        start = file.read(2**16)
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    first = start.decode(encoding, errors="replace").partition("\n")[0]
+    order = "\t,;|" if path.suffix.lower() == ".tsv" else ",;\t|"
+    return {"encoding": encoding, "sep": next((s for s in order if s in first), order[0])}
 
 def _csv_header(
     path: Path,  # labels.csv
@@ -207,11 +221,11 @@ def _csv_header(
 
     Raises: ValueError if it has more than `MAXIMUM_COLUMNS` entries or the file is too large.
     """
-    with regular_file(path, MAXIMUM_SLICE_BYTES).open(
-        encoding="utf-8", errors="replace", newline="") as file:
+    written = _table_format(path)
+    with path.open(encoding=written["encoding"], errors="replace", newline="") as file:
         try:
             header = next(csv.reader(file.read(2**20).splitlines(keepends=True),
-                                     delimiter=_separator(path)), [])
+                                     delimiter=written["sep"]), [])
         except csv.Error:
             header = [""] * (MAXIMUM_COLUMNS + 1)
     if len(header) > MAXIMUM_COLUMNS:
@@ -243,7 +257,7 @@ def _check_columns(
 
 # %% ../../nbs/data/17_labels.ipynb #n3b7ca07
 def read_csv_rows(
-    path: Path,  # labels.csv, comma separated, or labels.tsv, tab separated; UTF-8
+    path: Path,  # labels.csv or labels.tsv, UTF-8 or UTF-16, as a spreadsheet separates columns
 ) -> pd.DataFrame:  # text columns in lower case, with `file` as written and `label`
     """Read the rows of a label file as text.
 
@@ -256,59 +270,19 @@ def read_csv_rows(
         # pandas warns of rows that are longer than the header
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             rows = pd.read_csv(
-                path, sep=_separator(path), dtype=str, keep_default_na=False,
-                encoding="utf-8-sig", index_col=False).fillna("")
+                path, dtype=str, keep_default_na=False, index_col=False,
+                **_table_format(path)).fillna("")
     except broken as error:
         raise ValueError(
             f"{path} must be a comma-separated UTF-8 table ({' '.join(str(error).split())}). "
-            "Save it as CSV again.") from error
+            "Save it as CSV UTF-8.") from error
     rows.columns = [c.strip().lower() for c in rows.columns]
+    rows = rows[(rows != "").any(axis=1)]  # spreadsheets add empty rows
     _check_columns(path, header, rows)
     file_column = next(c for c in ("path", "file", "id") if c in rows)
     prefixed = {c: f"csv_{c}" for c in rows if c in RESERVED_COLUMNS and c != file_column}
     rows = rows.rename(columns=prefixed).rename(columns={file_column: "file"})
     return rows.apply(lambda column: column.str.strip())
-
-# %% ../../nbs/data/17_labels.ipynb #010091
-def index_files(
-    files: Sequence[Path],  # what lies in the folder, relative
-) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:  # files by name; files by folder
-    "Index files by name, with and without suffix, and by folder."
-    by_name, by_folder = {}, {}
-    for file in files:
-        known = file_suffix(file) in SLICE_READERS or file_suffix(file) in VOLUME_SUFFIXES
-        name = file.as_posix()
-        for key in {name, name[:-len(file_suffix(file))] if known else name}:
-            by_name.setdefault(key, []).append(file)
-        for parent in file.parents[:-1]:
-            by_folder.setdefault(parent.as_posix(), []).append(file)
-    return by_name, by_folder
-
-# %% ../../nbs/data/17_labels.ipynb #010093
-def find_named_files(
-    names: Sequence[str],  # as written in the CSV, with or without suffix
-    files: Sequence[Path],  # what lies in the folder, relative
-    csv: Path,  # named in errors
-) -> list[list[Path]]:  # per name the file it means, or the files of the folder it means
-    """Find the files that each CSV row means.
-
-    Raises: ValueError if a file is missing, ambiguous, or in two rows.
-    """
-    by_name, by_folder = index_files(files)
-    tidy = [n.replace("\\", "/").removeprefix("./").rstrip("/") for n in names]
-    found = [by_name.get(n) or by_name.get(f"images/{n}") or [] for n in tidy]
-    several = {n: f for n, f in zip(names, found) if len(f) > 1}
-    found = [
-        f or by_folder.get(n) or by_folder.get(f"images/{n}") or [] for n, f in zip(tidy, found)]
-    repeated = [f for f, count in Counter(f for named in found for f in named).items() if count > 1]
-    for wrong, fault in (
-        ([n for n, f in zip(names, found) if not f], "must name files that exist in its folder"),
-        (list(several), "must name files by their suffix if they exist with several"),
-        (repeated, "must name each file in one row")):
-        if wrong:
-            raise ValueError(
-                f"{csv} {fault}; got {first_few(wrong)}. Correct or remove these rows.")
-    return found
 
 # %% ../../nbs/data/17_labels.ipynb #010095
 def translate_column(
@@ -331,6 +305,23 @@ def translate_column(
     return [known_as[value] for value in values]
 
 # %% ../../nbs/data/17_labels.ipynb #010096
+_PATIENT_COLUMNS = ("patientid", "patientname", "patientnumber", "patientno", "subject",
+                    "subjectid", "participant", "participantid")
+_SPLIT_COLUMNS = ("set", "subset", "partition", "datasplit", "phase")
+
+def _usual_columns(
+    rows: pd.DataFrame,  # of a label file
+) -> pd.DataFrame:  # with `patient` and `split` where other names mean them
+    "Rename the column that other programs write for patients, and the one of splits."
+    squashed = {squash_name(c): c for c in rows}
+    for name, usual in (("patient", _PATIENT_COLUMNS), ("split", _SPLIT_COLUMNS)):
+        given = [squashed[key] for key in usual if key in squashed]
+        if name == "split":
+            given = [c for c in given if all(map(split_of, rows[c].unique()))]
+        if given and name not in rows:
+            rows = rows.rename(columns={given[0]: name})
+    return rows
+
 def read_label_rows(
     csv: Path,  # labels.csv, labels.tsv, or an export of Label Studio
     files: Sequence[Path],  # every file in its folder, relative
@@ -342,9 +333,10 @@ def read_label_rows(
     """
     rows = read_export_labels(csv, files, is_class)
     if rows is None:
-        rows = read_csv_rows(csv)
+        rows = _usual_columns(read_csv_rows(csv))
         return rows.assign(file=find_named_files(rows["file"], files, csv), reason="")
     kept = {"file", "label", "reason"}
+    rows = _usual_columns(rows)
     rows = rows.rename(columns={c: f"csv_{c}" for c in rows if c in RESERVED_COLUMNS - kept})
     return rows.assign(file=[[file] for file in rows["file"]])
 

@@ -27,6 +27,13 @@ _NEUTRAL = re.compile(
 _VISIT = re.compile(
     "(series|ser|session|ses|visit|study|std|exam|scan|run|timepoint|tp|seq|st|se|echo|mr|acq|date|"
     r"day|week|month|baseline|followup)\d*", re.I)
+# fold_1 and images_02 are parts of a collection
+_CONTAINER = re.compile(
+    r"(?<![^\W\d_])(fold|batch|part|subset|images|imgs|scans|data)[\W_]+(\d{1,2})(?!\d)", re.I)
+# patients of TCGA, ADNI and BraTS begin with a hospital
+_ARCHIVE = re.compile(
+    r"(?<![^\W_])(TCGA[-_][A-Z\d]{2}[-_][A-Z\d]{4}|\d{3}_S_\d{4,5}|BraTS1[789]_"
+    r"(2013_\d+|CBICA_[A-Z]{3}|TCIA\d\d_\d{3}|TMC_\d{5})_\d+)(?![^\W_])", re.I)
 _PLACE = re.compile("(site|center|centre|hospital|clinic|scanner|source|dataset)", re.I)
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
 _TCIA = re.compile(r"\d+\.\d+|\d\d-\d\d-\d{4}\b")  # series and studies of that archive
@@ -38,9 +45,12 @@ def _words(
     name: str,
 ) -> list[str]:
     "Split a name at separators, and between a number and a word with a number."
+    name = _CONTAINER.sub(r"\1\2", name)
+    joined = {found[0]: re.sub("[-_]", "", found[0]) for found in _ARCHIVE.finditer(name)}
+    name = _ARCHIVE.sub(lambda found: joined[found[0]], name)
     parts = [part for part in re.split(r"[\W_]+", name) if part]
     return [word for part in parts for word in (
-        [part] if _NEUTRAL.fullmatch(part)
+        [part] if part in joined.values() or _NEUTRAL.fullmatch(part)
         else re.sub(r"(?<=\d)(?=[^\W\d]+\d)", " ", part).split())]
 
 # %% ../../nbs/data/20_patients.ipynb #n9ebde17
@@ -220,12 +230,22 @@ def drop_placeholders(
     nobody = table["group"].isin(placeholders(table["group"], table["study"], table["class_name"]))
     shared = placeholders(table["study"], pd.Series("", table.index), table["class_name"])
     study = table["study"].where(~table["study"].isin(shared), "")
-    source = np.where(study != "", "studies", "")
+    source = np.where(study != "", "studies", "none")
     quoted = table["group"].map(
         lambda name: f" (the patient '{str(name)[:40]}' is a placeholder)").astype(str)
     return table.assign(
         group=table["group"].where(~nobody, study),
         patient_from=table["patient_from"].where(~nobody, pd.Series(source, table.index) + quoted))
+
+def _without_lone_studies(
+    table: pd.DataFrame,  # from `drop_placeholders`
+) -> pd.DataFrame:  # the same, without a patient where every file is a study of its own
+    "Replace studies by nothing where a program has made one of every file."
+    by_study = (table["group"] != "") & (table["group"] == table["study"])
+    if by_study.sum() < 5 or table.loc[by_study, "study"].duplicated().any(): return table
+    alone = "none (every file is a study of its own)"
+    return table.assign(group=table["group"].where(~by_study, ""),
+                        patient_from=table["patient_from"].where(~by_study, alone))
 
 # %% ../../nbs/data/20_patients.ipynb #nb7a5da0
 def settle_patients(
@@ -237,7 +257,7 @@ def settle_patients(
     named = [bool(volume) and is_layout(group)
              for volume, group in zip(table["volume"], table["group"])]
     table = table.assign(group=np.where(named, table["volume"], table["group"]))
-    table = drop_placeholders(table).drop(columns="study")
+    table = _without_lone_studies(drop_placeholders(table)).drop(columns="study")
     missing = (table["group"] == "") & (table["reason"] == "")
     rows = table[missing]
     found = find_patients(list(rows["file"]), list(rows["class_name"]), is_layout)
@@ -277,8 +297,9 @@ def count_sentence(
     counts: dict[str, int],  # from `patient_counts`
 ) -> str:
     "Say in a sentence how many images have a known patient, for the audit."
-    listed = ", ".join(f"{source} ({n:,})" for source, n in counts.items() if source != "none")
-    missing = counts.get("none", 0)
+    listed = ", ".join(f"{source} ({n:,})" for source, n in counts.items()
+                       if not source.startswith("none"))
+    missing = sum(n for source, n in counts.items() if source.startswith("none"))
     if not listed:
         return "No patient is named by labels.csv, files or folders: only duplicates are compared."
     return f"Patients are known from {listed}" + (f"; {missing:,} images have none." * bool(missing)
@@ -291,13 +312,15 @@ def describe_patients(
     patients = _patients(table)
     counts = patient_counts(table)
     listed = ", ".join(f"{source} ({n:,} slices)" for source, n in counts.items()
-                       if source != "none")
+                       if not source.startswith("none"))
     number = patients[patients != ""].nunique()
     people = f"{number:,} patient{'s' if number != 1 else ''}"
     groups = f"Groups unite duplicates and the slices of {people}, known from {listed}"
     if patients_known(table):
         return f"{groups}: a test slice is clean if its group is not in training."
     missing = int((patients == "").sum())
+    nobody = "".join(source.removeprefix("none") for source in counts if "none (" in source)
     groups = groups if number else "Groups unite duplicates"
-    return (f"{groups}; {missing:,} slices have no known patient, so that test slices are free of "
-            "duplicates at best, not clean. Name patients in the column 'patient' of labels.csv.")
+    return (f"{groups}; {missing:,} slices have no known patient{nobody}, so that test slices are "
+            "free of duplicates at best, not clean. Name patients in the column 'patient' of "
+            "labels.csv.")

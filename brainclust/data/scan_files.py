@@ -111,6 +111,12 @@ def inspect_files(
     return found
 
 # %% ../../nbs/data/21_scan_files.ipynb #010137
+def _remedy(files: Sequence[Path]) -> str:
+    "Say how the first file of another format becomes readable, or which folder to give."
+    remedy = next(filter(None, map(format_reason, files)), "").partition(", ")[2]
+    return (f"{remedy[0].upper()}{remedy[1:]}." if remedy
+            else "Give the folder that holds the images.")
+
 def list_scan_files(
     folder: Path,  # as given by the user
 ) -> list[Path]:  # relative paths of all visible files but labels.csv
@@ -124,7 +130,7 @@ def list_scan_files(
             f"The folder {folder} does not exist. Give the folder that holds the images.")
     if not folder.is_dir():
         raise NotADirectoryError(
-            f"{folder} must be a folder; got a file. Give the folder that holds the images.")
+            f"{folder} must be a folder; got a file. {_remedy([folder])}")
     if is_own_output(folder):
         raise ValueError(
             f"{folder} must hold images; got the results of a run or an audit. Give the folder "
@@ -142,11 +148,9 @@ def list_scan_files(
                               if not (folder/f).is_dir()).most_common(3))
                 or "no file")
         known = " ".join([*SLICE_READERS, *VOLUME_SUFFIXES])
-        remedy = next(filter(None, map(format_reason, files)), "").partition(", ")[2]
         raise ValueError(
             f"{folder} must hold images that end in {known}, or DICOM files of any name; got "
-            f"{held}. " + (f"{remedy[0].upper()}{remedy[1:]}." if remedy
-                           else "Give the folder that holds the images."))
+            f"{held}. {_remedy(files)}")
     labels = label_file(folder)
     return [f for f in files if f not in (Path("labels.csv"), Path(labels.name if labels else ""))]
 

@@ -65,6 +65,8 @@ def list_inputs(
         else:
             reasons = {path: refusal(path)}
         for file, reason in reasons.items():
+            if not reason and not file.exists():
+                reason = "cannot be opened: it is a link to a file that is missing"
             if reason:
                 left_out.append({"path": str(file), "reason": reason})
             else:

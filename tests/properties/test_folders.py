@@ -84,7 +84,7 @@ def test_masks_are_recognised_by_their_pixels(name, suffix, tmp_path):
     assert set(reasons.values()) == {"segmentation"}
 
 
-@pytest.mark.parametrize("name", ["{}_lesion", "lesion_{}", "tumour-{}-a", "{}"])
+@pytest.mark.parametrize("name", ["{}_lesion", "lesion_{}", "tumour-{}-a", "{}", "ann{}", "m{}x"])
 @pytest.mark.parametrize("folder", ["x", "y"])
 def test_masks_are_recognised_by_their_pixels_under_other_names(name, folder, tmp_path):
     """Leave out pictures in black and white that have the number of a scan."""

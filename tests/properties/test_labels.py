@@ -9,7 +9,7 @@ from examples import MANY_CLASSES
 from hypothesis import given, strategies as st
 
 from brainclust.core.config import CLASSES
-from brainclust.data import labels as labels_module
+from brainclust.data import folders, labels as labels_module
 from brainclust.data.audit import audited_split
 
 SCRIPTS = st.sampled_from(["глиома", "骨", "a_b", "A b", "tumour", "-1", "?"])
@@ -85,9 +85,79 @@ def test_labels_from_any_tree_are_complete(parts):
     ("TRAIN images", "train"), ("images_train", "train"), ("val_split", "train"),
     ("validation.images", "train"), ("test_data", "test"), ("testing set", "test"),
     ("Test Slices", "test"), ("scans-test", "test"), ("dataset", None), ("images", None),
-    ("contest", None), ("train_glioma", None), ("test2", None), ("latest data", None), ("", None)])
+    ("contest", None), ("train_glioma", None), ("test2", "test"), ("latest data", None),
+    ("", None)])
 def test_a_split_is_named_in_many_ways(name, split):
     """Beside the split, a name may hold words for images and sets."""
     assert labels_module.split_of(name) == split
     assert bool(labels_module.split_word(name)) == (split is not None)
     assert (audited_split(name) == "val") == ("val" in name)
+
+
+SEPARATED = [(s, e) for s in (";", "\t", "|", ",") for e in ("utf-8", "utf-8-sig", "utf-16")]
+
+
+@pytest.mark.parametrize(("separator", "encoding"), SEPARATED)
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_of_any_spreadsheet_are_read(separator, encoding, suffix, tmp_path):
+    """Read the separators and encodings that spreadsheets write, and skip their empty rows."""
+    lines = [["Path", "Label", "Site"], ["a.png", "glioma", "é"], ["", "", ""], ["b.png", "no", ""]]
+    table = tmp_path / f"labels.{suffix}"
+    table.write_bytes("\r\n".join(map(separator.join, lines)).encode(encoding))
+    rows = labels_module.read_csv_rows(table)
+    assert rows[["file", "label", "site"]].to_numpy().tolist() == [lines[1], lines[3]]
+
+
+@pytest.mark.parametrize(("written", "meant"), [
+    ("/home/ann/scans/no/1.png", "no/1.png"), ("C:\\Ann\\scans\\no\\1.png", "no/1.png"),
+    ("D:/x/2.png", "images/2.png"), ("scans/no/1", "no/1.png"), ("/data/scans/no", "no/1.png"),
+    (".\\no\\1.png", "no/1.png")])
+def test_paths_of_another_computer_mean_files_of_this_one(written, meant):
+    """Find a file by the end of a path that begins outside the folder."""
+    files = [Path("no/1.png"), Path("images/2.png")]
+    assert folders.find_named_files([written], files, Path("scans/labels.csv")) == [[Path(meant)]]
+
+
+@pytest.mark.parametrize("written", ["/home/ann/3.png", "other/no/1.png", "../no/1.png", "/1.png"])
+def test_paths_with_another_end_are_refused(written):
+    """Refuse paths that name no file of the folder."""
+    with pytest.raises(ValueError, match="must name files that exist"):
+        folders.find_named_files([written], [Path("no/1.png")], Path("scans/labels.csv"))
+
+
+@pytest.mark.parametrize(("columns", "patient", "split"), [
+    ("Patient ID,set", "P1", "test"), ("patient_id,Subset", "P1", "test"),
+    ("Subject,partition", "P1", "test"), ("PatientName,split", "P1", "test"),
+    ("participant_id,phase", "P1", "test"), ("person,group_set", None, None)])
+def test_columns_of_other_programs_name_patients_and_splits(columns, patient, split, tmp_path):
+    """Read patients and splits under the names that other programs give their columns."""
+    (tmp_path / "labels.csv").write_text(f"path,label,{columns}\na.png,glioma,P1,Test\n")
+    rows = labels_module.labels_from_csv([Path("a.png")], CLASSES, tmp_path)
+    assert rows["group"].tolist() == [patient or ""]
+    assert rows["split"].tolist() == [split or "train"]
+
+
+def test_a_set_that_is_no_split_stays_a_column(tmp_path):
+    """Take a column of sets for splits only where every value names one."""
+    (tmp_path / "labels.csv").write_text(
+        "path,label,set,patient,subject\na.png,no,A,P1,x\nb.png,no,test,P2,x\n")
+    rows = labels_module.labels_from_csv([Path("a.png"), Path("b.png")], CLASSES, tmp_path)
+    assert rows["split"].tolist() == ["train", "train"]
+    assert rows["group"].tolist() == ["P1", "P2"]
+
+
+@pytest.mark.parametrize(("name", "split"), [
+    ("train_1", "train"), ("Test 02", "test"), ("2_testing", "test"), ("test2021", "test"),
+    ("val-3", "train"), ("test_0123", None), ("contest1", None), ("1", None)])
+def test_numbered_splits_are_splits(name, split):
+    """Recognise splits that were numbered, and no other names with a number."""
+    assert labels_module.split_of(name) == split
+
+
+@pytest.mark.parametrize(("places", "remedy"), [
+    (("sub-01", "sub-02"), "participants.tsv"), (("sub-a/anat", "sub-b/anat"), "participants.tsv"),
+    (("sub-01", "control"), "-p classes")])
+def test_subjects_are_not_offered_as_classes(places, remedy):
+    """Name the table that labels subjects, in place of a setting with their names."""
+    sentence = labels_module.unknown_classes_sentence([f"{place}/1.png" for place in places])
+    assert remedy in sentence

@@ -39,7 +39,8 @@ def test_label_maps_of_slicer_are_no_scans(name, kind, values, tmp_path):
     ("T1.nhdr", "suffix not read: .nhdr"), ("a.mha", "suffix not read: .mha"),
     ("orig.mgz", "suffix not read: .mgz, convert"), ("scene.mrml", "suffix not read: .mrml"),
     ("scene.mrb", "suffix not read: .mrb"), ("Segmentation_ColorTable.ctbl", "suffix not read"),
-    ("F.mrk.json", "suffix not read")])
+    ("F.mrk.json", "suffix not read"), ("scans.zip", "suffix not read: .zip, unpack it"),
+    ("scans.tar.gz", "suffix not read: .tar.gz, unpack"), ("A.RAR", "suffix not read: .rar, unp")])
 def test_files_of_other_programs_are_named_with_a_remedy(name, start, tmp_path):
     """Give each format its reason."""
     write_case(tmp_path / "data", name)

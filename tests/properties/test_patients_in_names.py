@@ -22,18 +22,24 @@ IN_FOLDERS = ("{c}/{k}_{p:03}_19990101/{s}.png", "{c}/{p}/{s}.png", "{c}/{w}/{s}
 IN_NAMES = ("{c}/SITE_{p:04}_19990101_{s}.png", "{c}/sub-{k}{p:02}_slice{s}.png",
             "{c}/P{k}{p:03}_MR1_{s}.jpg", "{c}/case{p} ({s}).jpg", "{c}/p{p}s{s}.png",
             "{c}/{s}_P{k}{p:03}.png", "{c}/{w}{k}_{s}.png", "{c}/BraTS19_{k}{p:03}_T1_{s}.png",
-            "{c}/slice-{s}_sub-{k}{p}.png", "images/{k}{p}-{s:03}.png")
+            "{c}/slice-{s}_sub-{k}{p}.png", "images/{k}{p}-{s:03}.png",
+            "{c}/TCGA-0{h}-{k}{p:02}_{s}.png", "{c}/BraTS19_CBICA_AA{u}_{p}_t1_{s}.png",
+            "{c}/0{h}1_S_{o}{p:03}_{s}.png", "{c}/fold_{h}_{k}{p}_{s}.png")
 NOWHERE = ("{c}/Te-{k}_{n:04}.jpg", "{c}/{k} ({n}).jpg", "{c}/{n}.jpg", "{c}/image({n}).jpg",
            "{c}/m1({n}).jpg", "{c}/images/{n}.png", "{c}/T1/{n}.png", "{c}/Y{n}.jpg",
            "{c}/site{h}/{n}.png", "{c}/brisc2025_train_{n:05}_{k}_ax_t1.jpg", "{c}/{c}-{n:04}.png",
-           "{c}/IMG-{n:04}-00001.jpg", "{c}/Tr-{k}{t}_{n:04}.jpg")
+           "{c}/IMG-{n:04}-00001.jpg", "{c}/Tr-{k}{t}_{n:04}.jpg",
+           "{c}/fold_{h}/{n}.png", "batch-0{h}/{c}/{n}.png", "images_{h}/{c}/{n}.png",
+           "{c}/part_{h}_{n:04}.png")
 
 
 def listing(pattern: str) -> pd.DataFrame:
     """List the files of a folder whose names follow a pattern, with the true patients."""
     rows = [(c, p, s) for c in CLASSES for p in range(PEOPLE) for s in range(SLICES)]
+    number = {c: i for i, c in enumerate(CLASSES)}
     return pd.DataFrame([{
         "file": pattern.format(c=c, k=c[:2], p=p, s=s, h=p % 2, w=GIVEN[p], n=p * SLICES + s,
+                               u="ABCD"[number[c]], o=number[c] + 1,
                                t="Tr" if p * s > 18 else ""),
         "class_name": c, "person": f"{c} {p}"} for c, p, s in rows])
 
@@ -150,11 +156,25 @@ def test_placeholders_are_nobody():
             (shared(np.repeat(["X", "Y"], 20), studies, four), 40),  # one id per hospital
             (shared("ANON", studies, np.tile(["glioma", "notumor"], 20)), 40),  # two classes
             (shared("anonymised", studies, "glioma"), 40),  # a word
+            (shared("N/A", studies, "glioma"), 40), (shared("nan", studies, "glioma"), 40),
+            (shared("-", studies, "glioma"), 40),  # of a table's empty cells
             (shared("12345", "9.9", four), 1)):  # one study for everybody, too
         changed = patients.drop_placeholders(table)
         assert changed.group.nunique() == groups
         assert changed.patient_from.str.contains("placeholder").all()
     assert set(patients.drop_placeholders(table).group) == {""}
+
+
+@pytest.mark.parametrize(("patient", "slices", "known"), [
+    ("", 1, False), ("ANON", 1, False), ("", 2, True), ("ANON", 2, True), ("anon", 3, True)])
+def test_files_that_are_studies_of_their_own_name_nobody(patient, slices, known):
+    """Take studies for patients only where a study has more than one slice."""
+    studies = [f"1.{i // slices}" for i in range(12)]
+    table = shared([patient or study for study in studies], studies, "glioma").assign(
+        volume="", reason="", file=[Path(f"{i}.dcm") for i in range(12)])
+    settled = patients.settle_patients(table, is_layout)
+    assert patients.patients_known(settled) == known
+    assert ("a study of its own" in patients.describe_patients(settled)) != known
 
 
 def test_real_patients_stay():
@@ -225,3 +245,16 @@ def test_a_card_claims_no_more_than_its_run():
     changed = claim_less(text, {"clean_name": "free of duplicates"})
     assert "clean" not in changed and changed.count("free of duplicates") == 3
     assert claim_less(text, {"clean_name": "clean"}) == claim_less(text, {}) == text
+
+
+@pytest.mark.parametrize("word", ["nan", "N/A", "unknown", "-"])
+def test_a_placeholder_is_told_and_not_counted_as_a_patient(word):
+    """Count slices of a placeholder among those without a patient, and name it."""
+    table = shared([word] * 4 + ["Ada"] * 4, "", "glioma").assign(
+        patient_from="labels.csv", volume="", reason="", file=[Path(f"{i}.png") for i in range(8)])
+    settled = patients.settle_patients(table, is_layout)
+    assert not patients.patients_known(settled)
+    sentence = patients.describe_patients(settled)
+    assert "1 patient, known from labels.csv (4 slices); 4 slices have no known" in sentence
+    assert f"'{word}' is a placeholder" in sentence
+    assert "; 4 images have none." in patients.count_sentence(patients.patient_counts(settled))

@@ -77,3 +77,14 @@ def test_a_collection_of_two_classes_runs_as_it_was_fetched(tmp_path):
     assert run_config(data="cheng").classes == run_config().classes
     table, left_out = read_scan_table(folder, run_config(data=str(folder), n_clusters=2).classes)
     assert sorted(table["class_name"]) == ["", "notumor", "notumor", "tumor"] and not len(left_out)
+
+
+@pytest.mark.parametrize("names", [["a.png"], ["a.dcm", "b.nii.gz"], ["c/a.jpg", "b.png"]])
+def test_a_link_to_a_missing_file_costs_no_other_prediction(names, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / "missing")
+    Image.effect_noise((40, 40), 60).save(tmp_path / "scan.png")
+    read, left_out = list_inputs([tmp_path])
+    assert [file.name for file in read] == ["scan.png"]
+    assert ["link" in row["reason"] for row in left_out] == [True] * len(names)
