@@ -276,7 +276,7 @@ def repair_description(
                                                   if name != "NumberOfFrames"]):
         shape["NumberOfFrames"] = 1
     _complete_shape(shape, None if compressed else len(dataset.PixelData or b""))
-    dataset.left_over = 0 if compressed else _left_over(shape, photometric, dataset)
+    dataset.left_over = 0 if compressed else _settle_length(shape, photometric, dataset)
     bits = shape["BitsAllocated"]
     high = _whole(dataset, "HighBit", bits - 1, 0)
     stored = _whole(dataset, "BitsStored", bits) or (bits if high is None else high + 1)
@@ -288,20 +288,30 @@ def repair_description(
     completed["PixelRepresentation"] = signed
     if shape["SamplesPerPixel"] > 1:
         completed["PlanarConfiguration"] = _whole(dataset, "PlanarConfiguration", 1, 0) or 0
-    if "NumberOfFrames" not in dataset:
+    if "NumberOfFrames" not in dataset and completed["NumberOfFrames"] == 1:
         del completed["NumberOfFrames"]
     if high is not None and stored <= high < bits and not compressed and bits in (8, 16, 32):
         _lower_bits(dataset, bits, stored, high)
         completed["HighBit"] = dataset.HighBit
     return _set_attributes(dataset, completed)
 
-def _left_over(shape: dict[str, int], photometric: str, dataset: "Dataset") -> int:
-    "Count the bytes behind the pixels, if they fill one row at least."
+def _settle_length(shape: dict[str, int], photometric: str, dataset: "Dataset") -> int:
+    """Count the bytes behind the pixels, and take them away if they fill one row at least.
+
+    Where the number of frames is not stated, whole frames are counted instead.
+    """
     row = shape["Columns"] * shape["SamplesPerPixel"] * shape["BitsAllocated"] // 8
     if photometric == "YBR_FULL_422":
         row = row * 2 // 3
-    rest = len(dataset.PixelData) - row * shape["Rows"] * (shape["NumberOfFrames"] or 1)
-    return rest if rest >= row > 0 else 0
+    frame = row * shape["Rows"]
+    end = frame * (shape["NumberOfFrames"] or 1)
+    rest = len(dataset.PixelData) - end
+    if not rest >= row > 0: return 0
+    if "NumberOfFrames" not in dataset and rest % frame < min(row, 8):
+        shape["NumberOfFrames"] = 1 + rest // frame
+        return 0
+    dataset.PixelData = dataset.PixelData[:end]
+    return rest
 
 def _lower_bits(dataset: "Dataset", bits: int, stored: int, high: int) -> None:
     "Move values that are stored in the upper bits to the lower ones, where decoders expect them."
