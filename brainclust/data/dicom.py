@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MAXIMUM_READS', 'DICOM_SUFFIXES', 'MAXIMUM_FRAMES', 'DEFLATED', 'NOBODY', 'IDENTIFYING_TAGS', 'inflate',
            'parse_deflated', 'parse_dicom', 'frame_count', 'dicom_modality', 'check_dicom_image', 'frame_attributes',
-           'dicom_facts', 'dicom_notes', 'apply_window', 'padded_pixels', 'render_frame', 'volume_limits',
-           'show_frames', 'decode_dicom']
+           'dicom_facts', 'dicom_notes', 'apply_window', 'padded_pixels', 'expand_palette', 'render_frame',
+           'volume_limits', 'show_frames', 'decode_dicom']
 
 # %% ../../nbs/data/08_dicom.ipynb #xb00325a
 import io
@@ -21,8 +21,8 @@ from ..core.untrusted import no_formula
 from .cheng import MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES
 from .channels import choose_channel
 from brainclust.data.dicom_attributes import (
-    pixel_spacing, plane_of, positive_pair, repair_description, repair_numbers, repair_tables,
-    series_facts,
+    look_up, pixel_spacing, plane_of, positive_pair, repair_description, repair_numbers,
+    repair_tables, series_facts, table_entries,
 )
 from .dicom_kinds import image_kind, not_a_picture
 from .dicom_mosaics import is_mosaic
@@ -239,22 +239,24 @@ def dicom_notes(
     empty = [k for k in ("Modality", "SOPClassUID") if not dataset.get(k)]
     if repaired := [k for d in (dataset, attributes) for k in getattr(d, "repaired", ())] + empty:
         notes.append(f"attributes replaced: {', '.join(repaired)}")
+    if left_over := getattr(dataset, "left_over", 0):
+        notes.append(f"pixels left over: {left_over} bytes")
     modality = dicom_modality(dataset)
     return (*notes, f"not MR: {modality}") if modality not in ("", "MR") else tuple(notes)
 
 # %% ../../nbs/data/08_dicom.ipynb #010041
+_WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
 def apply_window(
     values: np.ndarray,  # (H, W), after the modality transformation
     attributes: "Dataset",  # of the frame
 ) -> np.ndarray | None:  # (H, W) uint8; None without a usable window
     "Apply the file's first look-up table, or else its first window."
     from pydicom import Dataset
-    from pydicom.pixels import apply_voi, apply_windowing
+    from pydicom.pixels import apply_windowing
     if attributes.get("VOILUTSequence"):
-        # first and last entry
-        ends = apply_voi(np.array([-2**31, 2**31 - 1]), attributes).astype(float)
-        return stretch_to_uint8(
-            apply_voi(np.rint(values).astype(np.int64), attributes), ends.min(), ends.max())
+        entries, first = table_entries(attributes, "VOILUTSequence")
+        return stretch_to_uint8(look_up(values, entries, first), entries.min(), entries.max())
     if attributes.get("WindowCenter") is None or attributes.get("WindowWidth") is None: return None
     shown = Dataset()
     # pydicom returns a range of 8 bits for this description
@@ -263,7 +265,8 @@ def apply_window(
     shown.PixelRepresentation = 0
     shown.WindowCenter = attributes.WindowCenter
     shown.WindowWidth = attributes.WindowWidth
-    shown.VOILUTFunction = attributes.get("VOILUTFunction") or "LINEAR"
+    function = re.sub("[ _-]+", "_", str(attributes.get("VOILUTFunction") or "").strip().upper())
+    shown.VOILUTFunction = function if function in _WINDOW_FUNCTIONS else "LINEAR"
     try:
         return np.rint(apply_windowing(values, shown)).astype(np.uint8)
     except (TypeError, ValueError):
@@ -286,15 +289,26 @@ def padded_pixels(
     return outside if outside.any() and not outside.all() else None
 
 # %% ../../nbs/data/08_dicom.ipynb #010043
+def expand_palette(
+    stored: np.ndarray,  # (H, W) or (H, W, 3), decoded
+    attributes: "Dataset",  # of the frame
+) -> np.ndarray:  # (H, W, 3) uint8 for a palette, else the same
+    "Give the numbers of a palette their colours, with full intensity as 255."
+    from pydicom.pixels import apply_color_lut
+    if stored.ndim > 2 or attributes.get("PhotometricInterpretation") != "PALETTE COLOR":
+        return stored
+    colours = apply_color_lut(stored, attributes)
+    deep = colours.dtype != np.uint8 and colours.max() > 255  # else bytes written as words
+    return (np.rint(colours / 257) if deep else colours).astype(np.uint8)
+
 def render_frame(
     stored: np.ndarray,  # (H, W) or (H, W, 3), decoded
     attributes: "Dataset",  # of the frame
     channel: int | str | None = None,  # of colour, as in `mix_channels`
 ) -> np.ndarray:  # (H, W); uint8 when ready, other numbers to be stretched
     "Apply colour, modality and window transformations to stored values."
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
-    if attributes.get("PhotometricInterpretation") == "PALETTE COLOR":
-        stored = apply_color_lut(stored, attributes)
+    from pydicom.pixels import apply_rescale
+    stored = expand_palette(stored, attributes)
     if stored.ndim == 3: return grey_from_deep(stored, channel=channel)
     is_float = stored.dtype.kind == "f"
     values = stored.astype(stored.dtype if is_float else np.promote_types(stored.dtype, np.int32))
@@ -302,8 +316,10 @@ def render_frame(
     inverted = attributes.get("PhotometricInterpretation") == "MONOCHROME1"
     scale = (attributes.get("RescaleSlope"), attributes.get("RescaleIntercept"))
     rescaled = attributes.get("ModalityLUTSequence") or None not in scale and scale != (1, 0)
-    if rescaled:
-        values = apply_modality_lut(values, attributes).astype(np.float32)
+    if attributes.get("ModalityLUTSequence"):
+        values = look_up(values, *table_entries(attributes, "ModalityLUTSequence"))
+    elif rescaled:
+        values = apply_rescale(values, attributes).astype(np.float32)
     if outside is not None:
         values[outside] = values[~outside].max() if inverted else values[~outside].min()
     shown = apply_window(values, attributes)
@@ -342,9 +358,9 @@ def show_frames(
     high_percentile: float = 100,  # of all frames together, becomes white
 ) -> list[np.ndarray]:  # each (H, W) uint8
     "Stretch frames together, unless they are grey levels already, and invert if required."
-    if any(f.dtype != np.uint8 for f in frames):
-        low, high = volume_limits(np.stack(frames), high_percentile)
-        frames = [stretch_to_uint8(f, low, high) for f in frames]
+    if numbers := [f for f in frames if f.dtype != np.uint8]:
+        low, high = volume_limits(np.stack(numbers), high_percentile)
+        frames = [f if f.dtype == np.uint8 else stretch_to_uint8(f, low, high) for f in frames]
     return [255 - f for f in frames] if inverted else list(frames)
 
 # %% ../../nbs/data/08_dicom.ipynb #010046
@@ -363,7 +379,7 @@ def decode_dicom(
         kind = "a mosaic" if is_mosaic(dataset) else f"{frame_count(dataset)} frames"
         raise VolumeFile(f"a volume: {kind}, which `read_scan_table` unpacks")
     attributes = frame_attributes(dataset)
-    stored = pixel_array(dataset)
+    stored = expand_palette(pixel_array(dataset), attributes)
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     inverted = photometric == "MONOCHROME1"
     channel, facts = choose_channel(stored, channel, dicom_facts(dataset, attributes, stored))

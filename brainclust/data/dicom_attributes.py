@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLANES', 'plane_of', 'positive_pair', 'pixel_spacing', 'as_number', 'stated_numbers', 'repair_numbers',
-           'repair_tables', 'repair_description', 'series_position', 'series_facts']
+           'table_entries', 'look_up', 'repair_tables', 'repair_description', 'series_position', 'series_facts']
 
 # %% ../../nbs/data/05_dicom_attributes.ipynb #n9493b32
 import re
@@ -135,16 +135,41 @@ def repair_numbers(
     return repaired
 
 # %% ../../nbs/data/05_dicom_attributes.ipynb #n465a044
-def _can_apply(attributes: "Dataset", keyword: str, item: "Dataset") -> bool:
-    "Try a look-up table on one value."
-    from pydicom import Dataset
-    from pydicom.pixels import apply_modality_lut, apply_voi
-    trial = Dataset()
-    trial.PixelRepresentation = attributes.get("PixelRepresentation") or 0
-    setattr(trial, keyword, [item])
-    apply = apply_modality_lut if keyword == "ModalityLUTSequence" else apply_voi
+def table_entries(
+    attributes: "Dataset",  # of one frame
+    keyword: str,  # ModalityLUTSequence or VOILUTSequence
+    number: int = 0,  # of the table in its sequence
+) -> tuple[np.ndarray, int]:  # entries of the look-up table; the value of the first
+    """Read a look-up table, stored as numbers, as words, or as bytes.
+
+    Raises: ValueError if it has fewer entries than it states, or anything if it is damaged.
+    """
+    table = attributes[keyword].value[number]
+    count, first, bits = (int(value) for value in table.LUTDescriptor)
+    count = count or 2**16
+    entries = table.LUTData
+    if isinstance(entries, bytes):
+        order = ">" if attributes.original_encoding[1] is False else "<"
+        kind = "u1" if bits <= 8 and len(entries) < 2 * count else f"{order}u2"
+        entries = np.frombuffer(entries[:len(entries) // 2 * 2], kind)
+    entries = np.atleast_1d(np.asarray(entries, np.int64))[:count]
+    if len(entries) < count:
+        raise ValueError(f"A look-up table must have {count} entries; got {len(entries)}.")
+    return entries, first
+
+def look_up(
+    values: np.ndarray,  # of any shape
+    entries: np.ndarray,  # from `table_entries`
+    first: int,
+) -> np.ndarray:  # same shape; smaller values get the first entry, larger ones the last
+    "Apply a look-up table to values, which are rounded."
+    places = np.rint(values).astype(np.int64) - first
+    return entries[np.clip(places, 0, len(entries) - 1)]
+
+def _can_apply(attributes: "Dataset", keyword: str, number: int) -> bool:
+    "Tell whether a look-up table can be read."
     try:
-        return bool(np.isfinite(apply(np.zeros((1, 1), np.int32), trial)).all())
+        return len(table_entries(attributes, keyword, number)[0]) > 0
     except Exception:  # damaged tables raise almost every type of error
         return False
 
@@ -159,7 +184,7 @@ def repair_tables(
             items = list(attributes[keyword].value or [])
         except Exception:  # a damaged sequence raises almost every type of error
             items = []
-        usable = [item for item in items if _can_apply(attributes, keyword, item)]
+        usable = [item for i, item in enumerate(items) if _can_apply(attributes, keyword, i)]
         if items and len(usable) == len(items): continue
         repaired.append(keyword)
         del attributes[keyword]
@@ -251,6 +276,7 @@ def repair_description(
                                                   if name != "NumberOfFrames"]):
         shape["NumberOfFrames"] = 1
     _complete_shape(shape, None if compressed else len(dataset.PixelData or b""))
+    dataset.left_over = 0 if compressed else _settle_length(shape, photometric, dataset)
     bits = shape["BitsAllocated"]
     high = _whole(dataset, "HighBit", bits - 1, 0)
     stored = _whole(dataset, "BitsStored", bits) or (bits if high is None else high + 1)
@@ -262,9 +288,39 @@ def repair_description(
     completed["PixelRepresentation"] = signed
     if shape["SamplesPerPixel"] > 1:
         completed["PlanarConfiguration"] = _whole(dataset, "PlanarConfiguration", 1, 0) or 0
-    if "NumberOfFrames" not in dataset:
+    if "NumberOfFrames" not in dataset and completed["NumberOfFrames"] == 1:
         del completed["NumberOfFrames"]
+    if high is not None and stored <= high < bits and not compressed and bits in (8, 16, 32):
+        _lower_bits(dataset, bits, stored, high)
+        completed["HighBit"] = dataset.HighBit
     return _set_attributes(dataset, completed)
+
+def _settle_length(shape: dict[str, int], photometric: str, dataset: "Dataset") -> int:
+    """Count the bytes behind the pixels, and take them away if they fill one row at least.
+
+    Where the number of frames is not stated, whole frames are counted instead.
+    """
+    row = shape["Columns"] * shape["SamplesPerPixel"] * shape["BitsAllocated"] // 8
+    if photometric == "YBR_FULL_422":
+        row = row * 2 // 3
+    frame = row * shape["Rows"]
+    end = frame * (shape["NumberOfFrames"] or 1)
+    rest = len(dataset.PixelData) - end
+    if not rest >= row > 0: return 0
+    if "NumberOfFrames" not in dataset and rest % frame < min(row, 8):
+        shape["NumberOfFrames"] = 1 + rest // frame
+        return 0
+    dataset.PixelData = dataset.PixelData[:end]
+    return rest
+
+def _lower_bits(dataset: "Dataset", bits: int, stored: int, high: int) -> None:
+    "Move values that are stored in the upper bits to the lower ones, where decoders expect them."
+    order = ">" if dataset.original_encoding[1] is False else "<"
+    data = dataset.PixelData[:len(dataset.PixelData) // (bits // 8) * (bits // 8)]
+    values = np.frombuffer(data, f"{order}u{bits // 8}")
+    moved = (values >> (high + 1 - stored)) & (2**stored - 1)
+    dataset.PixelData = moved.astype(values.dtype).tobytes()
+    dataset.HighBit = stored - 1
 
 def _set_attributes(dataset: "Dataset", completed: dict[str, int | str]) -> list[str]:
     "Set the attributes that differ, and return their keywords."

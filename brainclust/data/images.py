@@ -280,7 +280,7 @@ def _tiff_values(
     try:
         values = page.asarray().reshape(page.shape)
         return np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:  # the latter of 12 bits
         if "imagecodecs" not in str(error): raise
     values = None
     if page.photometric in (0, 1, 2) and page.axes in ("YX", "YXS"):
@@ -348,6 +348,7 @@ def decode_deep_tiff(
     return decode_channels(values, any(extra), channel, inverted=page.photometric == 0)
 
 # %% ../../nbs/data/03_images.ipynb #010017
+_ORIENTATION = 274  # tag of EXIF; 1: as stored, 2 to 8: to be turned or mirrored
 PICTURE_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -386,8 +387,11 @@ def decode_picture(
         # bits per channel
         depth = 16 if mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(mode, 8)
         facts = {"bit_depth": depth}
+        turned = picture.getexif().get(_ORIENTATION, 1) if picture.format != "TIFF" else 1
+        if turned in range(2, 9):
+            facts["notes"] = (f"stored turned: EXIF orientation {turned}",)
         if not mode.startswith(("I", "F")) and mode not in ("1", "L"):
             values = picture_channels(picture)
-            channel, more = choose_channel(values, channel) if values.ndim == 3 else (None, {})
-            facts |= more
+            channel, facts = (choose_channel(values, channel, facts) if values.ndim == 3
+                              else (None, facts))
         return DecodedSlice(grey_from_picture(picture, channel), mode, facts)

@@ -72,7 +72,9 @@ def normalise_class_name(
         return ""
     key = squash_name(name)
     known = known_classes(tuple(classes))
-    for candidate in (key, key.removesuffix("tumor"), CLASS_ALIASES.get(key)):
+    bare = key.lstrip("0123456789")  # of a folder such as 1_glioma
+    for candidate in (key, key.removesuffix("tumor"), CLASS_ALIASES.get(key), bare,
+                      bare.removesuffix("tumor"), CLASS_ALIASES.get(bare)):
         if candidate in known:
             return known[candidate]
     return "" if key in UNLABELLED_NAMES else None

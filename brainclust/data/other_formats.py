@@ -19,6 +19,8 @@ _REASONS = {
     (".mrb", ".mrml"): (
         "suffix not read: {}, a scene of 3D Slicer, save its volumes as .nii.gz, with File, Save "
         "Data"),
+    (".gif", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".psd", ".tga", ".pgm", ".ppm",
+     ".pdf"): "suffix not read: {}, save it as PNG",
     (".zip", ".rar", ".7z", ".tar", ".tar.gz", ".tgz"): (
         "suffix not read: {}, unpack it and give the folder of its images"),
     (".ctbl", ".tfm", ".h5.tfm", ".mrk.json", ".acsv", ".fcsv", ".vtk", ".vtp", ".stl"): (

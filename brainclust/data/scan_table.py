@@ -140,6 +140,11 @@ NOTE_SENTENCES = {
     "pixels not square": "have pixels that are not square ({}): they were resampled to squares",
     "pixel size not believed": (
         "state a pixel size that no scanner has ({}): it was ignored, their shape may be wrong"),
+    "stored turned": (
+        "ask viewers to turn them ({}): they were read as stored, turn the pixels themselves if "
+        "others lie upright"),
+    "pixels left over": (
+        "hold more pixels than Rows, Columns and NumberOfFrames tell: the rest was not read"),
     "channels differ": (
         "hold different pictures as colour channels ({}), such as MR sequences: they were mixed to "
         "grey, set channel to 0, 1, 2 or mean to read one or their mean"),

@@ -91,19 +91,32 @@ _IMPOSTORS = (
     (b"<html", "web page: the download gave HTML in place of the image, fetch it again"),
     (b"<head", "web page: the download gave HTML in place of the image, fetch it again"),
     (b"<?xml", "XML: the file holds text in place of the image, fetch it again"),
-    (b'{"', "JSON: the file holds text in place of the image, fetch it again"))
+    (b'{"', "JSON: the file holds text in place of the image, fetch it again"),
+    (b"gif8", "format not read: the content is a GIF picture, save it as PNG"),
+    (b"%pdf", "format not read: the content is a PDF document, save its picture as PNG"),
+    (b"pk\3\4", "format not read: the content is a zip archive, unpack it first"),
+    (b"7z\xbc\xaf", "format not read: the content is a 7z archive, unpack it first"),
+    (b"rar!", "format not read: the content is a RAR archive, unpack it first"),
+    (b"8bps", "format not read: the content is a Photoshop picture, save it as PNG"),
+    (b"nrrd0", "format not read: the content is NRRD, save it as .nii.gz"))
+# behind four bytes of length
+_BOXES = {b"ftypavif": "an AVIF picture", b"ftypheic": "an HEIC picture",
+          b"ftypheix": "an HEIC picture", b"ftypmif1": "an HEIC picture",
+          b"jp  \r\n\x87\n": "a JPEG 2000 picture", b"jxl \r\n\x87\n": "a JPEG XL picture"}
 
 def check_not_text(
     head: bytes,  # the beginning of a file
 ) -> None:
-    """Check that a file does not hold text that stands for an image.
+    """Check that a file holds neither text that stands for an image nor another format.
 
-    Raises: UnreadableSlice, by the name of the text, if it does.
+    Raises: UnreadableSlice, by the name of the text or format, if it does.
     """
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:40].lower()
     start = start.removeprefix(b"../").removeprefix(b".git")
     for mark, reason in _IMPOSTORS:
         if start.startswith(mark): raise UnreadableSlice(reason)
+    if box := _BOXES.get(head[4:12].lower()):
+        raise UnreadableSlice(f"format not read: the content is {box}, save it as PNG")
 
 # %% ../../nbs/data/10_slices.ipynb #010059
 def decode_slice(

@@ -50,7 +50,7 @@ def empty_slices(
     return bright.mean(axis=(1, 2)) < .01
 
 # %% ../../nbs/data/13_unpacking.ipynb #010126
-UNPACK_VERSION = 3  # increase it when the same volume and settings give other slices
+UNPACK_VERSION = 4  # increase it when the same volume and settings give other slices
 
 def read_unpacked(
     folder: Path,  # <cache folder>/volumes/<key>

@@ -20,8 +20,8 @@ import numpy as np
 from .cheng import MAXIMUM_VOLUME_BYTES
 from .channels import choose_channel, mix_channels
 from brainclust.data.dicom import (
-    check_dicom_image, dicom_facts, frame_attributes, frame_count, parse_dicom, render_frame,
-    show_frames, volume_limits,
+    check_dicom_image, dicom_facts, expand_palette, frame_attributes, frame_count, parse_dicom,
+    render_frame, show_frames, volume_limits,
 )
 from .dicom_attributes import PLANES
 from .dicom_mosaics import is_mosaic, mosaic_count, mosaic_tiles
@@ -59,6 +59,26 @@ def open_volume(
         compressed = content_format(file.read(2)) == "gzip"
     return gzip.open(path, "rb") if compressed else path.open("rb")
 
+def _is_grid(affine: np.ndarray) -> bool:
+    "Tell whether an affine places voxels in three dimensions."
+    if not np.isfinite(affine).all(): return False
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(sizes.min() > 0 and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-3)
+
+def _repaired_header(header: "nibabel.Nifti1Header") -> "nibabel.Nifti1Header":
+    "Take away what a header states about scale and place, if it is damaged."
+    if not np.isfinite(header["scl_inter"]):
+        header["scl_inter"] = 0
+    sizes = header["pixdim"][1:4]
+    sizes[~(np.isfinite(sizes) & (sizes != 0))] = 1
+    if header["sform_code"] > 0 and not _is_grid(header.get_sform()):
+        header["sform_code"] = 0
+    stated = [header[name] for name in ("quatern_b", "quatern_c", "quatern_d", "qoffset_x",
+                                        "qoffset_y", "qoffset_z")]
+    if not np.isfinite(stated).all() or np.square(stated[:3]).sum() > 1.001:
+        header["qform_code"] = 0
+    return header
+
 def nifti_header(
     path: Path,  # .nii or .nii.gz, or .img with its header beside it
 ) -> "nibabel.Nifti1Header":
@@ -75,7 +95,7 @@ def nifti_header(
     for size, kind in ((348, nibabel.Nifti1Header), (540, nibabel.Nifti2Header)):
         if (size in (int.from_bytes(start[:4], order) for order in ("little", "big"))
             and len(start) >= size):
-            return kind(start[:size])
+            return _repaired_header(kind(start[:size]))
     raise UnreadableSlice("not an image: the content is not NIfTI")
 
 # %% ../../nbs/data/12_volumes.ipynb #nisnifti
@@ -109,6 +129,14 @@ def nifti_shape(
     return tuple(shape)
 
 # %% ../../nbs/data/12_volumes.ipynb #010104
+def _read_on(stream: IO[bytes]) -> bytes:
+    "Read what follows; bytes behind the end of a compressed file do not count."
+    try:
+        return stream.read(2**20)
+    except gzip.BadGzipFile as error:
+        if "Not a gzipped file" not in str(error): raise  # a wrong checksum
+        return b""
+
 def load_nifti(
     path: Path,  # .nii or .nii.gz
     volume_index: int = 0,  # which of several volumes, from 0
@@ -138,7 +166,7 @@ def load_nifti(
         if len(content) < start + size:
             raise UnreadableSlice("truncated: the image data end before the image is complete")
         following = (count - volume_index - 1) * size
-        while piece := stream.read(2**20):
+        while piece := _read_on(stream):
             following -= len(piece)
             if following < -2**26:
                 raise UnreadableSlice("cannot be decoded: more than 64 MB follow the voxels")
@@ -320,6 +348,7 @@ def decode_multiframe(
     # stops at the first frame that is declared but missing
     for frame, stored in zip(frames, iter_pixels(dataset, indices=frames), strict=True):
         attributes = frame_attributes(dataset, frame)
+        stored = expand_palette(stored, attributes)
         known = dicom_facts(dataset, attributes, stored)
         known["notes"] = (*known["notes"], *noted)
         choice, known = choose_channel(stored, channel, known)

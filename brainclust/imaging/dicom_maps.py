@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import brainclust
+from ..data.cheng import MAXIMUM_VOLUME_BYTES
 from ..data.dicom import frame_attributes, parse_dicom
 from ..data.dicom_attributes import plane_of, positive_pair
+from ..data.formats import inflated
 from ..data.slices import read_file
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def read_source(
 
     Raises: NotSegmentable if an identifier is missing, UnreadableSlice if it is not DICOM.
     """
-    dataset = parse_dicom(read_file(path))
+    dataset = parse_dicom(inflated(read_file(path), MAXIMUM_VOLUME_BYTES))
     for tag in [tag for tag in dataset.keys() if tag.group == 0x7FE0]:
         del dataset[tag]
     for name in IDENTIFIERS:

@@ -161,3 +161,12 @@ def test_subjects_are_not_offered_as_classes(places, remedy):
     """Name the table that labels subjects, in place of a setting with their names."""
     sentence = labels_module.unknown_classes_sentence([f"{place}/1.png" for place in places])
     assert remedy in sentence
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("1_glioma", "glioma"), ("02. Meningioma tumor", "meningioma"), ("3 no tumour", "notumor"),
+    ("4-no", "notumor"), ("1", None), ("5 cysts", None), ("glioma 1", None)])
+def test_numbered_class_folders_name_their_class(name, expected):
+    """Read a number in front of a class's name as its place in a list."""
+    assert labels_module.normalise_class_name(name, CLASSES) == expected
+    assert labels_module.normalise_class_name("2_a", ("2a", "a")) == "2a"
