@@ -30,7 +30,8 @@ from .slices import SLICE_READERS, VOLUME_SUFFIXES, file_suffix
 
 # %% ../../nbs/data/17_labels.ipynb #010069
 CLASS_ALIASES = {"no": "notumor", "normal": "notumor", "healthy": "notumor", "hgg": "glioma",
-                 "lgg": "glioma"}  # high- and low-grade gliomas, as BraTS sorts them
+                 "lgg": "glioma",  # high- and low-grade gliomas, as BraTS sorts them
+                 "yes": "tumor"}
 UNLABELLED_NAMES = {"", "unlabelled", "unlabeled", "unknown"}
 SPLIT_ALIASES = {"train": "train", "training": "train", "val": "train", "valid": "train",
                  "validation": "train", "test": "test", "testing": "test"}
