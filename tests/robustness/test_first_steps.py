@@ -13,7 +13,7 @@ from brainclust.data.scan_table import read_scan_table
 from brainclust.runs.comparison import compare_command
 from brainclust.runs.execute import report_command
 from brainclust.runs.prediction_files import list_inputs, predict_command
-from brainclust.runs.run import run_config
+from brainclust.runs.run import check_external, run_config
 
 
 @pytest.fixture
@@ -77,3 +77,11 @@ def test_a_collection_of_two_classes_runs_as_it_was_fetched(tmp_path):
     assert run_config(data="cheng").classes == run_config().classes
     table, left_out = read_scan_table(folder, run_config(data=str(folder), n_clusters=2).classes)
     assert sorted(table["class_name"]) == ["", "notumor", "notumor", "tumor"] and not len(left_out)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "file", ""])
+def test_an_external_collection_that_is_missing_is_named(place, tmp_path):
+    (tmp_path / "file").touch()
+    check_external([str(tmp_path)])
+    with pytest.raises(NotADirectoryError, match="external must be folders of labelled scans"):
+        check_external([str(tmp_path), str(tmp_path / place) if place else "/no where"])
