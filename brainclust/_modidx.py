@@ -2134,6 +2134,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'brainclust/runs/external.py'),
                                           'brainclust.runs.external.read_external': ( 'runs/external.html#read_external',
                                                                                       'brainclust/runs/external.py'),
+                                          'brainclust.runs.external.seen_sentences': ( 'runs/external.html#seen_sentences',
+                                                                                       'brainclust/runs/external.py'),
                                           'brainclust.runs.external.tidy_external': ( 'runs/external.html#tidy_external',
                                                                                       'brainclust/runs/external.py'),
                                           'brainclust.runs.external.tumour_score': ( 'runs/external.html#tumour_score',

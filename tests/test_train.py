@@ -67,7 +67,8 @@ def test_run_json_keeps_its_promises(report):
 def test_external_scans_are_scored(report):
     results = json.loads((report / "run.json").read_text())["results"]
     (row,) = pd.read_csv(report / "tables" / "external.csv").to_dict("records")
-    assert row["collection"] == "andere Klinik" and row["slices"] == 24 and row["seen"] == 0
+    assert (row["collection"], row["part"]) == ("andere Klinik", "given")
+    assert row["slices"] == 24 and row["seen"] == 0
     assert row["groups"] == 12 and row["tumours"] == 18
     assert results["external_andere Klinik_auc"] == pytest.approx(row["auc"])
     assert (report / "figures" / "external_scores.png").exists()

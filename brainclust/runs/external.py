@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['ANY_TUMOUR', 'HEADLINES', 'read_external', 'without_seen', 'tumour_score', 'tumour_threshold', 'external_scores',
-           'predict_table', 'inner_threshold', 'external_table', 'external_results', 'tidy_external', 'plot_external']
+           'predict_table', 'inner_threshold', 'external_table', 'external_results', 'seen_sentences', 'tidy_external',
+           'plot_external']
 
 # %% ../../nbs/runs/09_external.ipynb #nex00006
 ANY_TUMOUR = "tumor"  # class of scans whose kind of tumour is unknown
@@ -210,25 +211,28 @@ def external_table(
     draws: int = 1000,  # of the bootstrap over groups
     workers: int | None = None,  # threads; None: one per core, at most 8
     cache_folder: Path | str | None = None,  # None: the default
-) -> pd.DataFrame:  # collection, seen (slices left out), and the quantities of `external_scores`
+) -> pd.DataFrame:  # collection, part ("given", "unseen"), seen, those of `external_scores`
     """Score a run on external collections.
 
     Raises: OSError or ValueError as `read_external`, or if the run has seen every slice.
     """
     classes = list(map(str, predictor.classes_))
     threshold = inner_threshold(predictor, scans, workers)
-    seen = scans[scans["split"] != "test"]
+    used = scans[scans["split"] != "test"]
     rows = []
     for name, folder in zip(_names(folders), folders):
         table = read_external(folder, classes, workers=workers, cache_folder=cache_folder,
                               **predictor.reading)
-        new = without_seen(table, seen, workers, cache_folder)
-        if not len(new):
+        new = table["path"].isin(without_seen(table, used, workers, cache_folder)["path"])
+        if not new.any():
             raise ValueError(f"{folder} must hold scans that the run has not seen; all "
                              f"{len(table)} are in its training. Give another collection.")
-        scores = external_scores(predict_table(predictor, new, workers), new, classes, threshold,
-                                 draws)
-        rows.append({"collection": name, "seen": len(table) - len(new)} | scores)
+        found = predict_table(predictor, table, workers)
+        for part, chosen in (("given", new | True), ("unseen", new)):
+            if part == "unseen" and new.all(): continue
+            scores = external_scores(found[chosen], table[chosen], classes, threshold, draws)
+            seen = int((chosen & ~new).sum())
+            rows.append({"collection": name, "part": part, "seen": seen} | scores)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/runs/09_external.ipynb #nex00019
@@ -238,10 +242,20 @@ HEADLINES = ("auc", "sensitivity", "specificity", "accuracy", "accuracy_kept", "
 
 def external_results(
     table: pd.DataFrame,  # from `external_table`
-) -> dict[str, float]:  # external_<collection>_<quantity>, for run.json
+) -> dict[str, float]:  # external_<collection>_<quantity>, …_unseen_<quantity>, for run.json
     "Give the headline numbers of external collections their names."
-    return {f"external_{row['collection']}_{name}": row[name]
+    return {f"external_{row['collection']}{'_unseen' * (row['part'] == 'unseen')}_{name}": row[name]
             for row in table.to_dict("records") for name in HEADLINES}
+
+
+def seen_sentences(
+    table: pd.DataFrame,  # from `external_table`
+) -> list[str]:  # one for each collection of which the run has seen slices
+    "Say which external collections overlap with the training."
+    return [f"{row['seen']} of the {row['slices']} slices of the external collection "
+            f"{row['collection']} are in the training, also as near-duplicates: only its numbers "
+            "on unseen slices are external."
+            for row in table.to_dict("records") if row["seen"]]
 
 
 def tidy_external(
@@ -252,7 +266,8 @@ def tidy_external(
              "specificity": "specificity", "accuracy": "accuracy",
              "accuracy_kept": "accuracy, not abstained"}
     return pd.DataFrame([
-        {"collection": f"{row['collection']} ({row['slices']} slices)", "quantity": text,
+        {"collection": f"{row['collection']}{', unseen' * (row['part'] == 'unseen')} "
+                       f"({row['slices']} slices)", "quantity": text,
          "value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
         for row in table.to_dict("records") for name, text in shown.items()
         if np.isfinite(row[name])])

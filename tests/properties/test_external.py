@@ -130,9 +130,15 @@ def test_seen_slices_are_left_out_whether_their_files_are_there_or_not(scans, tm
 
 def test_names_of_results_are_those_of_the_folders():
     """Number folders of one name, and give every headline its name."""
-    table = pd.DataFrame([{"collection": "lgg", **dict.fromkeys(external.HEADLINES, .5)}])
+    headlines = dict.fromkeys(external.HEADLINES, .5)
+    table = pd.DataFrame([{"collection": "lgg", "part": "given", **headlines}])
     assert external.external_results(table)["external_lgg_auc"] == .5
     assert len(external.external_results(table)) == len(external.HEADLINES)
+    unseen = external.external_results(table.assign(part="unseen"))
+    assert unseen["external_lgg_unseen_auc"] == .5
+    assert external.seen_sentences(table.assign(seen=0, slices=9)) == []
+    (sentence,) = external.seen_sentences(table.assign(seen=3, slices=9))
+    assert sentence.startswith("3 of the 9 slices of the external collection lgg are in")
 
 
 class StubPredictor:
