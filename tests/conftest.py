@@ -125,9 +125,11 @@ def report(tmp_path_factory, phantom_tree: Path) -> Path:
     Whoever changes it takes a copy.
     """
     from brainclust.runs.execute import report_command
+    from brainclust.synthetic.phantoms import write_phantoms
     def make(folder: Path) -> None:
-        words = [word
-                 for name, value in {**TINY, "data": phantom_tree, "out": folder / "run"}.items()
-                 for word in ("-p", name, str(value))]
+        outside = write_phantoms(folder / "andere Klinik", 3, 2, 64, seed=7)
+        settings = {**TINY, "data": phantom_tree, "external": f"['{outside}']",
+                    "out": folder / "run"}
+        words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
         assert report_command(words) == 0
     return made_once(tmp_path_factory, "ein Bericht ß", make) / "run"

@@ -64,6 +64,16 @@ def test_run_json_keeps_its_promises(report):
     assert all(0 <= value <= 1 for value in results["baseline_accuracy"].values())
 
 
+def test_external_scans_are_scored(report):
+    results = json.loads((report / "run.json").read_text())["results"]
+    (row,) = pd.read_csv(report / "tables" / "external.csv").to_dict("records")
+    assert (row["collection"], row["part"]) == ("andere Klinik", "given")
+    assert row["slices"] == 24 and row["seen"] == 0
+    assert row["groups"] == 12 and row["tumours"] == 18
+    assert results["external_andere Klinik_auc"] == pytest.approx(row["auc"])
+    assert (report / "figures" / "external_scores.png").exists()
+
+
 def test_predictions_agree_with_the_results(report):
     table = pd.read_csv(report / "tables" / "test_predictions.csv")
     results = json.loads((report / "run.json").read_text())["results"]
@@ -141,7 +151,8 @@ def test_classes_of_other_names_and_sizes_run_to_every_figure(report, tmp_path, 
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     figures = lambda folder: {path.name for path in (folder / "figures").iterdir()}
-    assert figures(report) - figures(run) <= {"label_errors.png"}  # needs five groups per class
+    # label errors need five groups per class; no external collection is given here
+    assert figures(report) - figures(run) <= {"label_errors.png", "external_scores.png"}
     record = json.loads((run / "run.json").read_text())
     assert record["config"]["classes"] == list(names.values())
     assert record["config"]["n_clusters"] == 4

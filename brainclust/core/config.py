@@ -103,6 +103,7 @@ Ends = Annotated[
     tuple[Percentile, Percentile], Field(strict=True), _tuple, AfterValidator(_low_below_high)]
 Window = Ends | None
 ClassNames = Annotated[tuple[Text, ...], Field(strict=True), _tuple, AfterValidator(_class_names)]
+Folders = Annotated[tuple[Text, ...], Field(strict=True), _tuple]
 Augmentation = Literal["none", "paper", "weak", "strong", "cnn", "cut"]
 Engine = Literal["local", "ray"]
 Positive = Annotated[float, Field(gt=0)]  # of records
@@ -116,6 +117,8 @@ class Config:
     # what is read
     data: Text = "phantom"  # "phantom", the name of a public collection, or a folder of slices
     out: Text | None = None  # run directory; None: runs/<time>-<preset>
+    # folders of labelled scans of other sources, which are scored and never trained or chosen on
+    external: Folders = ()
     classes: ClassNames = CLASSES  # names in the order of their ids
     label_fraction: Fraction = 0.2  # of the training slices whose label is used; 0: none
     labels_per_class: Whole = 0  # in the place of label_fraction; 0: label_fraction counts

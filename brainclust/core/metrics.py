@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
 from sklearn.metrics import (
     adjusted_rand_score, normalized_mutual_info_score, precision_recall_fscore_support,
-    silhouette_score,
+    roc_auc_score, silhouette_score,
 )
 import torch
 
@@ -23,7 +23,7 @@ from .checks import as_ids, as_points, as_probabilities, same_slices
 __all__ = ['contingency', 'map_clusters', 'hungarian_accuracy', 'class_probabilities', 'partition_scores', 'accuracy',
            'class_table', 'confusion', 'ratio_interval', 'accuracy_interval', 'difference_interval',
            'macro_recall_interval', 'recall_interval', 'recall_table', 'calibration_error',
-           'calibration_error_by_chance', 'f1_interval']
+           'calibration_error_by_chance', 'f1_interval', 'auc_interval']
 
 # %% ../../nbs/core/07_metrics.ipynb #080005
 def contingency(
@@ -334,3 +334,46 @@ def f1_interval(
     true, predicted = np.asarray(truth) == label, np.asarray(predictions) == label
     return ratio_interval(
         2.0 * (true & predicted), true.astype(float) + predicted, groups, draws, seed)
+
+# %% ../../nbs/core/07_metrics.ipynb #nauc0002
+def _binned_auc(
+    positive: np.ndarray,  # (B,), weight of the positive slices by rising score
+    negative: np.ndarray,  # (B,), of the negative ones
+) -> float:  # NaN without weight of either kind
+    "Compute the area under the ROC curve of slices that are counted by score."
+    below = np.cumsum(negative) - negative / 2  # ties count half
+    pairs = positive.sum() * negative.sum()
+    return float(positive @ below / pairs) if pairs else float("nan")
+
+
+def auc_interval(
+    positive: np.ndarray,  # (N,), whether each slice is positive
+    scores: np.ndarray,  # (N,), higher for positive
+    groups: np.ndarray | None = None,  # (N,), equal values are drawn together; None: each its own
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:  # area, lower and upper end of the 95 % interval
+    """Compute the area under the ROC curve, with a 95 % bootstrap interval over groups.
+
+    All three are NaN without a positive and a negative slice; the ends are NaN for a single group.
+
+    Raises: ValueError if the lengths differ or a score is not finite.
+    """
+    positive, scores = np.asarray(positive, dtype=bool), np.asarray(scores, dtype=float)
+    groups = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    same_slices(positive=positive, scores=scores, groups=groups)
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite; got NaN or infinity. Leave those slices out.")
+    if positive.all() or not positive.any(): return (float("nan"),) * 3
+    area = float(roc_auc_score(positive, scores))
+    names, ids = np.unique(groups, return_inverse=True)
+    if not draws or len(names) == 1: return area, float("nan"), float("nan")
+    # a thousand steps are enough for the ends
+    bins = np.searchsorted(np.quantile(scores, np.linspace(0, 1, 1000)), scores)
+    rng = np.random.default_rng(seed)
+    areas = []
+    for _ in range(draws):
+        weights = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))[ids]
+        areas.append(_binned_auc(*(np.bincount(bins[kind], weights[kind], minlength=1001)
+                                   for kind in (positive, ~positive))))
+    return area, *map(float, np.nanquantile(areas, [.025, .975]))

@@ -29,7 +29,8 @@ from .label_studio import read_export_labels
 
 # %% ../../nbs/data/17_labels.ipynb #010069
 CLASS_ALIASES = {"no": "notumor", "normal": "notumor", "healthy": "notumor", "hgg": "glioma",
-                 "lgg": "glioma"}  # high- and low-grade gliomas, as BraTS sorts them
+                 "lgg": "glioma",  # high- and low-grade gliomas, as BraTS sorts them
+                 "yes": "tumor"}
 UNLABELLED_NAMES = {"", "unlabelled", "unlabeled", "unknown"}
 SPLIT_ALIASES = {"train": "train", "training": "train", "val": "train", "valid": "train",
                  "validation": "train", "test": "test", "testing": "test"}

@@ -29,7 +29,7 @@ from ..core.untrusted import read_settings
 from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
 from ..core.untrusted import plain_data, read_names, read_yaml
-from .run import check_data, check_resume, run_config
+from .run import check_data, check_external, check_resume, run_config
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -136,6 +136,7 @@ def free_folder(
         check_data(str(given["data"]), out, given.get("cache"))
     check_not_held(out)
     if config:
+        check_external(config.external)
         check_resume(config, out)
     make_folder(out)
     # held by the writer of the executed notebook; the notebook itself holds run.lock
