@@ -79,7 +79,6 @@ def test_a_collection_of_two_classes_runs_as_it_was_fetched(tmp_path):
     assert sorted(table["class_name"]) == ["", "notumor", "notumor", "tumor"] and not len(left_out)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("names", [["a.png"], ["a.dcm", "b.nii.gz"], ["c/a.jpg", "b.png"]])
 def test_a_link_to_a_missing_file_costs_no_other_prediction(names, tmp_path):
     for name in names:
@@ -89,11 +88,11 @@ def test_a_link_to_a_missing_file_costs_no_other_prediction(names, tmp_path):
     read, left_out = list_inputs([tmp_path])
     assert [file.name for file in read] == ["scan.png"]
     assert ["link" in row["reason"] for row in left_out] == [True] * len(names)
-=======
+
+
 @pytest.mark.parametrize("place", ["nowhere", "file", ""])
 def test_an_external_collection_that_is_missing_is_named(place, tmp_path):
     (tmp_path / "file").touch()
     check_external([str(tmp_path)])
     with pytest.raises(NotADirectoryError, match="external must be folders of labelled scans"):
         check_external([str(tmp_path), str(tmp_path / place) if place else "/no where"])
->>>>>>> 0562c1ec5975a5ff1456c21d7355635e1fc16bbb
