@@ -303,7 +303,7 @@ def test_other_suffixes_have_a_remedy(name, tmp_path):
     """Give a remedy for pictures and archives whose suffix is not read."""
     (tmp_path / name).write_bytes(b"content")
     reason = scan_files.refusal(tmp_path / name)
-    assert reason.endswith(("save it as PNG", "unpack the archive first"))
+    assert reason.endswith(("save it as PNG", "the folder of its images"))
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
