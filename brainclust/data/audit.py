@@ -31,7 +31,7 @@ from brainclust.data.labels import (
 )
 from .patients import count_sentence, settle_patients
 from .scan_files import inspect_file, list_scan_files, refusals
-from .scan_table import join_facts, note_sentences, without_masks
+from .scan_table import join_facts, note_sentences, settle_sources, without_masks
 from .splits import duplicate_groups
 
 # %% ../../nbs/data/27_audit.ipynb #200005
@@ -80,7 +80,8 @@ def place_by_csv(
         "file": rows["file"], "reason": rows["reason"],
         "class_name": ["" if label.lower() in none else label for label in rows["label"]],
         "split": [audited_split(s) or s for s in splits],
-        "group": rows["patient"] if "patient" in rows else ""})
+        "group": rows["patient"] if "patient" in rows else "",
+        "source": rows["source"] if "source" in rows else ""})
     return table.explode("file", ignore_index=True)
 
 # %% ../../nbs/data/27_audit.ipynb #200011
@@ -154,6 +155,7 @@ def read_images(
     faulty = pd.DataFrame({"name": escaped, "reason": list(faults.values())}, dtype=str)
     rows = place_files(folder, [f for f in files if f not in faults], use_classes)
     rows["path"] = [str(folder / f) for f in rows["file"]]
+    rows["source"] = settle_sources(rows.get("source"), len(rows), folder.name)
     named = rows[rows["reason"] == ""]
     cache = cache_folder or default_cache_folder()
     inspect = partial(inspect_file, cache_folder=cache)
@@ -395,4 +397,4 @@ def verdict(
         sentences.append(f"{number_of(unreadable, 'image')} cannot be read.")
     if blank:
         sentences.append(f"{number_of(blank, 'image')} {'is' if blank == 1 else 'are'} blank.")
-    return sentences
+    return sentences + summary.get("confounders", {}).get("sentences", [])

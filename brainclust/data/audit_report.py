@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..core.cache import default_cache_folder
 from ..core.files import make_folder
 from ..core.resources import page_template, resource_text
 from ..core.runtime import distribution_versions
@@ -36,10 +37,13 @@ from brainclust.data.audit import (
     describe_pairs, find_pairs, leak_table, near_pictures, number_of, read_images, set_blank_aside,
     verdict,
 )
+from .confounders import check_confounders, confounder_record
 from .duplicates import OPPOSITE
 from .patients import patient_counts
 from .images import open_picture
+from .scan_table import name_sources
 from .slices import read_slice
+from .splits import duplicate_groups
 
 # %% ../../nbs/data/28_audit_report.ipynb #200039
 def worst_pairs(
@@ -246,7 +250,7 @@ def audit_folder(
     threshold: float = 0.99,  # correlation above which two images are near-duplicates, (0, 1)
     use_classes: bool = True,  # folders are classes; False: they are patients or sites
     workers: int | None = None,  # threads; None: one per core, at most 8
-    limit: int = 24,  # pairs shown per section of the report
+    sources: str | Path | None = None,  # a table with the columns path and source
     command: str = "",  # the command line, for the report
 ) -> dict[str, Any]:  # the content of summary.json
     """Audit a folder and write report, tables and summary.
@@ -257,6 +261,7 @@ def audit_folder(
     folder, out = Path(folder).absolute(), Path(out).absolute()
     check_output(folder, out)
     table, unreadable, remarks = read_images(folder, use_classes, workers)
+    table = name_sources(table, folder, sources)
     table, thumbnails, blank = set_blank_aside(table, workers=workers)
     unreadable = pd.concat([unreadable, blank], ignore_index=True)
     # a warning that not all pairs are listed becomes a remark
@@ -267,15 +272,17 @@ def audit_folder(
     table = add_pictures(table, pairs)
     leaks = leak_table(table, near_pictures(table, pairs))
     kept = choose_kept(table, pairs)
+    groups = duplicate_groups(pairs[["a", "b"]].to_numpy(), len(table), list(table["group"]))
+    found = check_confounders(table, groups, default_cache_folder(), workers)
     numbers = summarise_audit(table, pairs, leaks, contested_images(table, pairs), unreadable)
     summary = {
         "made_by": _MADE_BY, "folder": folder.resolve().name, "date": date.today().isoformat(),
         "threshold": threshold, "command": command, **numbers, "keep": int(kept.sum()),
-        "remarks": remarks, "versions": distribution_versions(PACKAGES),
+        "confounders": confounder_record(found), "remarks": remarks, "versions": distribution_versions(PACKAGES),
         "seconds": round(time.perf_counter() - start, 1)}
     listed = unreadable[~unreadable["reason"].str.startswith("suffix not read")]
     write_outputs(out, {"summary.json": json.dumps(summary, indent=1),
-                        "report.html": render_page(summary, table, pairs, leaks, listed, limit),
+                        "report.html": render_page(summary, table, pairs, leaks, listed),
                         **audit_tables(table, pairs, kept, unreadable)})
     return summary
 
@@ -354,6 +361,8 @@ def audit_parser() -> argparse.ArgumentParser:
     add("--threshold", metavar="R", type=fraction, default=0.99,
         help="correlation from which images are near-duplicates; default: 0.99")
     add("--no-classes", action="store_true", help="folders are patients or sites, not classes")
+    add("--sources", metavar="CSV", help="a table with the columns path, relative to DIR, and "
+        "source: where each image or folder comes from")
     add("--workers", metavar="N", type=positive, help="threads; default: one per core, at most 8")
     return parser
 
@@ -367,7 +376,8 @@ def audit_command(
     out = Path(options.out or f"audit-{Path(options.folder).resolve().name}")
     try:
         summary = audit_folder(options.folder, out, options.threshold, not options.no_classes,
-                               options.workers, command=shlex.join([_MADE_BY, *arguments]))
+                               options.workers, options.sources,
+                               shlex.join([_MADE_BY, *arguments]))
     except KeyboardInterrupt:
         print(f"\n{_MADE_BY}: interrupted; nothing was written.", file=sys.stderr)
         return 130

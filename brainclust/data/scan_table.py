@@ -174,7 +174,7 @@ def settle_sources(
     folder: str,  # the name of the data's folder
 ) -> list[str]:  # (n,)
     "Return the source of every row: as named, or the folder if none is."
-    given = [""] * n if named is None else [str(source).strip() for source in named]
+    given = [""] * n if named is None else list(named.fillna("").astype(str).str.strip())
     return [source or UNKNOWN_SOURCE for source in given] if any(given) else [folder] * n
 
 # %% ../../nbs/data/22_scan_table.ipynb #n8d38f8a
