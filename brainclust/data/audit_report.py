@@ -278,7 +278,8 @@ def audit_folder(
     summary = {
         "made_by": _MADE_BY, "folder": folder.resolve().name, "date": date.today().isoformat(),
         "threshold": threshold, "command": command, **numbers, "keep": int(kept.sum()),
-        "confounders": confounder_record(found), "remarks": remarks, "versions": distribution_versions(PACKAGES),
+        "confounders": confounder_record(found), "remarks": remarks,
+        "versions": distribution_versions(PACKAGES),
         "seconds": round(time.perf_counter() - start, 1)}
     listed = unreadable[~unreadable["reason"].str.startswith("suffix not read")]
     write_outputs(out, {"summary.json": json.dumps(summary, indent=1),
