@@ -956,6 +956,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'brainclust/data/confounders.py'),
                                              'brainclust.data.confounders.check_confounders': ( 'data/confounders.html#check_confounders',
                                                                                                 'brainclust/data/confounders.py'),
+                                             'brainclust.data.confounders.confounder_line': ( 'data/confounders.html#confounder_line',
+                                                                                              'brainclust/data/confounders.py'),
                                              'brainclust.data.confounders.confounder_record': ( 'data/confounders.html#confounder_record',
                                                                                                 'brainclust/data/confounders.py'),
                                              'brainclust.data.confounders.confounder_results': ( 'data/confounders.html#confounder_results',

@@ -21,6 +21,7 @@ from ..core.files import load_json, load_table, atomic_write, write_csv
 from ..core.metrics import recall_interval
 from ..core.resources import resource_text
 from ..core.untrusted import Record, check_record, read_csv
+from ..data.confounders import confounder_line
 from brainclust.runs.comparison import (
     METHODS, PARTS, RunConfig, RunData, RunRecord, claim_less, read_run,
 )
@@ -233,7 +234,7 @@ def _facts(
                  if config["data"] == "phantom" else
                  f"{Path(config['data']).name}, {data['slices']} slices after cleaning, of which "
                  f"{data['labelled']} labels were used."),
-        "licence": _licence(data), "clean_test": data["clean_test"], "removed": _removed(data),
+        "confounder": confounder_line(record["results"]), "licence": _licence(data), "clean_test": data["clean_test"], "removed": _removed(data),
         "settings": json.dumps(kept, ensure_ascii=False),
         "versions": ", ".join(f"{name} {v}" for name, v in versions.items() if name != "platform")}
     counts = markdown_table([{"part": part, **classes} for part, classes in data["counts"].items()])
