@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import expit, logit
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from ..core.cache import disk_cache
@@ -88,25 +88,37 @@ def source_scores(
     return against, posterior
 
 # %% ../../nbs/data/26_confounders.ipynb #n778fc27
-def _sums(values: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    "Sum the values of the chosen slices by group."
-    return np.bincount(groups[chosen], values, minlength=groups.max() + 1)
+def _placements(
+    scores: np.ndarray,  # (M,)
+    others: np.ndarray,  # (N,)
+) -> np.ndarray:  # (M,) fraction of the others that are lower; equal ones count half
+    "Place scores among others."
+    ordered = np.sort(others)
+    lower, upper = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    return (lower + upper) / 2 / len(others)
 
 def auc_interval(
     scores: np.ndarray,  # (N,)
     positive: np.ndarray,  # (N,) bool
     groups: np.ndarray,  # (N,) ids of groups
+    folds: np.ndarray | None = None,  # (N,): only slices of one fold are compared; None: all are
 ) -> tuple[float, float, float]:  # AUC and the ends of the 95 % interval; NaN if a side is empty
     "Compute the area under the ROC curve, with an interval over groups."
-    m, n = int(positive.sum()), int((~positive).sum())
-    if not m or not n: return (float("nan"),) * 3
-    ranks = rankdata(scores)
-    above = (ranks[positive] - rankdata(scores[positive])) / n
-    below = 1 - (ranks[~positive] - rankdata(scores[~positive])) / m
-    auc = float(above.mean())
-    own = _sums(above - auc, groups, positive) / m + _sums(below - auc, groups, ~positive) / n
-    sides = [len(np.unique(groups[side])) for side in (positive, ~positive)]
+    folds = np.zeros(len(scores), int) if folds is None else folds
+    placed, weight = np.zeros((2, len(scores)))
+    for fold in np.unique(folds):
+        sides = [(folds == fold) & side for side in (positive, ~positive)]
+        for own, other in (sides, sides[::-1]):
+            if not other.any(): continue
+            placed[own] = _placements(scores[own], scores[other])
+            weight[own] = other.sum()
+    placed[~positive] = 1 - placed[~positive]
+    pairs = weight[positive].sum()
+    if not pairs: return (float("nan"),) * 3
+    auc = float((placed * weight)[positive].sum() / pairs)
+    own = np.bincount(groups, (placed - auc) * weight / pairs)
     both = len(np.unique(groups))
+    sides = [len(np.unique(groups[side])) for side in (positive, ~positive)]
     error = np.sqrt((own ** 2).sum() * both / max(1, both - 1))
     if not 0 < auc < 1 or not error:
         ends = binomtest(round(auc * min(sides)), min(sides)).proportion_ci(method="wilson")
@@ -274,7 +286,7 @@ def check_confounders(
         folds = deal_folds(labels, groups, file_order(list(chosen["path"])))
         features = measure_surroundings(chosen, cache_folder, workers)
         against = posterior = forest_scores(features, labels, folds, seed)
-    found = [(names[k], int((labels == i).sum()), *auc_interval(against[:, i], labels == i, groups),
+    found = [(names[k], int((labels == i).sum()), *auc_interval(against[:, i], labels == i, groups, folds),
               _hint(counts, names[k]) if seen == "source" else "")
              for i, k in enumerate(occur) if k in measured]
     accuracy = macro_recall_interval(labels, posterior.argmax(axis=1) == labels, groups)

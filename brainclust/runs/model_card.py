@@ -234,7 +234,7 @@ def _facts(
                  if config["data"] == "phantom" else
                  f"{Path(config['data']).name}, {data['slices']} slices after cleaning, of which "
                  f"{data['labelled']} labels were used."),
-        "confounder": confounder_line(record["results"]), "licence": _licence(data), "clean_test": data["clean_test"], "removed": _removed(data),
+        "licence": _licence(data), "clean_test": data["clean_test"], "removed": _removed(data),
         "settings": json.dumps(kept, ensure_ascii=False),
         "versions": ", ".join(f"{name} {v}" for name, v in versions.items() if name != "platform")}
     counts = markdown_table([{"part": part, **classes} for part, classes in data["counts"].items()])
@@ -257,7 +257,7 @@ def model_card(
         tags=["mri", "brain", "semi-supervised", "clustering", "not-for-diagnosis"])
     places = {
         "name": in_markdown(folder.resolve().name), **_facts(record),
-        "notes": [in_markdown(note) for note in record["notes"]],
+        "notes": [in_markdown(n) for n in [confounder_line(record["results"]), *record["notes"]]],
         "results": claim_less("\n\n".join(filter(None, results_section(folder, record, methods))),
                               record["data"]),
         "trust": "\n\n".join(trust_section(folder, record))}
