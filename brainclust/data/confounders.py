@@ -6,7 +6,7 @@
 __all__ = ['FOLDS', 'FEWEST', 'SURROUNDINGS', 'MOST', 'LIMITS', 'LEAST', 'source_table', 'deal_folds', 'source_scores',
            'auc_interval', 'find_head', 'describe_surroundings', 'measure_surroundings', 'file_order', 'forest_scores',
            'Confounders', 'check_confounders', 'named_classes', 'confounder_sentence', 'confounder_results',
-           'confounder_line', 'confounder_record', 'confounder_table', 'plot_confounders']
+           'confounder_line', 'confounder_record', 'confounder_table']
 
 # %% ../../nbs/data/26_confounders.ipynb #na99aa14
 import re
@@ -17,16 +17,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.special import expit, logit
 from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from ..core.cache import disk_cache
-from ..core.intervals import plot_intervals
 from ..core.metrics import macro_recall_interval
 from ..core.runtime import map_threads
-from ..core.style import house_style, new_figure, wrap_names
 from ..core.untrusted import first_few
 from .channels import content_keys, table_channels
 from .slices import read_slice
@@ -286,9 +283,12 @@ def check_confounders(
         folds = deal_folds(labels, groups, file_order(list(chosen["path"])))
         features = measure_surroundings(chosen, cache_folder, workers)
         against = posterior = forest_scores(features, labels, folds, seed)
-    found = [(names[k], int((labels == i).sum()), *auc_interval(against[:, i], labels == i, groups, folds),
-              _hint(counts, names[k]) if seen == "source" else "")
-             for i, k in enumerate(occur) if k in measured]
+    found = []
+    for i in np.flatnonzero(np.isin(occur, measured)):
+        own = labels == i
+        hint = _hint(counts, names[occur[i]]) if seen == "source" else ""
+        interval = auc_interval(against[:, i], own, groups, folds)
+        found.append((names[occur[i]], int(own.sum()), *interval, hint))
     accuracy = macro_recall_interval(labels, posterior.argmax(axis=1) == labels, groups)
     return Confounders(pd.DataFrame(found, columns=empty.columns), counts, seen, len(rows),
                        accuracy, 1 / len(occur))
@@ -316,7 +316,7 @@ def confounder_sentence(
                    "another source.")
     if found.seen == "source":
         listed = [f"{row.class_name} (AUC {row.auc:.3f}; {row.hint})" for row in named.itertuples()]
-        return f"The source nearly gives the class: {'; '.join(listed[:3])}: {consequence}"
+        return f"The source nearly gives the class: {first_few(listed)}: {consequence}"
     listed = [f"{row.class_name} (AUC {row.auc:.3f})" for row in named.itertuples()]
     return (f"The border, size and compression of the images, without the brain, nearly give the "
             f"class {first_few(listed, 4)}, as far as that is not the plane, the head's shape or "
@@ -367,40 +367,3 @@ def confounder_table(
     table["slices"] = of_class.sum(axis=1)
     table = table.assign(seen=found.seen).join(of_class[columns])
     return table.rename_axis("class_name").reset_index()
-
-# %% ../../nbs/data/26_confounders.ipynb #n5fb35ee
-@house_style
-def _plot_sources(
-    found: Confounders,  # with sources
-) -> Figure:
-    "Plot the fraction of each class that comes from each source."
-    counts = found.counts.T
-    of_class = counts.to_numpy() / counts.to_numpy().sum(axis=1, keepdims=True)
-    figure, axes = new_figure(2.2 + .62 * max(3, counts.shape[1]), 1.6 + .28 * len(counts))
-    axis = axes[0, 0]
-    axis.imshow(of_class, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (i, j), fraction in np.ndenumerate(of_class):
-        axis.text(j, i, f"{counts.iloc[i, j]:,}" if counts.iloc[i, j] else "–", ha="center",
-                  va="center", fontsize=8, color="white" if fraction > .6 else "black")
-    auc = found.table.set_index("class_name")["auc"].reindex(counts.index)
-    names = [" ".join(wrap_names([name], 22)[0].split("\n")[:1]) for name in counts.index]
-    axis.set_yticks(range(len(counts)), [f"{name}  {'' if np.isnan(a) else f'{a:.2f}'}"
-                                         for name, a in zip(names, auc)])
-    axis.set_xticks(range(counts.shape[1]), wrap_names(list(counts.columns), 14), rotation=45,
-                    ha="right", rotation_mode="anchor")
-    axis.set(xlabel="source", title="slices by source; beside a class its AUC from the source")
-    return figure
-
-def plot_confounders(
-    found: Confounders,  # of at least one measured class
-) -> Figure:
-    """Plot the sources of each class, or the AUCs of the surroundings if no source is named.
-
-    Raises: ValueError if nothing was measured.
-    """
-    if not len(found.table):
-        raise ValueError(f"The check must have measured a class; got none. It needs {FEWEST} "
-                         "groups of a class and of the others: leave the figure out.")
-    if found.seen == "source": return _plot_sources(found)
-    rows = found.table.assign(test_set=f"{found.slices:,} slices, without the brain")
-    return plot_intervals(rows, "class_name", "test_set", "auc", chance=.5)

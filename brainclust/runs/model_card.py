@@ -28,8 +28,7 @@ from brainclust.runs.comparison import (
 from .run import run_table
 
 # %% ../../nbs/runs/14_model_card.ipynb #cd290005
-# heading in the card: column of the joined table
-DIVISIONS = {"class": "y_true", "plane": "shown_plane", "source": "source"}
+DIVISIONS = {"class": "y_true", "plane": "shown_plane", "source": "source"}  # heading: column
 
 
 def judged_slices(
