@@ -2029,6 +2029,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'brainclust/runs/comparison.py')},
             'brainclust.runs.comparison_figures': { 'brainclust.runs.comparison_figures._plot_sources': ( 'runs/comparison_figures.html#_plot_sources',
                                                                                                           'brainclust/runs/comparison_figures.py'),
+                                                    'brainclust.runs.comparison_figures._short': ( 'runs/comparison_figures.html#_short',
+                                                                                                   'brainclust/runs/comparison_figures.py'),
                                                     'brainclust.runs.comparison_figures.plot_confounders': ( 'runs/comparison_figures.html#plot_confounders',
                                                                                                              'brainclust/runs/comparison_figures.py'),
                                                     'brainclust.runs.comparison_figures.plot_label_errors': ( 'runs/comparison_figures.html#plot_label_errors',

@@ -16,7 +16,6 @@ import pandas as pd
 from ..core.intervals import plot_intervals
 from brainclust.core.style import (
     as_picture, check_table, class_palette, frame_slice, house_style, new_figure, show_slice,
-    wrap_names,
 )
 from ..data.confounders import FEWEST, Confounders
 
@@ -80,6 +79,10 @@ def plot_reconstructions(
     return figure
 
 # %% ../../nbs/runs/06_comparison_figures.ipynb #n0e5076f
+def _short(name: str, longest: int = 24) -> str:
+    "Keep both ends of a long name."
+    return name if len(name) <= longest else f"{name[:longest - 10]}…{name[-9:]}"
+
 @house_style
 def _plot_sources(
     found: Confounders,  # with sources
@@ -94,12 +97,11 @@ def _plot_sources(
         axis.text(j, i, f"{counts.iloc[i, j]:,}" if counts.iloc[i, j] else "–", ha="center",
                   va="center", fontsize=8, color="white" if fraction > .6 else "black")
     auc = found.table.set_index("class_name")["auc"].reindex(counts.index)
-    names = [name if len(name) < 25 else f"{name[:23]}…" for name in counts.index]
-    axis.set_yticks(range(len(counts)), [f"{name}  {'' if np.isnan(a) else f'{a:.2f}'}"
-                                         for name, a in zip(names, auc)])
-    axis.set_xticks(range(counts.shape[1]), wrap_names(list(counts.columns), 14), rotation=45,
+    axis.set_yticks(range(len(counts)), [f"{_short(name)}  {'' if np.isnan(a) else f'{a:.2f}'}"
+                                         for name, a in auc.items()])
+    axis.set_xticks(range(counts.shape[1]), [_short(name) for name in counts], rotation=45,
                     ha="right", rotation_mode="anchor")
-    axis.set(xlabel="source", title="slices by source; beside a class its AUC from the source")
+    axis.set(xlabel="slices by source", ylabel="class, AUC")
     return figure
 
 def plot_confounders(
