@@ -136,8 +136,9 @@ def find_head(
     height, width = image.shape
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(float)
     ring = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    difference = np.abs(small - np.median(ring))
-    differs = difference > max(10, .15 * np.quantile(difference, .99))
+    level = np.median(ring)
+    # of the border alone, so that no pixel of the head moves its box
+    differs = np.abs(small - level) > max(10, 5 * np.median(np.abs(ring - level)))
     n, _, boxes, _ = cv2.connectedComponentsWithStats(differs.astype(np.uint8))
     if n < 2: return 0, height, 0, width
     left, top, w, h, _ = boxes[1 + boxes[1:, cv2.CC_STAT_AREA].argmax()]

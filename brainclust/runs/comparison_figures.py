@@ -90,7 +90,8 @@ def _plot_sources(
     "Plot the fraction of each class that comes from each source."
     counts = found.counts.T
     of_class = counts.to_numpy() / counts.to_numpy().sum(axis=1, keepdims=True)
-    figure, axes = new_figure(2.2 + .62 * max(3, counts.shape[1]), 1.6 + .28 * len(counts))
+    figure, axes = new_figure(
+        2.8 + .62 * max(2, counts.shape[1]), 2.5 + .28 * len(counts))
     axis = axes[0, 0]
     axis.imshow(of_class, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (i, j), fraction in np.ndenumerate(of_class):
@@ -99,8 +100,7 @@ def _plot_sources(
     auc = found.table.set_index("class_name")["auc"].reindex(counts.index)
     axis.set_yticks(range(len(counts)), [f"{_short(name)}  {'' if np.isnan(a) else f'{a:.2f}'}"
                                          for name, a in auc.items()])
-    axis.set_xticks(range(counts.shape[1]), [_short(name) for name in counts], rotation=45,
-                    ha="right", rotation_mode="anchor")
+    axis.set_xticks(range(counts.shape[1]), [_short(name) for name in counts], rotation=90)
     axis.set(xlabel="slices by source", ylabel="class, AUC")
     return figure
 
