@@ -133,6 +133,8 @@ class Config:
     channel: Channel = None
     # of files that hold several volumes, such as echoes, phases or times: which is read, from 0
     volume_index: Volume = 0
+    # CSV with the columns path, relative to data, and source; None: a column of labels.csv, if any
+    sources: Text | None = None
     phantom_patients: Count = 100  # synthetic patients per class
     phantom_slices: Count = 5  # slices per synthetic patient
     phantom_size: Side = 128  # pixels; height and width of the phantoms as they are written

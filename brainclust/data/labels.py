@@ -201,7 +201,8 @@ SCAN_COLUMNS = ["path", "label", "class_name", "split", "group", "sha256", "widt
                 "frame"]
 MAXIMUM_COLUMNS = 1000  # of labels.csv
 RESERVED_COLUMNS = {*SCAN_COLUMNS, "file", "reason", "own_label", "notes", "study",
-                    "patient_from", "stored_axis", "stored_index"} - {"label", "split", "plane"}
+                    "patient_from", "stored_axis", "stored_index"}
+RESERVED_COLUMNS -= {"label", "split", "plane", "source"}
 
 def _table_format(
     path: Path,  # labels.csv or labels.tsv

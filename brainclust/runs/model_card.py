@@ -21,14 +21,14 @@ from ..core.files import load_json, load_table, atomic_write, write_csv
 from ..core.metrics import recall_interval
 from ..core.resources import resource_text
 from ..core.untrusted import Record, check_record, read_csv
+from ..data.confounders import confounder_line
 from brainclust.runs.comparison import (
     METHODS, PARTS, RunConfig, RunData, RunRecord, claim_less, read_run,
 )
 from .run import run_table
 
 # %% ../../nbs/runs/14_model_card.ipynb #cd290005
-# heading in the card: column of the joined table
-DIVISIONS = {"class": "y_true", "plane": "shown_plane", "source": "source"}
+DIVISIONS = {"class": "y_true", "plane": "shown_plane", "source": "source"}  # heading: column
 
 
 def judged_slices(
@@ -256,7 +256,7 @@ def model_card(
         tags=["mri", "brain", "semi-supervised", "clustering", "not-for-diagnosis"])
     places = {
         "name": in_markdown(folder.resolve().name), **_facts(record),
-        "notes": [in_markdown(note) for note in record["notes"]],
+        "notes": [in_markdown(n) for n in [confounder_line(record["results"]), *record["notes"]]],
         "results": claim_less("\n\n".join(filter(None, results_section(folder, record, methods))),
                               record["data"]),
         "trust": "\n\n".join(trust_section(folder, record))}
