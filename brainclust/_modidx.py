@@ -944,6 +944,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'brainclust/data/cleaning.py')},
             'brainclust.data.confounders': { 'brainclust.data.confounders.Confounders': ( 'data/confounders.html#confounders',
                                                                                           'brainclust/data/confounders.py'),
+                                             'brainclust.data.confounders._balanced_accuracy': ( 'data/confounders.html#_balanced_accuracy',
+                                                                                                 'brainclust/data/confounders.py'),
                                              'brainclust.data.confounders._choose': ( 'data/confounders.html#_choose',
                                                                                       'brainclust/data/confounders.py'),
                                              'brainclust.data.confounders._describe_row': ( 'data/confounders.html#_describe_row',
