@@ -218,6 +218,24 @@ def _table_sentences(
             ", so its subjects have no label. If these are classes, name them in the setting "
             "classes."]
 
+def _splits_of_subjects(
+    column: pd.Series,  # `split` of participants.tsv, by subject
+) -> pd.Series:  # "train" or "test" by subject, for those that name one
+    """Read the splits of subjects.
+
+    Raises: ValueError if a value names no split, or a subject has two.
+    """
+    told = column[~column.isin(_MISSING)]
+    splits = told.map(split_of)
+    wrong = sorted(set(told[splits.isna()]))
+    two = sorted(splits.index[splits.groupby(level=0).transform("nunique") > 1].unique())
+    if wrong or two:
+        raise ValueError(
+            "The column 'split' of the participants table must hold train or test, one per "
+            f"subject; got {first_few(wrong) or f'both for {first_few(two)}'}. Correct it.")
+    return splits.groupby(level=0).first()
+
+
 def label_by_bids(
     rows: pd.DataFrame,  # file, class_name, split, reason, own_label; by the folders
     folder: Path,  # of the files
@@ -249,7 +267,7 @@ def label_by_bids(
         rows.loc[empty & (rows["class_name"] != ""), "own_label"] = False
         sentences += _table_sentences(rows[inside], table, column)
         if "split" in table:
-            given = rows["subject"].map(table["split"].groupby(level=0).first().map(split_of))
+            given = rows["subject"].map(_splits_of_subjects(table["split"]))
             rows["split"] = given.where(inside & given.notna(), rows["split"])
     for sentence in filter(None, sentences):
         warnings.warn(sentence, stacklevel=2)

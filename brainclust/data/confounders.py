@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FOLDS', 'FEWEST', 'SURROUNDINGS', 'MOST', 'LIMITS', 'LEAST', 'source_table', 'deal_folds', 'source_scores',
-           'auc_interval', 'find_head', 'describe_surroundings', 'measure_surroundings', 'file_order', 'forest_scores',
-           'Confounders', 'check_confounders', 'named_classes', 'confounder_sentence', 'confounder_results',
-           'confounder_line', 'confounder_record', 'confounder_table']
+           'fold_auc_interval', 'find_head', 'describe_surroundings', 'measure_surroundings', 'file_order',
+           'forest_scores', 'Confounders', 'check_confounders', 'named_classes', 'confounder_sentence',
+           'confounder_results', 'confounder_line', 'confounder_record', 'confounder_table']
 
 # %% ../../nbs/data/26_confounders.ipynb #na99aa14
 import re
@@ -93,13 +93,13 @@ def _placements(
     lower, upper = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
     return (lower + upper) / 2 / len(others)
 
-def auc_interval(
+def fold_auc_interval(
     scores: np.ndarray,  # (N,)
     positive: np.ndarray,  # (N,) bool
     groups: np.ndarray,  # (N,) ids of groups
     folds: np.ndarray | None = None,  # (N,): only slices of one fold are compared; None: all are
 ) -> tuple[float, float, float]:  # AUC and the ends of the 95 % interval; NaN if a side is empty
-    "Compute the area under the ROC curve, with an interval over groups."
+    "Compute the area under the ROC curve within folds, with an interval over groups."
     folds = np.zeros(len(scores), int) if folds is None else folds
     placed, weight = np.zeros((2, len(scores)))
     for fold in np.unique(folds):
@@ -300,7 +300,7 @@ def check_confounders(
     for i in np.flatnonzero(np.isin(occur, measured)):
         own = labels == i
         hint = _hint(counts, names[occur[i]]) if seen == "source" else ""
-        interval = auc_interval(against[:, i], own, groups, folds)
+        interval = fold_auc_interval(against[:, i], own, groups, folds)
         found.append((names[occur[i]], int(own.sum()), *interval, hint))
     accuracy = _balanced_accuracy(labels, posterior.argmax(axis=1) == labels, groups)
     return Confounders(pd.DataFrame(found, columns=empty.columns), counts, seen, len(rows),

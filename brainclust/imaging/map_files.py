@@ -64,7 +64,7 @@ def map_name(
     series: str = "",  # identifier of a series that is named by its first file
 ) -> str:  # <name>-<frame>-<8 digits>
     "Name the maps of a slice, a volume or a series."
-    digits = sha256(f"{series or origin}:{frame}".encode()).hexdigest()[:8]
+    digits = sha256(f"{series or origin}:{frame}".encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{Path(origin).name.split('.')[0]}{f'-{frame}' if frame >= 0 else ''}-{digits}"
 
 def write_piece(

@@ -90,13 +90,14 @@ def label_task(
 def _pixels(
     rows: pd.DataFrame,  # path, frame; of one file
     cache_folder: Path,  # where volumes are unpacked
+    reading: dict[str, Any],  # channel and volume_index of the run
 ) -> list[np.ndarray]:  # per row uint8 (H, W)
     "Read the slices of one file."
     path = Path(rows["path"].iloc[0])
     frames = [int(frame) for frame in rows["frame"]]
-    if frames == [-1]: return [read_slice(path)]
-    pictures = {fact.get("frame", -1): fact["path"] for fact in inspect_file(path, cache_folder)
-                if "reason" not in fact}
+    if frames == [-1]: return [read_slice(path, channel=reading.get("channel"))]
+    facts = inspect_file(path, cache_folder, **reading)
+    pictures = {fact.get("frame", -1): fact["path"] for fact in facts if "reason" not in fact}
     return [read_slice(pictures[frame]) for frame in frames]
 
 def check_outside(
@@ -121,6 +122,7 @@ def write_label_tasks(
     model: str,  # name of the run
     cache_folder: Path,  # where volumes are unpacked
     maximum: int = MAXIMUM_TASKS,
+    reading: dict[str, Any] | None = None,  # `Predictor.reading`; None: the defaults
 ) -> tuple[int, int]:  # number of tasks, number of slices
     "Write the most uncertain slices as tasks for Label Studio, in this order."
     table = pd.read_csv(predictions, dtype={c: str for c in ("path", "class", "patient", "plane")},
@@ -136,7 +138,7 @@ def write_label_tasks(
     place = Path(os.path.commonpath(parents)) if len(drives) == 1 else folder
     (folder/"images").mkdir(parents=True, exist_ok=True)
     for path, rows in chosen.groupby("path", sort=False):
-        for frame, pixels in zip(rows["frame"], _pixels(rows, cache_folder)):
+        for frame, pixels in zip(rows["frame"], _pixels(rows, cache_folder, reading or {})):
             with atomic_write(folder/"images"/picture_name(path, int(frame))) as temporary:
                 Image.fromarray(pixels).save(temporary, format="png")
     tasks = [label_task(row, folder.resolve().name, place, classes, model)

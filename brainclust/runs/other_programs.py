@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..core.cache import default_cache_folder
 from .bids_derivatives import check_derivative, write_bids_derivatives
@@ -36,12 +37,14 @@ def write_exports(
     model: str,  # name of the run
     label_studio: Path | str | None,  # as in `check_exports`
     bids: Path | str | None,  # as in `check_exports`
+    reading: dict[str, Any] | None = None,  # `Predictor.reading`; None: the defaults
 ) -> None:
     "Write the predictions for other programs, and print how to open them."
     table = Path(predictions).expanduser()
     if label_studio:
         folder = Path(label_studio).expanduser().absolute()
-        tasks, slices = write_label_tasks(table, folder, classes, model, default_cache_folder())
+        tasks, slices = write_label_tasks(table, folder, classes, model, default_cache_folder(),
+                                          reading=reading)
         print(f"{tasks} of {slices} slices in {folder / 'tasks.json'}, the most uncertain first. "
               "In Label Studio, use labelling.xml as labelling interface, add local storage for "
               f"{folder / 'images'} (LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, "

@@ -352,7 +352,8 @@ def predict_command(
             predictor, options.paths, options.out, options.workers, maps=options.maps)
         if slices:
             write_exports(options.out, options.paths, list(map(str, predictor.classes_)),
-                          predictor.folder.absolute().name, options.label_studio, options.bids)
+                          predictor.folder.absolute().name, options.label_studio, options.bids,
+                          predictor.reading)
     except KeyboardInterrupt:
         print("\nbrainclust-predict: interrupted; the same command goes on.", file=sys.stderr)
         return 130

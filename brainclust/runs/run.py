@@ -46,19 +46,19 @@ def run_config(
 
     Raises: ValueError as `make_config`.
     """
-    overrides = parameters.get("overrides") or {}
+    overrides = parameters.get("overrides")
     overrides = read_yaml(overrides) if isinstance(overrides, str) else overrides
-    given = {**parameters, **overrides} if isinstance(overrides, dict) else parameters
-    folder = Path(str(given.get("data"))).expanduser()
-    fetched = collection_record(folder) or {}
-    collection = COLLECTIONS.get(fetched.get("name", given.get("data")))
-    if given.get("classes") is None and collection and collection.classes:
+    given = {name: value for name, value in parameters.items() if value is not None}
+    given |= overrides if isinstance(overrides, dict) else {}
+    fetched = collection_record(Path(str(given.get("data"))).expanduser()) or {}
+    collection = COLLECTIONS.get(str(fetched.get("name", given.get("data"))))
+    if "classes" not in given and collection and collection.classes:
         parameters["classes"] = collection.classes
     return make_config(**parameters)
 
 # %% ../../nbs/runs/00_run.ipynb #180005
 # settings that may differ between a run and its continuation
-UNIMPORTANT = {"resume", "out", "workers", "cache", "devices", "engine"}
+UNIMPORTANT = {"resume", "out", "workers", "cache", "devices", "engine", "external"}
 
 
 def study_settings(
@@ -89,6 +89,8 @@ def _changed_settings(
     now: dict[str, Any],
 ) -> str:  # such as "seed was 0 and is now 1"; empty if nothing changed
     "Name the settings that changed and may not."
+    # a run of an earlier version lacks the settings that came later, which stood at their defaults
+    before = config_record(Config()) | before
     changed = sorted(name for name, value in now.items()
                      if name not in UNIMPORTANT and before.get(name) != value
                      and not (name in ("device", "precision") and value == "auto"))

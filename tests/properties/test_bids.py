@@ -14,6 +14,7 @@ from assertions import one_sentence
 from hypothesis import given, strategies as st
 
 from brainclust.data import audit, bids, scan_files, scan_table
+from brainclust.data.scan_table import read_scan_table
 from brainclust.runs import bids_derivatives, prediction_files
 
 TABLE = ("participant_id\tage\tsex\tdiagnosis\nsub-01\t51\tF\tGlioma\nsub-02\t60\tM\tno_tumor\n"
@@ -392,3 +393,24 @@ def test_masks_of_bids_volumes_join_the_derivative(image, mask, expected, tmp_pa
         sidecar = json.loads((made / f"{expected}.json").read_text())
         assert sidecar["Sources"] == [image] and "not for diagnosis" in sidecar["Description"]
     assert bids_derivatives.write_tumour_masks(table[["path"]], made, []) == 0
+
+
+@pytest.mark.parametrize("column, wrong", [
+    (["train", "heldout"], "got heldout"), (["train", "9"], "got 9"), (["test", "n/a"], None)])
+def test_splits_of_participants_are_split_names(column, wrong, tmp_path):
+    """Refuse a split that is none, instead of training on the subject."""
+    for subject in ("01", "02"):
+        (tmp_path / f"sub-{subject}" / "anat").mkdir(parents=True)
+        image = nibabel.Nifti1Image(np.random.default_rng(0).integers(
+            0, 900, (24, 24, 24)).astype(np.int16), np.eye(4))
+        nibabel.save(image, tmp_path / f"sub-{subject}" / "anat" / f"sub-{subject}_T1w.nii.gz")
+    rows = "".join(f"sub-0{i}\tglioma\t{value}\n" for i, value in enumerate(column, 1))
+    (tmp_path / "participants.tsv").write_text(f"participant_id\tgroup\tsplit\n{rows}")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.10.0"}')
+    with warnings.catch_warnings(action="ignore"):
+        if wrong:
+            with pytest.raises(ValueError, match=f"must hold train or test.*{wrong}"):
+                read_scan_table(tmp_path, cache_folder=tmp_path / "cache")
+            return
+        table = read_scan_table(tmp_path, cache_folder=tmp_path / "cache")[0]
+    assert set(table["split"][table["group"] == "sub-01"]) == {"test"}

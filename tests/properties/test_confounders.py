@@ -101,7 +101,7 @@ def test_phantoms_of_independent_styles_are_not_named(rendered, tmp_path, seeds)
             rows = rng.permutation(len(of_class))[:n]
             folds = confounders.deal_folds(of_class[rows], rows, seed=seed)
             scores = confounders.forest_scores(features[rows], of_class[rows], folds)[:, 1]
-            auc, low, _ = confounders.auc_interval(
+            auc, low, _ = confounders.fold_auc_interval(
                 scores, of_class[rows] == 1, np.arange(n), folds)
             alarms.append(auc >= confounders.LIMITS["surroundings"])
             assert auc < .85
@@ -114,9 +114,9 @@ def test_the_auc_is_that_of_the_ranking(seed, n):
     rng = np.random.default_rng(seed)
     positive = np.arange(n) % 2 == 1
     scores = rng.integers(0, 9, n) + positive
-    auc, low, high = confounders.auc_interval(scores, positive, np.arange(n))
+    auc, low, high = confounders.fold_auc_interval(scores, positive, np.arange(n))
     assert np.isclose(auc, roc_auc_score(positive, scores)) and low <= auc <= high
-    assert np.isclose(confounders.auc_interval(-scores, positive, np.arange(n))[0], 1 - auc)
+    assert np.isclose(confounders.fold_auc_interval(-scores, positive, np.arange(n))[0], 1 - auc)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4))

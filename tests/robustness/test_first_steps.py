@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from brainclust.core.files import make_folder
+from brainclust.core.files import make_folder, save_json
 from brainclust.core.untrusted import most_frequent
 from brainclust.data.audit_report import audit_command
 from brainclust.data.download import COLLECTIONS, fetch_collection
@@ -13,7 +13,7 @@ from brainclust.data.scan_table import read_scan_table
 from brainclust.runs.comparison import compare_command
 from brainclust.runs.execute import report_command
 from brainclust.runs.prediction_files import list_inputs, predict_command
-from brainclust.runs.run import check_external, run_config
+from brainclust.runs.run import check_external, check_resume, config_record, run_config
 
 
 @pytest.fixture
@@ -96,3 +96,16 @@ def test_an_external_collection_that_is_missing_is_named(place, tmp_path):
     check_external([str(tmp_path)])
     with pytest.raises(NotADirectoryError, match="external must be folders of labelled scans"):
         check_external([str(tmp_path), str(tmp_path / place) if place else "/no where"])
+
+
+def test_a_run_of_before_a_setting_goes_on(tmp_path):
+    """Take a setting that the first start did not know for its default."""
+    begun = config_record(run_config(seed=3, out=str(tmp_path)))
+    for name in ("external", "class_balance", "volume_index"):
+        del begun[name]
+    save_json(tmp_path / "config.json", begun)
+    again = dict(seed=3, out=str(tmp_path), resume=True)
+    check_resume(run_config(**again), tmp_path)
+    check_resume(run_config(**again, external=[str(tmp_path)]), tmp_path)
+    with pytest.raises(ValueError, match="volume_index was 0 and is now 2"):
+        check_resume(run_config(**again, volume_index=2), tmp_path)
