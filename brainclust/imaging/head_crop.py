@@ -18,8 +18,9 @@ from ..data.slices import read_slice
 from .masks import disc, fill_holes
 
 # %% auto #0
-__all__ = ['FLAT', 'SIDE', 'Box', 'whole_box', 'cut_box', 'paste_box', 'scale_box', 'trim_flat_edges', 'Background',
-           'find_background', 'remove_lines', 'remove_letters', 'head_mask', 'head_box']
+__all__ = ['FLAT', 'SIDE', 'CROPS', 'CROP_VERSION', 'MARGIN', 'Box', 'whole_box', 'cut_box', 'paste_box', 'scale_box',
+           'trim_flat_edges', 'Background', 'find_background', 'remove_lines', 'remove_letters', 'head_mask',
+           'head_box', 'widen_box', 'crop_box', 'read_boxes']
 
 # %% ../../nbs/imaging/03_head_crop.ipynb #nbd11814
 class Box(NamedTuple):
@@ -167,7 +168,8 @@ def head_mask(
     joined = shown.copy()
     for edge in (joined[0], joined[-1], joined[:, 0], joined[:, -1]):
         cut = np.flatnonzero(edge)
-        if len(cut): edge[cut[0]:cut[-1] + 1] = 1
+        if not len(cut): continue
+        edge[cut[0]:cut[-1] + 1] = 1
     joined = cv2.copyMakeBorder(joined, 8, 8, 8, 8, cv2.BORDER_CONSTANT, value=0)
     joined = fill_holes(cv2.morphologyEx(joined, cv2.MORPH_CLOSE, disc(3)))
     opened = cv2.morphologyEx(joined, cv2.MORPH_OPEN, disc(3))[8:-8, 8:-8]
@@ -233,3 +235,57 @@ def head_box(
         if inner is None or not inner.extreme or inner.background.fraction < .4: break
         found = inner
     return found.box
+
+# %% ../../nbs/imaging/03_head_crop.ipynb #ne04e525
+CROPS = ("none", "head")
+CROP_VERSION = 1  # raise it when the same slice gets another box
+MARGIN = .02  # of the longer side of the head's box
+
+
+def widen_box(
+    box: Box,
+    fraction: float = MARGIN,  # of its longer side
+) -> Box:
+    "Add a margin at every side."
+    margin = round(fraction * max(box.shape))
+    return Box(box.top - margin, box.bottom + margin, box.left - margin, box.right + margin)
+
+
+def crop_box(
+    image: np.ndarray,  # uint8 (H, W), as it was read
+    crop: str = "head",  # one of CROPS
+) -> Box | None:  # with its margin, which may reach beyond the slice; None: nothing is cut
+    """Find the box that a slice is cut by.
+
+    Raises: ValueError if the setting is unknown or the image is not a grey uint8 slice.
+    """
+    if crop not in CROPS:
+        raise ValueError(f"crop must be one of {', '.join(CROPS)}; got {crop!r}.")
+    if crop == "none": return None
+    box = head_box(image)
+    return None if box == whole_box(image.shape) else widen_box(box)
+
+# %% ../../nbs/imaging/03_head_crop.ipynb #nb57df59
+def _file_box(
+    path: str,
+    crop: str,  # one of CROPS
+    channel: int | str | None,  # of colour, as in `mix_channels`
+) -> Box | None:
+    "Find the box of a file's slice."
+    return crop_box(read_slice(path, channel=channel), crop)
+
+
+def read_boxes(
+    paths: Sequence[str],  # one slice each
+    crop: str,  # one of CROPS
+    channels: Sequence[int | str | None] | None = None,  # of colour, as in `mix_channels`
+    workers: int = 0,  # threads; 0: one per core
+) -> list[Box | None]:  # as `crop_box`, in the order of the paths
+    """Read slices and find their boxes in parallel; with "none" nothing is read.
+
+    Raises: ValueError if the setting is unknown; UnreadableSlice or FileNotFoundError if a file
+    cannot be read.
+    """
+    if crop == "none": return [None] * len(paths)
+    with single_threaded_pool(workers) as pool:
+        return list(pool.map(_file_box, paths, repeat(crop), channels or repeat(None)))
