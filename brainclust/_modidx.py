@@ -1770,6 +1770,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                       'brainclust/imaging/preprocessing.py'),
                                                   'brainclust.imaging.preprocessing.restore_geometry': ( 'imaging/preprocessing.html#restore_geometry',
                                                                                                          'brainclust/imaging/preprocessing.py'),
+                                                  'brainclust.imaging.preprocessing.restore_scaled': ( 'imaging/preprocessing.html#restore_scaled',
+                                                                                                       'brainclust/imaging/preprocessing.py'),
                                                   'brainclust.imaging.preprocessing.scale_to_unit': ( 'imaging/preprocessing.html#scale_to_unit',
                                                                                                       'brainclust/imaging/preprocessing.py'),
                                                   'brainclust.imaging.preprocessing.standardise': ( 'imaging/preprocessing.html#standardise',

@@ -98,8 +98,8 @@ def held_out_log_probabilities(
     return np.log(np.maximum(probabilities, 1e-4))
 
 # %% ../../nbs/analysis/06_representation.ipynb #150051
-MODEL_SETTINGS = ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
-                  "window_percentiles")
+MODEL_SETTINGS = ("image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax",
+                  "closing_radius", "window_percentiles")
 
 
 def load_trained(

@@ -30,7 +30,8 @@ from brainclust.data.slices import (
     decode_slice, file_suffix, read_file, read_slice, reasons_for_failures,
 )
 from ..data.volumes import decode_multiframe, decode_nifti, is_nifti, nifti_header
-from ..imaging.preprocessing import restore_geometry
+from ..imaging.head_crop import crop_box
+from ..imaging.preprocessing import restore_scaled
 from ..runs.predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
@@ -142,8 +143,10 @@ def look(
     brain, tumour = brain_and_tumour(prepared[0], cam, search_tumour)
     shown = shrink(image, SHOWN)
     scale = max(1., SMOOTH / max(shown.shape))  # outlines of a small slice would be stairs
-    size = [round(scale * side) for side in shown.shape]
-    cam, brain, tumour = (restore_geometry(picture, *size) for picture in (cam, brain, tumour))
+    size = tuple(round(scale * side) for side in shown.shape)
+    box = crop_box(image, predictor.settings["crop"])
+    cam, brain, tumour = (
+        restore_scaled(picture, image.shape, size, box) for picture in (cam, brain, tumour))
     similar = predictor.similar(outputs["embeddings"])[0]
     return Reading(shown, prediction, cam, brain, tumour, tuple(map(int, similar)))
 

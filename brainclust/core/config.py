@@ -140,6 +140,9 @@ class Config:
     phantom_size: Side = 128  # pixels; height and width of the phantoms as they are written
     # how a slice is prepared
     image_size: Side = 256  # pixels; height and width that the encoder sees
+    # "head": every slice is cut to the box of its head, so that heads have one size and place
+    # whatever the border around them; "none": the whole slice
+    crop: Literal["none", "head"] = "none"
     # "filled": the paper's mask without holes; "synth": learnt brain mask; "synth_mask": a control
     skull_strip: Literal["paper", "filled", "synth", "synth_mask", "none"] = "paper"
     denoise_sigma: Pixels = 3.0  # of the original slice; Gaussian blur before Otsu's threshold

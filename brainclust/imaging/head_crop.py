@@ -224,6 +224,7 @@ def head_box(
     if image.dtype != np.uint8 or image.ndim != 2 or not image.size:
         raise ValueError(
             f"image must be a grey uint8 slice (H, W); got {image.dtype} {image.shape}.")
+    image = np.ascontiguousarray(image)  # OpenCV refuses reversed arrays
     found = _search(image, whole_box(image.shape))
     if found is None: return whole_box(image.shape)
     for _ in range(2):

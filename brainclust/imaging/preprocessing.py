@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square', 'restore_geometry',
-           'prepare_slice', 'check_sizes', 'preprocess_slice', 'scale_to_unit', 'standardise', 'prepare_mask',
-           'prepare_masks']
+           'restore_scaled', 'prepare_slice', 'check_sizes', 'preprocess_slice', 'scale_to_unit', 'standardise',
+           'prepare_mask', 'prepare_masks']
 
 # %% ../../nbs/imaging/04_preprocessing.ipynb #xf8d40e7
+from collections.abc import Sequence
 from itertools import repeat
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +20,9 @@ from tqdm import tqdm
 from ..core.runtime import single_threaded_pool
 from ..data.images import MAXIMUM_SIDE
 from ..data.slices import read_mask
+from brainclust.imaging.head_crop import (
+    Box, crop_box, cut_box, paste_box, scale_box, whole_box,
+)
 from .skull_stripping import skull_strip_2d
 
 # %% ../../nbs/imaging/04_preprocessing.ipynb #050006
@@ -86,22 +91,39 @@ def restore_geometry(
     image: np.ndarray,  # (S, S), bool, uint8 or float, made from a prepared slice
     height: int,  # pixels of the original slice
     width: int,  # pixels of the original slice
-) -> np.ndarray:  # (height, width), same type
-    "Undo `resize_square` and `pad_to_square`."
-    side = max(height, width)
+    box: Box | None = None,  # by which the original slice was cut; None: it was not
+) -> np.ndarray:  # (height, width), same type, 0 outside of the box
+    "Undo `resize_square`, `pad_to_square` and `cut_box`."
+    tall, wide = (height, width) if box is None else box.shape
+    side = max(tall, wide)
     values = image.astype(np.float32) if image.dtype == bool else image
     large = cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR)
-    top, left = (side - height) // 2, (side - width) // 2
-    cut = large[top:top + height, left:left + width]
+    top, left = (side - tall) // 2, (side - wide) // 2
+    cut = large[top:top + tall, left:left + wide]
+    if box is not None:
+        cut = paste_box(cut, box, (height, width))
     return cut >= .5 if image.dtype == bool else cut
+
+# %% ../../nbs/imaging/04_preprocessing.ipynb #nhc00102
+def restore_scaled(
+    image: np.ndarray,  # (S, S), bool, uint8 or float, made from a prepared slice
+    shape: tuple[int, int],  # (H, W) of the original slice
+    target: tuple[int, int],  # (H, W) of the slice as it is shown
+    box: Box | None = None,  # by which the original slice was cut; None: it was not
+) -> np.ndarray:  # of the target's shape
+    "Undo the preparation, down to a slice that is shown at another size."
+    return restore_geometry(image, *target, box and scale_box(box, shape, target))
 
 # %% ../../nbs/imaging/04_preprocessing.ipynb #050016
 def prepare_slice(
     stripped: np.ndarray,  # uint8 (H, W), from `skull_strip_2d`
     image_size: int,  # pixels; side of the square result
     window_percentiles: tuple[float, float] | None = None,  # of the foreground; None: no windowing
+    box: Box | None = None,  # from `crop_box`, of the original slice; None: the whole slice
 ) -> np.ndarray:  # uint8 (image_size, image_size)
-    "Window, pad to a square and resize a stripped slice."
+    "Cut, window, pad to a square and resize a stripped slice."
+    if box is not None:
+        stripped = cut_box(stripped, box)
     if window_percentiles is not None:
         stripped = window_percentile(stripped, *window_percentiles)
     return resize_square(pad_to_square(stripped), int(image_size))
@@ -128,18 +150,19 @@ def preprocess_slice(
     image: np.ndarray,  # uint8 (H, W), at its original resolution
     image_size: int,  # pixels; side of the square result
     skull_strip: str = "paper",  # a method of `skull_strip_2d`
-    denoise_sigma: float = 3.0,  # pixels of the original slice, for the mask only
-    otsu_relax: float = -5.0,  # grey levels
-    closing_radius: int = 5,  # pixels of the original slice
+    *,
     window_percentiles: tuple[float, float] | None = None,  # of the foreground; None: no windowing
+    crop: str = "none",  # one of `CROPS`: "head" cuts the slice to the head's box
+    **stripping: Any,  # denoise_sigma, otsu_relax and closing_radius, as in `skull_strip_2d`
 ) -> np.ndarray:  # uint8 (image_size, image_size)
-    """Strip, window, pad to a square and resize one slice.
+    """Strip, cut, window, pad to a square and resize one slice.
 
-    Raises: ValueError if a size or a setting is invalid.
+    Raises: ValueError if a size or a setting is invalid; TypeError if a setting is unknown.
     """
     check_sizes(image, image_size)
-    stripped, _ = skull_strip_2d(image, skull_strip, denoise_sigma, otsu_relax, closing_radius)
-    return prepare_slice(stripped, image_size, window_percentiles)
+    stripped, _ = skull_strip_2d(image, skull_strip, **stripping)
+    return prepare_slice(
+        stripped, image_size, window_percentiles, crop_box(np.asarray(image), crop))
 
 # %% ../../nbs/imaging/04_preprocessing.ipynb #050053
 def scale_to_unit(
@@ -171,13 +194,16 @@ def prepare_mask(
     path: str,  # from `mask_path`; "": no mask
     image_size: int,  # pixels
     shape: tuple[int, int] | None = None,  # (H, W) of its slice on square pixels; None: any
+    box: Box | None = None,  # by which its slice is cut; None: it is not
 ) -> np.ndarray:  # bool (image_size, image_size), all False without a mask
-    """Read, pad and resize one mask as `preprocess_slice` does with its slice.
+    """Read, cut, pad and resize one mask as `preprocess_slice` does with its slice.
 
     Raises: UnreadableSlice if it cannot be read or has another shape than its slice.
     """
     if not path: return np.zeros((image_size, image_size), bool)
     mask = read_mask(path, shape)
+    if box is not None:
+        mask = cut_box(mask, box)
     return resize_square(pad_to_square(mask * np.uint8(255)), image_size) >= 128
 
 
@@ -186,13 +212,15 @@ def prepare_masks(
     image_size: int,  # pixels
     workers: int = 0,  # threads; 0: one per core
     shapes: np.ndarray | None = None,  # (N, 2), height and width of the slices; None: any
+    boxes: Sequence[Box | None] | None = None,  # from `read_boxes`, of the slices; None: not cut
 ) -> np.ndarray:  # bool (N, image_size, image_size), in the order of the paths
-    """Read and resize the masks of many slices in parallel.
+    """Read, cut and resize the masks of many slices in parallel.
 
     Raises: UnreadableSlice if a mask has another shape than its slice.
     """
     sizes = repeat(None) if shapes is None else map(tuple, np.asarray(shapes, int).tolist())
     with single_threaded_pool(workers) as pool:
-        masks = tqdm(pool.map(prepare_mask, paths, repeat(image_size), sizes), total=len(paths),
+        masks = tqdm(pool.map(prepare_mask, paths, repeat(image_size), sizes,
+                              repeat(None) if boxes is None else boxes), total=len(paths),
                      desc="reading masks", unit="mask", delay=1)
         return np.stack(list(masks)) if len(paths) else np.zeros((0, image_size, image_size), bool)

@@ -28,6 +28,7 @@ from ..data.channels import content_keys, table_channels
 from ..data.scan_table import check_scan_table
 from ..data.slices import decode_slice
 from .brain_mask import brain_weights_digest
+from .head_crop import CROP_VERSION, crop_box
 from .preprocessing import check_sizes, prepare_slice
 from .skull_stripping import skull_strip_2d
 
@@ -39,9 +40,14 @@ def cache_key(
     sha256s: list[str],  # from `content_keys`, in the order of the slices
     settings: dict,  # of `preprocess_slice`
 ) -> str:  # 32 hexadecimal digits
-    "Hash contents, order, settings, the stripper's weights and the version into a folder name."
+    "Hash contents, order, settings, the stripper's weights and the versions into a folder name."
     learnt = ({"weights": brain_weights_digest()}
               if settings["skull_strip"] in ("synth", "synth_mask") else {})
+    if settings.get("crop", "none") == "none":
+        # caches from before the crop keep their names
+        settings = {name: value for name, value in settings.items() if name != "crop"}
+    else:
+        learnt["crop_version"] = CROP_VERSION
     described = json.dumps([CACHE_VERSION, sorted((settings | learnt).items()), list(sha256s)])
     return sha256(described.encode()).hexdigest()[:32]
 
@@ -51,16 +57,19 @@ def _preprocess_timed(
     settings: dict,  # of `preprocess_slice`
     timed: Callable[[str], AbstractContextManager],
 ) -> np.ndarray:  # uint8 (image_size, image_size)
-    "Preprocess a slice as `preprocess_slice` does, and time its two parts."
+    "Preprocess a slice as `preprocess_slice` does, and time its parts."
     stripping = dict(settings)
     image_size = stripping.pop("image_size")
     percentiles = stripping.pop("window_percentiles", None)
     method = stripping.pop("skull_strip", "paper")
+    crop = stripping.pop("crop", "none")
     check_sizes(pixels, image_size)
+    with timed("head crop") if crop != "none" else nullcontext():
+        box = crop_box(pixels, crop)
     with timed("skull stripping"):
         stripped, _ = skull_strip_2d(pixels, method, **stripping)
     with timed("window and size"):
-        return prepare_slice(stripped, image_size, percentiles)
+        return prepare_slice(stripped, image_size, percentiles, box)
 
 
 def prepare_file(
@@ -180,12 +189,14 @@ def _complete_settings(
     otsu_relax: float = -5.0,  # grey levels
     closing_radius: int = 5,  # pixels
     window_percentiles: tuple[float, float] | None = None,  # (low, high); None: no windowing
+    crop: str = "none",  # one of `CROPS`
 ) -> dict:  # as JSON keeps them
     "Complete the settings of a cache by the defaults of `preprocess_slice`."
     return dict(
         image_size=image_size, skull_strip=skull_strip, denoise_sigma=float(denoise_sigma),
         otsu_relax=float(otsu_relax), closing_radius=closing_radius,
-        window_percentiles=window_percentiles and [float(p) for p in window_percentiles])
+        window_percentiles=window_percentiles and [float(p) for p in window_percentiles],
+        **({} if crop == "none" else {"crop": crop}))
 
 
 def build_slice_cache(

@@ -22,12 +22,14 @@ from .preprocessing import restore_geometry
 # %% ../../nbs/imaging/10_volume_maps.ipynb #n7c94052
 def restore_stored(
     image: np.ndarray,  # (S, S) bool or float, made from a prepared slice
-    fact: Mapping[str, Any],  # of the slice: width, height; if resampled, also as stored
+    # of the slice: width, height; if resampled, also as stored; crop_box if it was cut
+    fact: Mapping[str, Any],
 ) -> np.ndarray:  # (stored_height, stored_width), bool or float32
     "Undo the preparation of a slice, down to the pixels of its file."
     height, width = fact["height"], fact["width"]
     stored = (fact.get("stored_height", height), fact.get("stored_width", width))
-    restored = restore_geometry(image.astype(np.float32), height, width)
+    restored = restore_geometry(
+        image.astype(np.float32), height, width, fact.get("crop_box"))
     if restored.shape != stored:
         restored = cv2.resize(restored, stored[::-1], interpolation=cv2.INTER_AREA)
     return restored >= .5 if image.dtype == bool else restored

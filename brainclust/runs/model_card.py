@@ -300,7 +300,7 @@ def _about_data(
             f"Collection {Path(config['data']).name}; hash of slices and split "
             f"{data['hash'][:16]}."),
         8: f"Left out: {_removed(data)}.",
-        9: _settings(config, "image_size", "skull_strip", "denoise_sigma", "otsu_relax",
+        9: _settings(config, "image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax",
                      "closing_radius", "window_percentiles"),
         13: "Files that cannot be read are listed with their reason and left out; labels that are "
             "not used are hidden, not imputed.",

@@ -34,6 +34,7 @@ from ..data.scan_table import SOURCE_COLUMNS, note_sentences
 from brainclust.imaging.map_files import (
     MapFolders, check_maps, join_series_maps, join_volumes, make_writable, write_piece,
 )
+from ..imaging.head_crop import read_boxes
 from ..imaging.slice_cache import iterate_preprocessed
 from .label_tasks import MAXIMUM_TASKS
 from .other_programs import check_exports, write_exports
@@ -86,7 +87,8 @@ def write_maps(
     predictor: Predictor,
     prepared: np.ndarray,  # uint8 (N, image_size, image_size)
     table: pd.DataFrame,  # N rows, from `Predictor.table`
-    facts: Sequence[dict],  # N, from `inspect_file`: path, volume, frame, width, height
+    # N, from `inspect_file`: path, volume, frame, width, height; crop_box if the run crops
+    facts: Sequence[dict],
     folders: MapFolders,
 ) -> pd.DataFrame:  # cam, mask: paths; mask is empty if no tumour is predicted
     "Write map and outline of slices, as files or as pieces of files."
@@ -113,16 +115,20 @@ def _predict_batch(
     maps: MapFolders | None,  # as in `predict_part`
 ) -> pd.DataFrame:  # as `predict_part`
     "Prepare and predict the slices of a batch."
+    files = [fact["path"] for fact in facts]
+    channels = [fact.get("channel", "") for fact in facts]
     prepared = np.stack(list(iterate_preprocessed(
-        [fact["path"] for fact in facts], [fact["sha256"] for fact in facts], predictor.settings,
-        workers, channels=[fact.get("channel", "") for fact in facts])))
+        files, [fact["sha256"] for fact in facts], predictor.settings, workers,
+        channels=channels)))
     paths = pd.DataFrame({"path": [fact.get("volume") or fact["path"] for fact in facts]})
     origin = pd.DataFrame({name: [fact.get(name, missing) for fact in facts]
                            for name, missing in ORIGIN.items()})
     table = predictor.table(prepared)
     parts = [paths, table, origin]
     if maps:
-        parts.append(write_maps(predictor, prepared, table, facts, maps))
+        boxes = read_boxes(files, predictor.settings["crop"], channels, workers)
+        located = [{**fact, "crop_box": box} for fact, box in zip(facts, boxes)]
+        parts.append(write_maps(predictor, prepared, table, located, maps))
     return pd.concat(parts, axis=1)
 
 # %% ../../nbs/runs/13_prediction_files.ipynb #n33aa375

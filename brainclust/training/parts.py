@@ -109,7 +109,8 @@ def prepare_in_parts(
     Raises: ValueError if a file cannot be prepared or has changed since it was scanned.
     """
     # the parts of other collections and settings lie beside these
-    key = sha256(json.dumps([settings, size, content_keys(table)]).encode()).hexdigest()[:32]
+    named = {name: value for name, value in settings.items() if (name, value) != ("crop", "none")}
+    key = sha256(json.dumps([named, size, content_keys(table)]).encode()).hexdigest()[:32]
     parts = cut_parts(len(table), size)
     folder = Path(cache_folder) / "parts" / key
     files = table[["path", "sha256"]].assign(channel=table_channels(table)).reset_index(drop=True)
@@ -144,8 +145,8 @@ def _prepare_part(
     "Read and prepare the slices of a part as the model's training did."
     settings = {
         name: description[name]
-        for name in ("image_size", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
-                     "window_percentiles")}
+        for name in ("image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax",
+                     "closing_radius", "window_percentiles")}
     images = np.stack(list(iterate_preprocessed(
         list(files.path), list(files.sha256), settings, workers, channels=table_channels(files))))
     none = np.zeros(0, dtype=np.int64)

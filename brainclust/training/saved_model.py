@@ -26,9 +26,10 @@ __all__ = ['MODEL_FORMAT', 'READING', 'save_model', 'read_description', 'read_mi
 
 # %% ../../nbs/training/07_saved_model.ipynb #110057
 MODEL_FORMAT = 2  # raised when older files can no longer be read
-_PREPARATION = ("skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
+_PREPARATION = ("crop", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
                 "window_percentiles")
 READING = {"channel": None, "volume_index": 0}  # how files are read, with the earlier default
+_EARLIER = READING | {"crop": "none"}  # what a model had before these settings
 
 
 def save_model(
@@ -75,7 +76,7 @@ def read_description(
     if description.get("format") != MODEL_FORMAT:
         raise ValueError(f"{file} must have format {MODEL_FORMAT}; got "
                          f"{str(description.get('format'))[:20]}. Train again.")
-    description = READING | description  # a model from before these settings
+    description = _EARLIER | description
     settings = ("encoder", "classes", "image_size", *_PREPARATION, *READING, "flip_tta")
     check_record(description, _ModelRecord, file)
     missing = [name for name in settings if name not in description]
