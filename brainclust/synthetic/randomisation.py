@@ -5,6 +5,8 @@
 # %% ../../nbs/synthetic/05_randomisation.ipynb #xfdd90ba
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -14,8 +16,8 @@ from tqdm import tqdm
 from .training_phantoms import PHANTOM_FIELD, PHANTOM_SIZE
 
 # %% auto #0
-__all__ = ['SEGMENTATION_SIZE', 'smooth_field', 'draw_segmentation_view', 'randomise_grey_levels', 'randomise_surroundings',
-           'randomise_sharpness', 'randomise_scanner', 'randomise_borders', 'burn_in_text',
+__all__ = ['SEGMENTATION_SIZE', 'MINIMUM_SHOWN', 'smooth_field', 'draw_segmentation_view', 'randomise_grey_levels',
+           'randomise_surroundings', 'randomise_sharpness', 'randomise_scanner', 'randomise_borders', 'burn_in_text',
            'randomise_segmentation_phantom', 'draw_classification_view', 'randomise_classification_phantom',
            'randomised_views', 'randomise_classification_phantoms']
 
@@ -230,6 +232,9 @@ def randomise_classification_phantom(
     return image, float((seen == 2).sum() / tumour) if tumour else 1.
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #240011
+MINIMUM_SHOWN = 0.24  # of the tumour's pixels, at the mean field of view
+
+
 def randomised_views(
     seed: int,
     number: int,  # of the phantom: seed and number decide the images
@@ -237,7 +242,8 @@ def randomised_views(
     region: np.ndarray,  # uint8 (192, 192), its target region
     views: int,  # images
     size: int,  # pixels
-    minimum_shown: float = 0.24,  # of the tumour's pixels, at the mean field of view
+    # makes an image and tells how much of the tumour it shows
+    randomise: Callable[..., tuple[np.ndarray, float]] = randomise_classification_phantom,
 ) -> np.ndarray:  # uint8 (views, size, size)
     """Randomise one phantom until enough images show its tumour.
 
@@ -246,8 +252,8 @@ def randomised_views(
     rng = np.random.default_rng([seed, number])
     kept = []
     for _ in range(100):
-        image, shown = randomise_classification_phantom(rng, signal, region, size)
-        if shown >= minimum_shown:
+        image, shown = randomise(rng, signal, region, size)
+        if shown >= MINIMUM_SHOWN:
             kept.append(image)
         if len(kept) == views: return np.stack(kept)
     raise ValueError(

@@ -5,6 +5,7 @@
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #xadb8fec
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from joblib import Parallel, delayed
@@ -196,6 +197,8 @@ def render_classification_phantom(
     atlas: Atlas,  # from `load_atlas`
     seed: int,
     number: int,  # of the patient; its class is number modulo the number of classes
+    # of a generator and the class: grey value of every tissue
+    contrast: Callable[[np.random.Generator, str], dict] = draw_classification_contrast,
 ) -> tuple[np.ndarray, np.ndarray, int]:  # uint8 (192, 192): signal and target region; class id
     "Render one slice of a patient of its own."
     class_name = CLASSES[number % len(CLASSES)]
@@ -204,7 +207,7 @@ def render_classification_phantom(
     tumour = patient.tumour and vary_tumour(rng, patient.tumour)
     focus, radius = _draw_focus(rng, atlas, patient, tumour)
     patient = replace(patient, anatomy=anatomy, tumour=tumour, focus=to_patient(anatomy, focus),
-                      contrast=draw_classification_contrast(rng, class_name))
+                      contrast=contrast(rng, class_name))
     points, signal, mask = _render_section(rng, atlas, patient, radius)
     # signals reach 1.2
     return (np.clip(signal * 210, 0, 255).astype(np.uint8), target_region(atlas, points, mask),
