@@ -182,6 +182,9 @@ class Config:
     # policy for the unlabelled slices; the source augments only the labelled
     unlabelled_augmentation: Augmentation = "none"
     labelled_batch_size: Count = 16  # slices; ours
+    # phantoms beside the slices of every step, in which the class is independent of the source
+    rehearsal_batch_size: Whole = 0
+    rehearsal_phantoms: Count = 3000  # rendered once, with four images of each
     unlabelled_batch_size: Count = 32  # slices; ours: small, as the number of steps decides
     # how rare classes count in the labelled term: "batches" shows every class equally often,
     # "weights" weights a slice by the inverse frequency of its class, "none" does neither

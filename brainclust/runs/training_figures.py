@@ -150,13 +150,14 @@ def plot_workflow(
 # %% ../../nbs/runs/04_training_figures.ipynb #120087
 LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled",
               "cluster_distance": "cluster distance, unlabelled",
-              "pseudo_labels": "pseudo-labels, unlabelled", "reconstruction": "reconstruction"}
+              "pseudo_labels": "pseudo-labels, unlabelled", "reconstruction": "reconstruction",
+              "rehearsal": "rehearsal, phantoms"}
 
 
 @house_style
 def plot_losses(
     history: pd.DataFrame,  # one row per epoch: epoch, any of the terms' columns; NaN: not measured
-    terms: Mapping[str, str] = LOSS_TERMS,  # column to legend text, at most 5
+    terms: Mapping[str, str] = LOSS_TERMS,  # column to legend text, at most 6
 ) -> Figure:
     """Plot the training loss and its terms per epoch (Figure 5.1).
 

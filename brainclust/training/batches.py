@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,10 +23,16 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['TrainingData', 'take_slices', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps', 'cycle_batches',
-           'split_batches', 'rows_on_device', 'balanced_batches']
+__all__ = ['Rehearsal', 'TrainingData', 'take_slices', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps',
+           'cycle_batches', 'split_batches', 'rows_on_device', 'balanced_batches']
 
 # %% ../../nbs/training/01_batches.ipynb #110005
+class Rehearsal(NamedTuple):
+    "Phantoms that take part in every step of a training."
+    images: Tensor  # uint8 (P, 1, H, W), prepared as the slices are
+    labels: np.ndarray  # int64 (P,), class ids
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Hold everything that a training reads; rows are slices, in the order of the scan table.
@@ -44,6 +50,7 @@ class TrainingData:
     n_classes: int
     validation: np.ndarray = field(  # rows held out, whose labels are not learnt
         default_factory=lambda: np.zeros(0, dtype=np.int64))
+    rehearsal: Rehearsal | None = None  # None: only the slices themselves are learnt
 
     def __post_init__(self):
         "Refuse data that would silently train to something else."

@@ -22,7 +22,7 @@ from ..core.config import Config, validate
 from ..core.files import load_arrays, load_json, load_tensors, save_json, save_tensors
 from ..core.runtime import choose_device, choose_precision
 from ..models.encoders import ClusteringNetwork, make_network
-from .batches import TrainingData, place_images
+from .batches import Rehearsal, TrainingData, place_images
 from .checkpoints import load_weights
 from .distributed import make_fabric
 from .loop import log_row, pretrain, tensorboard_logger
@@ -46,7 +46,11 @@ def write_job(
     "Write all inputs of a training."
     job = folder / "job"
     save_tensors(job / "network.safetensors", network.state_dict())
-    save_tensors(job / "rows.safetensors", {name: getattr(data, name) for name in _ROWS})
+    rows = {name: getattr(data, name) for name in _ROWS}
+    if data.rehearsal is not None:
+        rows |= {"rehearsal_images": data.rehearsal.images.cpu().numpy(),
+                 "rehearsal_labels": data.rehearsal.labels}
+    save_tensors(job / "rows.safetensors", rows)
     record = {"training": training, "config": asdict(config), "images": str(Path(images).resolve()),
               "decoder": network.decoder is not None, "mean": data.mean, "std": data.std,
               "n_classes": data.n_classes,
@@ -70,7 +74,11 @@ def read_job(
         config.encoder, record["n_classes"], config.image_size, record["decoder"])
     load_weights(network, load_tensors(job / "network.safetensors"), job / "network.safetensors")
     images = place_images(np.lib.format.open_memmap(record["images"], "r"), device)
-    data = TrainingData(images, **load_arrays(job / "rows.safetensors"),
+    rows = load_arrays(job / "rows.safetensors")
+    phantoms = {name: rows.pop(f"rehearsal_{name}", None) for name in ("images", "labels")}
+    rehearsal = None if phantoms["images"] is None else Rehearsal(
+        torch.from_numpy(phantoms["images"]).to(device), phantoms["labels"])
+    data = TrainingData(images, **rows, rehearsal=rehearsal,
                         **{name: record[name] for name in ("mean", "std", "n_classes")})
     return (record["training"], network, data, config,
             record["tensorboard"] and Path(record["tensorboard"]))

@@ -44,7 +44,8 @@ __all__ = ['TERMS', 'refuse_divergence', 'run_epochs', 'tensorboard_logger', 'lo
            'ema_momentum', 'update_ema', 'Trainer', 'pretrain']
 
 # %% ../../nbs/training/04_loop.ipynb #newa1d9d1
-TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction")  # of the objective
+# of the objective
+TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction", "rehearsal")
 
 
 def refuse_divergence(

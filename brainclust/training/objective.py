@@ -60,7 +60,7 @@ def loss_weights(
     growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
     return {"cross_entropy": 1., "cluster_distance": config.cluster_weight * growing,
             "pseudo_labels": config.pseudo_label_weight * growing,
-            "reconstruction": config.reconstruction_weight}
+            "reconstruction": config.reconstruction_weight, "rehearsal": 1.}
 
 # %% ../../nbs/training/05_objective.ipynb #110036
 def self_training_round(
@@ -114,6 +114,12 @@ def reinitialise(self: Trainer) -> None:
 
 # %% ../../nbs/training/05_objective.ipynb #libe5f30b
 @patch(as_prop=True)
+def rehearses(self: Trainer) -> bool:
+    "Tell whether phantoms take part in every step."
+    return self.data.rehearsal is not None and self.config.rehearsal_batch_size > 0
+
+
+@patch(as_prop=True)
 def steps(self: Trainer) -> int:
     "Count the optimiser steps of a joint epoch."
     data, config = self.data, self.config
@@ -127,7 +133,8 @@ def joint_batches(
     unlabelled: np.ndarray,  # (U,), rows of the unlabelled slices
     steps: int,  # optimiser steps of the epoch
     epoch: int,  # from 1
-) -> list[tuple[Tensor, Tensor]]:  # rows of the labelled and the unlabelled slices of each step
+) -> list[tuple[Tensor, ...]]:  # rows of the labelled and the unlabelled slices of each step, and
+    # of the phantoms, if there are any
     "Draw the batches of an epoch, as rows on the device of the slices."
     config, data, device = self.config, self.data, self.data.images.device
     seed = lambda name: derived_seed(config.seed, name, epoch)
@@ -138,7 +145,11 @@ def joint_batches(
     else:
         of_labelled = cycle_batches(data.labelled, size, steps, seed("labelled"))
     of_unlabelled = split_batches(unlabelled, steps, seed("unlabelled"))
-    return list(zip(rows_on_device(of_labelled, device), rows_on_device(of_unlabelled, device)))
+    drawn = [of_labelled, of_unlabelled]
+    if self.rehearses:
+        phantoms = np.arange(len(data.rehearsal.labels))
+        drawn.append(cycle_batches(phantoms, config.rehearsal_batch_size, steps, seed("rehearsal")))
+    return list(zip(*(rows_on_device(batches, device) for batches in drawn)))
 
 # %% ../../nbs/training/05_objective.ipynb #libe5f305
 @patch
@@ -173,14 +184,20 @@ def step_inputs(
     labelled: LocalBatch,
     unlabelled: LocalBatch,
     tables: dict[str, Tensor],  # from `epoch_inputs`
+    rehearsal: LocalBatch | None = None,  # phantoms
 ) -> dict[str, Tensor]:
-    "Take the slices of a step, and their labels, responsibilities and pseudo-labels."
+    "Take slices and phantoms of a step, and their labels, responsibilities and pseudo-labels."
     images, device = self.data.images, self.fabric.device
     inputs = {"labelled_slices": take_slices(images, labelled.rows, device),
               "unlabelled_slices": take_slices(images, unlabelled.rows, device)}
     for name, table in tables.items():
         rows = labelled.rows if name == "labels" else unlabelled.rows
         inputs[name] = table[torch.as_tensor(rows, device=device)]
+    if rehearsal is not None:
+        phantoms = self.data.rehearsal
+        rows = torch.as_tensor(rehearsal.rows, device="cpu")
+        inputs["rehearsal_slices"] = take_slices(phantoms.images, rehearsal.rows, device)
+        inputs["rehearsal_labels"] = torch.from_numpy(phantoms.labels)[rows].to(device)
     return inputs
 
 # %% ../../nbs/training/05_objective.ipynb #11003s076
@@ -189,6 +206,7 @@ def joint_step(
     self: Trainer,
     labelled: LocalBatch,
     unlabelled: LocalBatch,
+    rehearsal: LocalBatch | None = None,  # phantoms
     **batch: Tensor | None,  # from `epoch_inputs` and `step_inputs`
 ) -> dict[str, Tensor]:  # each unweighted term, and their weighted sum as "loss"
     "Take one step of the joint objective."
@@ -196,15 +214,19 @@ def joint_step(
     part = state.watch.part
     targets = batch.get("targets")
     augment = partial(augmented, data=data, generator=state.graph_capture.generator)
+    shown = [(labelled, "labelled_slices", config.augmentation),
+             (unlabelled, "unlabelled_slices", config.unlabelled_augmentation)]
+    if rehearsal is not None:
+        shown.append((rehearsal, "rehearsal_slices", config.augmentation))
     with part("augmentation"):
         x = torch.cat([
-            augment(batch["labelled_slices"], policy=config.augmentation,
-                    start=labelled.start, total=labelled.total),
-            augment(batch["unlabelled_slices"], policy=config.unlabelled_augmentation,
-                    start=unlabelled.start, total=unlabelled.total)])
+            augment(batch[name], policy=policy, start=slices.start, total=slices.total)
+            for slices, name, policy in shown])
     with part("forward"):
         outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None)
-        losses = batch_losses(x, outputs, batch["labels"], batch.get("responsibilities"),
+        own = len(batch["labels"]) + len(batch["unlabelled_slices"])
+        of_slices = tuple(None if values is None else values[:own] for values in outputs)
+        losses = batch_losses(x[:own], of_slices, batch["labels"], batch.get("responsibilities"),
                               batch["means"], targets, config.pseudo_label_threshold)
         if "class_weights" in batch:
             n = len(batch["labels"])
@@ -212,6 +234,9 @@ def joint_step(
                 outputs[1][:n], batch["labels"], batch["class_weights"])
     losses = {name: loss * local_weight(name, labelled, unlabelled)
               for name, loss in losses.items()}
+    if rehearsal is not None:
+        losses["rehearsal"] = rehearsal.weight * classification_loss(
+            outputs[1][own:], batch["rehearsal_labels"])
     weights = dict(zip(TERMS, batch["weights"].unbind()))
     losses["loss"] = sum(weights[name] * loss for name, loss in losses.items())
     take_step(self.fabric, state.optimizer, losses["loss"], part)
@@ -241,7 +266,7 @@ def joint_epoch(
     batches = self.joint_batches(unlabelled, steps, epoch)
     for step, batch in enumerate(batches, (epoch - first) * steps):
         local = local_batches(self.fabric, *batch)
-        inputs = {**common, **self.step_inputs(*local, tables)}
+        inputs = {**common, **self.step_inputs(*local[:2], tables, *local[2:])}
         rate = learning_rate(step, length * steps, config.learning_rate, config.schedule)
         set_rate(state.optimizer, rate)
         losses = state.graph_capture(partial(self.joint_step, *local), inputs)
