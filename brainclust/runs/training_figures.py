@@ -169,10 +169,9 @@ def plot_losses(
     positive = values[np.isfinite(values) & (values > 0)]
     logarithmic = positive.size > 0 and positive.max() > 100 * positive.min()
     hidden = values <= 0 if logarithmic else np.zeros(values.shape, bool)
-    figure, axes = new_figure(6, 3)
-    axis = axes[0, 0]
-    for i, (column, colour, style) in enumerate(
-        zip(shown, SERIES_COLOURS, ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))))):
+    figure, ((axis,),) = new_figure(6, 3)
+    styles = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+    for i, (column, colour, style) in enumerate(zip(shown, (*SERIES_COLOURS, "#882255"), styles)):
         epochs, curve = finite_series(
             history.assign(**{column: np.where(hidden[:, i], np.nan, values[:, i])}), column)
         axis.plot(epochs, curve, linestyle=style, color=colour, label=terms[column], marker="o",
