@@ -128,7 +128,7 @@ def test_a_border_of_the_background_moves_the_box_by_its_width(grey):
 
 def test_a_black_border_does_not_change_a_prepared_slice():
     """Prepare the same picture with 60 pixels of border, or none."""
-    for image, head, _ in heads():
+    for image, _, _ in heads():
         if head_crop.crop_box(image) is None: continue
         prepared, bordered = (
             preprocessing.preprocess_slice(shown, 96, "none", crop="head").astype(int)
@@ -236,7 +236,8 @@ def test_flat_edges_are_trimmed_to_the_last():
         framed = np.pad(framed, width, constant_values=grey)
     whole = head_crop.whole_box(framed.shape)
     assert head_crop.trim_flat_edges(framed, whole) == (10, 40, 10, 30)
-    assert head_crop.trim_flat_edges(np.full((9, 9), 7, np.uint8), head_crop.Box(0, 9, 0, 9)) is None
+    flat = np.full((9, 9), 7, np.uint8)
+    assert head_crop.trim_flat_edges(flat, head_crop.Box(0, 9, 0, 9)) is None
 
 
 def test_lines_and_letters_are_no_head():
