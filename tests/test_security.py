@@ -936,7 +936,8 @@ MODELS = [
     {"classes": ["a", "b", "c", "x" * 101]}, {"mean": float("nan")}, {"mean": "0"}, {"std": 0},
     {"std": -1.0}, {"std": float("inf")}, {"skull_strip": "/etc/passwd"}, {"closing_radius": 10**9},
     {"denoise_sigma": 1e9}, {"denoise_sigma": float("nan")}, {"otsu_relax": float("inf")},
-    {"window_percentiles": [99, 1]}, {"window_percentiles": "x"}, {"flip_tta": 3},
+    {"window_percentiles": [99, 1]}, {"window_percentiles": "x"}, {"crop": "/etc/passwd"},
+    {"flip_tta": 3},
     {"decoder": "yes"}, {"decoder": False, "encoder": "resnet18"}, {"cluster_classes": [9] * 4},
     {"cluster_classes": [0]}, {"cluster_classes": "0000"}, {"cluster_classes": [True] * 4},
     {"format": [2]}, {"format": ...}, {"classes": ...}, {"mean": ...}]

@@ -147,7 +147,8 @@ def test_classes_of_other_names_and_sizes_run_to_every_figure(report, tmp_path, 
     settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
     done = run_papermill(tmp_path / "out.ipynb", data=tmp_path / "scans", out=tmp_path / "run",
                          **settings | {"classes": "[no, on, 1.5, 0]", "class_balance": "batches",
-                                       "window_percentiles": "[1, 99]", "label_fraction": .5})
+                                       "window_percentiles": "[1, 99]", "crop": "head",
+                                       "label_fraction": .5})
     assert done.returncode == 0, done.stderr
     run = tmp_path / "run"
     figures = lambda folder: {path.name for path in (folder / "figures").iterdir()}
@@ -156,6 +157,7 @@ def test_classes_of_other_names_and_sizes_run_to_every_figure(report, tmp_path, 
     record = json.loads((run / "run.json").read_text())
     assert record["config"]["classes"] == list(names.values())
     assert record["config"]["n_clusters"] == 4
+    assert json.loads((run / "model.json").read_text())["crop"] == "head"
     recalls = record["results"]["test_recall"]
     assert list(recalls) == list(names.values())
     assert all(value is not None for value, *_ in recalls.values())  # each class is tested
@@ -165,6 +167,7 @@ def test_classes_of_other_names_and_sizes_run_to_every_figure(report, tmp_path, 
     assert any("Little can be told of classes with few" in note for note in record["notes"])
     assert card_command([str(run)]) == 0
     assert "macro recall" in (run / "MODEL_CARD.md").read_text()
+    assert "crop head" in (run / "checklist.csv").read_text()
     assert predict_command([str(run), str(tmp_path / "scans"), "--out", str(tmp_path / "out.csv"),
                             "--device", "cpu"]) == 0
     predicted = pd.read_csv(tmp_path / "out.csv", dtype={"class": str})

@@ -136,10 +136,12 @@ def remove_lines(
 ) -> np.ndarray:  # uint8 0/1 (H, W)
     "Remove lines of at most 3 pixels that run across more than half of a mask."
     height, width = mask.shape
+    # beyond the border there is nothing that could make a line thick
+    mask = cv2.copyMakeBorder(mask, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0)
     for line, thick in (((1, width // 2 + 1), (4, 1)), ((height // 2 + 1, 1), (1, 4))):
         thin = mask & ~cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones(thick, np.uint8))
         mask = mask & ~cv2.morphologyEx(thin, cv2.MORPH_OPEN, np.ones(line, np.uint8))
-    return mask
+    return mask[4:-4, 4:-4]
 
 
 def remove_letters(

@@ -25,7 +25,8 @@ __all__ = ['PREPARATION', 'HEALTHY', 'Predictor', 'brain_and_tumour']
 
 # %% ../../nbs/runs/08_predictor.ipynb #pr160016
 PREPARATION = ("image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax",
-               "closing_radius", "window_percentiles")  # settings in model.json, as in `preprocess_slice`
+               # settings in model.json, as in `preprocess_slice`
+               "closing_radius", "window_percentiles")
 
 
 class Predictor:

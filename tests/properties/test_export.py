@@ -67,3 +67,15 @@ def test_an_export_is_described_as_json():
     predictor = small_predictor()
     assert json.dumps(export.describe_export(predictor))
     assert export.check_slices(predictor).shape == (11, 32, 32)
+
+
+def test_an_exported_run_cuts_slices_to_the_head():
+    """Prepare slices with the crop of the metadata; a file from before it cuts nothing."""
+    image = np.zeros((90, 120), np.uint8)
+    image[30:70, 50:80] = np.random.default_rng(0).integers(60, 200, (40, 30))
+    described = {"classes": ["a", "b"], "image_size": 32}
+    prepared = [export.ExportedRun(None, described | {"preparation": settings}).prepare([image])
+                for settings in ({"image_size": 32, "skull_strip": "none", "crop": "head"},
+                                 {"image_size": 32, "skull_strip": "none"})]
+    filled = [(one > 0).sum() for one in prepared]
+    assert filled[0] > 2 * filled[1]

@@ -128,6 +128,23 @@ def test_a_mask_lies_on_the_blob_of_its_volume(name, kind, marking, tmp_path):
     assert not list(tmp_path.glob("maps/*.png")) and not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.parametrize("name", ["anisotropic", "oblique"])
+def test_a_mask_of_cropped_slices_lies_on_its_blob(name, marking, tmp_path, monkeypatch):
+    """Put maps of slices that were cut to their head back at their place."""
+    monkeypatch.setitem(marking.settings, "crop", "head")
+    voxels = np.pad(head(40, 36, 32), ((30, 6), (4, 20), (0, 0)))
+    blob = tuple(slice(part.start + before, part.stop + before)
+                 for part, before in zip(BLOB, (30, 4, 0)))
+    voxels[blob] = 250
+    nibabel.save(nibabel.Nifti1Image(voxels, AFFINES[name]), tmp_path / "head.nii.gz")
+    table, _ = predict(marking, tmp_path / "head.nii.gz", tmp_path)
+    truth = np.zeros(voxels.shape, bool)
+    truth[blob] = True
+    assert overlap(np.asarray(nibabel.load(table["mask"].max()).dataobj) > 0, truth) > 0.8
+    shown = np.asarray(nibabel.load(table["cam"].max()).dataobj)
+    assert shown[truth].mean() > 200 and shown[~truth].mean() < 120
+
+
 @given(seed=seeds(), order=st.sampled_from(list(permutations(range(3)))),
        flips=st.tuples(*[st.sampled_from([-1, 1])] * 3), plane=st.sampled_from(PLANES),
        step=st.integers(1, 3), turned=st.booleans())

@@ -1,12 +1,17 @@
 """Properties of brainclust.training.saved_model."""
 
+import shutil
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 from assertions import sum_to_one
-from examples import EDGE_CASES, FABRIC, tiny_config
+from examples import EDGE_CASES, FABRIC, small_predictor, tiny_config
 
+from brainclust.core.files import load_json, save_json
 from brainclust.models import encoders
+from brainclust.runs.predictor import Predictor
 from brainclust.training import batches as batches_module, saved_model, self_training
 
 
@@ -24,3 +29,18 @@ def test_saved_models_of_edge_cases_predict_probabilities(small_data, tmp_path, 
     assert sum_to_one(mixture.responsibilities(embeddings))
     assert mixture.responsibilities(embeddings).shape == (30, made.n_clusters)
     assert (description["cluster_classes"] is None) == (not len(data.labelled))
+
+
+def test_a_model_from_before_the_crop_cuts_nothing(tmp_path):
+    """Read a model.json without the setting as "none"."""
+    run = shutil.copytree(small_predictor().folder, tmp_path / "run")
+    written = load_json(run / "model.json")
+    assert written.pop("crop") == "none"
+    save_json(run / "model.json", written)
+    assert saved_model.read_description(run / "model.json")["crop"] == "none"
+    image = cv2.circle(np.zeros((100, 90), np.uint8), (40, 50), 16, 120, -1)
+    prepared = Predictor(run, "cpu", "32-true").prepare([image])
+    np.testing.assert_array_equal(prepared, small_predictor().prepare([image]))
+    save_json(run / "model.json", written | {"crop": "head"})
+    cropped = Predictor(run, "cpu", "32-true").prepare([image])
+    assert (cropped > 0).sum() > 2 * (prepared > 0).sum()
