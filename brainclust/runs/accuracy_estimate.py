@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +18,15 @@ from pydantic import Field
 from torch import nn
 
 from ..core.config import CLASSES
+from ..core.cache import default_cache_folder
 from ..core.files import load_json, load_table, save_json, save_table
 from ..core.untrusted import Record, check_record
 from ..data.channels import table_channels
+from ..core.runtime import map_threads, quiet_libraries
 from ..data.confounders import SURROUNDINGS, measure_surroundings
+from ..data.patients import find_patients
+from ..data.scan_files import inspect_file
+from ..imaging.slice_cache import iterate_preprocessed
 from ..models.encoders import make_network
 from .ood import divide_statistics, look_at_slices
 from brainclust.runs.pile_shift import (
@@ -33,7 +39,7 @@ from ..training.synthetic_pretraining import load_phantom_weights
 __all__ = ['STYLES', 'PILE_FORMAT', 'STYLED', 'EXTERNAL_ERROR', 'NO_REFERENCE', 'confidence_threshold', 'thresholded_confidence',
            'difference_of_confidences', 'agreeing_confidence', 'phantom_network', 'describe_pile', 'styled_piles',
            'all_estimates', 'measure_estimates', 'held_out_record', 'best_estimate', 'save_pile_reference',
-           'read_pile_reference', 'estimate_error', 'accuracy_sentence', 'assess_pile']
+           'read_pile_reference', 'estimate_error', 'accuracy_sentence', 'assess_pile', 'sample_files']
 
 # %% ../../nbs/runs/14_accuracy_estimate.ipynb #n7745478
 def confidence_threshold(
@@ -236,7 +242,7 @@ def best_estimate(
 def save_pile_reference(
     predictor: Predictor,  # of the run, which gets pile.parquet and pile.json
     scans: pd.DataFrame,  # scan table of the run: path, sha256, split, true_label …
-    images: np.ndarray,  # uint8 (N, 1, S, S), prepared
+    images: np.ndarray | torch.Tensor,  # uint8 (N, 1, S, S), prepared
     groups: np.ndarray,  # (N,)
     cache_folder: Path | str,
     workers: int | None = None,  # threads; None: one per core, at most 8
@@ -247,8 +253,8 @@ def save_pile_reference(
     rows = predictor.reference["rows"]
     rows = rows[draw_one_each(np.asarray(groups)[rows], rng)]
     rows = np.sort(rng.permutation(rows)[: 4 * COMPARED])
-    take = lambda rows: np.array(images[torch.as_tensor(rows)
-                                        if torch.is_tensor(images) else rows])[:, 0]
+    take = lambda rows: (images[torch.as_tensor(rows)].cpu().numpy() if torch.is_tensor(images)
+                         else np.array(images[rows]))[:, 0]
     save_table(predictor.folder / "pile.parquet",
                describe_pile(predictor, scans.iloc[rows], take(rows), cache_folder, workers))
     held_out = np.flatnonzero((scans["split"] == "validation") & (scans["true_label"] >= 0))
@@ -365,3 +371,29 @@ def assess_pile(
     if differs:
         record["sentence"] += " " + accuracy_sentence(estimate, error)
     return record
+
+# %% ../../nbs/runs/14_accuracy_estimate.ipynb #ned568f8
+def sample_files(
+    predictor: Predictor,
+    files: Sequence[Path],  # of any kind
+    cache_folder: Path | None = None,  # volumes are unpacked there; None: the default
+    workers: int | None = None,  # threads; None: one per core, at most 8
+) -> pd.DataFrame:  # as `describe_pile`; empty if no file can be read
+    "Describe a sample of files, in their order."
+    cache = cache_folder or default_cache_folder()
+    chosen = list(files)[:: -(-len(files) // COMPARED) or 1]
+    inspect = partial(inspect_file, cache_folder=cache, **predictor.reading)
+    with quiet_libraries():
+        found = map_threads(inspect, chosen, workers, "comparing")
+    found = [[fact for fact in facts if "reason" not in fact] for facts in found]
+    found = [facts[len(facts) // 4:: -(-len(facts) // 4) or 1][:3] for facts in found]
+    rows = [{"file": file, "channel": ""} | fact
+            for file, facts in zip(chosen, found) for fact in facts]
+    if not rows: return pd.DataFrame()
+    table = pd.DataFrame(rows)
+    named = find_patients([Path(*file.parts[1:]) for file in table["file"]], [""] * len(table))
+    patient = table.get("patient", named["patient"]).replace("", np.nan).fillna(named["patient"])
+    prepared = np.stack(list(iterate_preprocessed(
+        list(table["path"]), list(table["sha256"]), predictor.settings, workers or 0,
+        channels=table_channels(table))))
+    return describe_pile(predictor, table.assign(patient=patient), prepared, cache, workers)

@@ -19,7 +19,9 @@ from ..data.cleaning import prepare_scans
 from ..data.splits import group_keys
 from ..imaging.slice_cache import build_slice_cache
 from ..models.encoders import make_network
+from .accuracy_estimate import save_pile_reference
 from .ood import Calibration, save_reference
+from .predictor import Predictor
 from ..synthetic.phantoms import write_phantoms
 from ..training.batches import TrainingData
 from ..training.distributed import make_fabric
@@ -66,4 +68,6 @@ def example_run(
     save_reference(run, fabric, state.network, data, group_keys(scans).to_numpy(),
                    calibration._replace(flip_tta=config.flip_tta))
     save_table(run / "scans.parquet", scans)
+    save_pile_reference(Predictor(run, "cpu", "32-true"), scans, data.images,
+                        group_keys(scans).to_numpy(), folder / "cache")
     return run

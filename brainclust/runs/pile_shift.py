@@ -198,7 +198,7 @@ class Shift(NamedTuple):
     p_network: float = np.nan  # of the activation statistics
     discrepancy: float = np.nan  # squared, of the activation statistics
     features: pd.DataFrame | None = None  # feature, superiority, p, training, pile (medians)
-    words: tuple[str, ...] = ()  # significant differences, the clear ones first, in the order of FEATURES
+    words: tuple[str, ...] = ()  # significant differences, the clear ones first
 
 
 def _background_words(old: float, new: float) -> str:

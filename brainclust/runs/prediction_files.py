@@ -35,6 +35,7 @@ from brainclust.imaging.map_files import (
     MapFolders, check_maps, join_series_maps, join_volumes, make_writable, write_piece,
 )
 from ..imaging.slice_cache import iterate_preprocessed
+from .accuracy_estimate import assess_pile, read_pile_reference, sample_files
 from .label_tasks import MAXIMUM_TASKS
 from .other_programs import check_exports, write_exports
 from .predictor import HEALTHY, Predictor, brain_and_tumour
@@ -239,12 +240,14 @@ def predict_files(
 ) -> tuple[int, int]:  # slices predicted, files that could not be read
     """Predict every slice, part by part, and write one table; an interrupted call is resumed.
 
-    Beside the table stand <name>_unreadable.csv and, if patients are known, <name>_patients.csv.
+    Beside the table stand <name>_unreadable.csv, <name>_shift.json with the comparison of the
+    slices with the training, and, if patients are known, <name>_patients.csv.
 
     Raises: FileNotFoundError or ValueError as `list_inputs` and `check_maps`; OSError if the disk
     fails.
     """
     files, unreadable = list_inputs(paths)
+    read_pile_reference(predictor)  # a damaged one is refused before anything is predicted
     out = Path(out).expanduser().absolute()
     maps = maps and Path(maps).expanduser().absolute()
     check_maps(maps, paths)
@@ -281,8 +284,14 @@ def predict_files(
         patient_predictions(tables, predictor.classes_) if predictor.named else pd.DataFrame())
     if len(patients):
         write_csv(patients, out.with_name(f"{out.stem}_patients.csv"))
+    slices = sum(record["slices"] for record in records)
+    if slices:
+        pile = sample_files(predictor, files, cache_folder, workers or None)
+        assessed = assess_pile(predictor, pile, slices)
+        save_json(out.with_name(f"{out.stem}_shift.json"), assessed)
+        if assessed["sentence"]: print(assessed["sentence"], file=sys.stderr)
     shutil.rmtree(parts)
-    return sum(record["slices"] for record in records), len(unreadable)
+    return slices, len(unreadable)
 
 # %% ../../nbs/runs/15_prediction_files.ipynb #new617427
 def patient_predictions(
