@@ -327,7 +327,7 @@ def accuracy_sentence(
     error: float,
 ) -> str:
     "Put an estimate into words."
-    return (f"Accuracy to expect: about {estimate:.0%} (± {100 * error:.0f}), an estimate without "
+    return (f"Accuracy to expect: about {100 * estimate:.0f} % (± {100 * error:.0f}), an estimate without "
             "labels that can be further off for scans of one class.")
 
 # %% ../../nbs/runs/14_accuracy_estimate.ipynb #ne7ba41b
