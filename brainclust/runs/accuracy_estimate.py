@@ -327,8 +327,8 @@ def accuracy_sentence(
     error: float,
 ) -> str:
     "Put an estimate into words."
-    return (f"Accuracy to expect: about {100 * estimate:.0f} % (± {100 * error:.0f}), an estimate without "
-            "labels that can be further off for scans of one class.")
+    return (f"Accuracy to expect: about {100 * estimate:.0f} % (± {100 * error:.0f}), an estimate "
+            "without labels that can be further off for scans of one class.")
 
 # %% ../../nbs/runs/14_accuracy_estimate.ipynb #ne7ba41b
 NO_REFERENCE = ("The run has no reference for the surroundings of its training scans, so the new "

@@ -121,8 +121,8 @@ def mmd_test(
     width = np.median(positive) if len(positive) else 1.0
     kernel = np.exp(-distances / width).astype(np.float32)
     found = (weights * (kernel @ weights)).sum(axis=0)
-    # equal values of float32 differ in the last digit
-    reached = found[1:] >= found[0] - 1e-6 * abs(found[0])
+    # equal values of float32 differ in the last digits
+    reached = found[1:] >= found[0] - 1e-6
     return float((1 + reached.sum()) / len(found)), float(found[0])
 
 # %% ../../nbs/runs/13_pile_shift.ipynb #n31ea76e

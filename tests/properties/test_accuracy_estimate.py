@@ -85,7 +85,8 @@ def test_pieces_of_the_estimate():
     threshold = accuracy_estimate.confidence_threshold(confidence, .8)
     assert accuracy_estimate.thresholded_confidence(confidence, threshold) == pytest.approx(
         .8, abs=.02)
-    assert accuracy_estimate.difference_of_confidences(confidence - .1, .75, .8) == pytest.approx(.7)
+    lost = accuracy_estimate.difference_of_confidences(confidence - .1, .75, .8)
+    assert lost == pytest.approx(.7)
     known = {"accuracy": .8, "confidence": .75, "agreement": .6}
     for agreement, expected in ((.6, .8), (.9, .8), (.3, .4), (0., 0.)):
         assert accuracy_estimate.agreeing_confidence(confidence, agreement, known) == pytest.approx(
