@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..core.files import file_digest, load_arrays, load_table, save_tensors
+from brainclust.core.files import (
+    file_digest, is_intact, load_arrays, load_json, load_table, save_json, save_tensors,
+)
 from ..core.untrusted import read_csv
 from ..data.channels import content_keys, table_channels
 from ..data.cleaning import prepare_scans
@@ -24,6 +26,8 @@ from ..data.splits import group_keys
 from ..imaging.quality import measure_quality
 from ..imaging.slice_cache import build_slice_cache
 from ..runs.cluster_figures import tsne_frames
+from ..runs.accuracy_estimate import assess_pile, describe_pile
+from ..runs.pile_shift import COMPARED
 from ..runs.predictor import Predictor
 from ..runs.run import run_table
 
@@ -161,6 +165,7 @@ class Collection:
     images: np.ndarray  # uint8 (N, 1, S, S), prepared
     outputs: dict[str, np.ndarray]  # from `predict_slices`
     pairs: pd.DataFrame  # duplicates: path_a, path_b, kind, orientation
+    note: str = ""  # how the slices differ from those of the training, and what that means
 
     def __len__(self) -> int:
         return len(self.table)
@@ -178,6 +183,28 @@ def describe(
     "Turn outputs into a table."
     columns = ["class", "abstain", "cluster", "ood_score", "in_distribution"]
     return predictor.describe(outputs)[columns]
+
+# %% ../../nbs/app/00_collection.ipynb #n5f10ba2
+def _shift_note(
+    predictor: Predictor,
+    scans: pd.DataFrame,  # of a new folder
+    images: np.ndarray,  # uint8 (N, 1, S, S), prepared
+    file: Path,  # where the comparison is kept
+    workers: int = 0,  # threads; 0: one per core
+) -> str:
+    "Compare the slices of a folder with those of the training, or find the earlier comparison."
+    if is_intact(file): return str(load_json(file).get("sentence", ""))
+    rows = np.arange(0, len(scans), -(-len(scans) // COMPARED))
+    chosen = scans.iloc[rows]
+    keys = group_keys(chosen)
+    patient = chosen["patient"].fillna("") if "patient" in chosen else pd.Series("", chosen.index)
+    # duplicates count once, as slices of one patient do
+    known = patient.where(patient != "", keys.where(keys.duplicated(keep=False), ""))
+    pile = describe_pile(predictor, chosen.assign(patient=known), np.array(images[rows, 0]),
+                         file.parent, workers or None)
+    record = assess_pile(predictor, pile, len(scans))
+    save_json(file, record)
+    return record["sentence"]
 
 # %% ../../nbs/app/00_collection.ipynb #n3fb53f9
 def open_collection(
@@ -213,7 +240,9 @@ def open_collection(
     places = outputs.pop("places")
     scans = scans.fillna({"plane": "", "source": "", "patient": "", "frame": -1})
     table = pd.concat([scans, describe(predictor, outputs)], axis=1)
-    return Collection(table.assign(x=places[:, 0], y=places[:, 1]), images, outputs, pairs)
+    note = (_shift_note(predictor, scans, images, cache_folder / f"shift-{key}.json", workers)
+            if data else "")
+    return Collection(table.assign(x=places[:, 0], y=places[:, 1]), images, outputs, pairs, note)
 
 # %% ../../nbs/app/00_collection.ipynb #cl310019
 _PLAIN = {"notumor": "no tumour"}

@@ -22,8 +22,8 @@ from ..runs.predictor import Predictor
 from ..runs.run import run_table
 
 # %% auto #0
-__all__ = ['render_template', 'map_colours', 'map_content', 'groups_html', 'pairs_html', 'label_errors_html', 'label_html',
-           'goal_html', 'training_html']
+__all__ = ['render_template', 'map_colours', 'map_content', 'shift_html', 'groups_html', 'pairs_html', 'label_errors_html',
+           'label_html', 'goal_html', 'training_html']
 
 # %% ../../nbs/app/05_pieces.ipynb #n9c41520
 def render_template(
@@ -112,6 +112,14 @@ def _in_words(
     "Write counts in a line: 'glioma 3, pituitary 1'."
     words = ", ".join(f"{plain(name)} {number}" for name, number in list(counts.items())[:6])
     return words + (f" and {len(counts) - 6} more" if len(counts) > 6 else "")
+
+
+def shift_html(
+    bench: Workbench,
+) -> str:  # empty if the slices do not differ from those of the training
+    "Say how the slices as a group differ from the training scans."
+    note = bench.collection.note
+    return render_template("banner", words=note) if note else ""
 
 
 def groups_html(

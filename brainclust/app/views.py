@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .collection import plain
 from brainclust.app.pieces import (
     goal_html, groups_html, label_errors_html, label_html, pairs_html, render_template,
-    training_html,
+    shift_html, training_html,
 )
 from .reading import NOT_FOR_DIAGNOSIS, OpenedScan, open_scan, refusal_html
 from brainclust.app.workbench import (
@@ -151,6 +151,7 @@ def browse_view(
 ) -> None:
     "Lay out the view that shows the groups."
     gradio.HTML(render_template("banner", words=NOT_FOR_DIAGNOSIS))
+    shift = gradio.HTML(elem_id="browse-shift")
     gradio.HTML(render_template("map"), elem_id="browse-map", js_on_load="brainclust.map(element);")
     gradio.Markdown("## The groups\nThe pictures are the slices nearest to the middle of the "
                     "group, one of each patient or group of duplicates.")
@@ -159,8 +160,9 @@ def browse_view(
         pairs = gradio.HTML()
     with gradio.Accordion("Labels that look wrong", open=False, elem_id="browse-label-errors"):
         errors = gradio.HTML()
-    pieces = lambda: (groups_html(bench), pairs_html(bench), label_errors_html(bench))
-    page.load(pieces, None, [cards, pairs, errors], **_PRIVATE)
+    pieces = lambda: (shift_html(bench), groups_html(bench), pairs_html(bench),
+                      label_errors_html(bench))
+    page.load(pieces, None, [shift, cards, pairs, errors], **_PRIVATE)
 
 # %% ../../nbs/app/06_views.ipynb #neb27f30
 def _show_row(
