@@ -176,7 +176,7 @@ def pooled_threshold(
 
 # %% ../../nbs/analysis/16_recalibration.ipynb #nc759a60
 class Recalibration(NamedTuple):
-    "What was refitted for a source."
+    "The refitted calibration of a source."
     temperature: float  # of the run's calibrated probabilities; 1: no change
     bias: np.ndarray  # (C,)
     threshold: float  # of all classes, on recalibrated probabilities
@@ -203,7 +203,7 @@ def refit(
 
 # %% ../../nbs/analysis/16_recalibration.ipynb #naf15844
 SOURCE_FORMAT = 1  # raised when older files can no longer be read
-_NAME = re.compile(r"\w(?:[\w .-]{0,62}\w)?")
+_NAME = re.compile(r"(?!.*\.json$)\w(?:[\w .-]{0,62}\w)?")
 
 
 def check_source_name(
@@ -215,7 +215,8 @@ def check_source_name(
     """
     if not _NAME.fullmatch(name):
         raise ValueError("The name of a source must be letters, digits, spaces, '.', '-' and '_', "
-                         f"at most 64; got {name[:80]!r}. Give another one with --name.")
+                         f"at most 64, not ending in .json; got {name[:80]!r}. Give another one "
+                         "with --name.")
     return name
 
 
