@@ -320,16 +320,16 @@ def patient_predictions(
                      **{f"prob_{name}": p for name, p in zip(classes, probabilities)}})
     return pd.DataFrame(rows)
 
-# %% ../../nbs/runs/13_prediction_files.ipynb #pr160024
+# %% ../../nbs/runs/13_prediction_files.ipynb #n5c1a0d2
 def source_sentence(
     source: SourceRecord,
 ) -> str:
     "Name the source that predictions are calibrated for."
-    return (f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices "
-            f"of which the run is right in {source.accuracy[0]:.0%}, and in "
-            f"{source.accuracy[1]:.0%} after refitting on the others.")
+    return (f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices: right "
+            f"in {source.accuracy[0]:.0%} of them as the run is, in "
+            f"{source.accuracy[1]:.0%} refitted by the others.")
 
-
+# %% ../../nbs/runs/13_prediction_files.ipynb #pr160024
 def predict_command(
     arguments: list[str] | None = None,  # default: the process's own
 ) -> int:  # exit status: 0; 1: no file was readable; 2: wrong arguments; 130: interrupted

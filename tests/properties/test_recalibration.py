@@ -1,4 +1,4 @@
-"""Properties of brainclust.analysis.recalibration: known shifts are found, sets keep their promise."""
+"""Properties of brainclust.analysis.recalibration: known shifts, and sets of new slices."""
 import numpy as np
 import pytest
 from assertions import refused
@@ -148,7 +148,7 @@ def test_a_source_is_read_as_written_and_names_are_listed(run):
     assert isinstance(found, recalibration.SourceRecord)
     assert found.run == recalibration.run_fingerprint(folder)
     assert recalibration.source_names(folder) == [file.stem] == ["Klinik ü"]
-    with pytest.raises(ValueError, match="knows no source 'clinic'; it has been checked on Klinik ü"):
+    with pytest.raises(ValueError, match="no source 'clinic'; it has been checked on Klinik ü"):
         recalibration.read_source(folder, "clinic", ["a", "b"])
 
 
