@@ -325,9 +325,10 @@ def source_sentence(
     source: SourceRecord,
 ) -> str:
     "Name the source that predictions are calibrated for."
-    return (f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices: right "
-            f"in {source.accuracy[0]:.0%} of them as the run is, in "
-            f"{source.accuracy[1]:.0%} refitted by the others.")
+    return (
+        f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices: "
+        f"right in {source.accuracy[0]:.0%} of them as the run is, in {source.accuracy[1]:.0%} "
+        "refitted by the others.")
 
 # %% ../../nbs/runs/13_prediction_files.ipynb #pr160024
 def predict_command(
