@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['MINIMUM', 'allowed_classes', 'settled_outcomes', 'brier_score', 'coverage_interval', 'measure', 'cross_fit',
-           'refit_obstacle', 'refit_limits', 'SourceCheck', 'check_source', 'plot_check', 'percent', 'check_sentence']
+           'percent', 'refit_obstacle', 'refit_limits', 'SourceCheck', 'check_source', 'plot_check', 'check_sentence']
 
 # %% ../../nbs/runs/19_source_check.ipynb #nc7c34f7
 def allowed_classes(
@@ -184,6 +184,17 @@ def cross_fit(
     return found, sets, positive
 
 # %% ../../nbs/runs/19_source_check.ipynb #n313f40e
+def percent(
+    value: float,
+    low: float = np.nan,
+    high: float = np.nan,
+) -> str:  # "58 % [43, 72]"
+    "Write a fraction with its interval as percentages."
+    if np.isnan(value): return "unknown"
+    interval = "" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{100 * value:.0f} %{interval}"
+
+
 MINIMUM = 20  # labelled slices that a refit needs
 
 
@@ -217,9 +228,10 @@ def refit_limits(
                  "run."] if absent else []
     if count < needed:
         sentences.append(
-            f"Prediction sets of {coverage:.0%} need slices of {needed} patients, and these are of "
-            f"{count}: the widest that these labels allow were made, which promise "
-            f"{reachable_coverage(count, coverage):.0%}. Label one slice each of more patients.")
+            f"Prediction sets of {percent(coverage)} need slices of {needed} patients, and these "
+            f"are of {count}: the widest that these labels allow were made, which promise "
+            f"{percent(reachable_coverage(count, coverage))}. Label one slice each of more "
+            "patients.")
     return sentences
 
 # %% ../../nbs/runs/19_source_check.ipynb #na5b88ce
@@ -293,17 +305,6 @@ def plot_check(
     return plot_reliability({f"{check.scores.slices[0]} labelled slices": check.curves})
 
 # %% ../../nbs/runs/19_source_check.ipynb #n559742d
-def percent(
-    value: float,
-    low: float = np.nan,
-    high: float = np.nan,
-) -> str:  # "58 % [43, 72]"
-    "Write a fraction with its interval as percentages."
-    if np.isnan(value): return "unknown"
-    interval = "" if np.isnan(low) else f" [{100 * low:.0f}, {100 * high:.0f}]"
-    return f"{100 * value:.0f} %{interval}"
-
-
 def check_sentence(
     check: SourceCheck,
     name: str,  # of the source
@@ -317,7 +318,7 @@ def check_sentence(
             f"{percent(*ends('accuracy'))}")
     held = ends("coverage")
     if not np.isnan(held[0]):
-        text += f"; its {check.coverage:.0%} sets hold the truth in {percent(*held)}"
+        text += f"; its {percent(check.coverage)} sets hold the truth in {percent(*held)}"
     if check.refitted is None: return f"{text}."
     later = (f"refitted (--source \"{name}\") it is right in {percent(*ends('accuracy', 'after'))} "
              f"of held-out slices, with sets of {row['set size']['after']:.1f} classes that hold "

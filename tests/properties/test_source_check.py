@@ -13,7 +13,12 @@ from strategies import FIFTH_OF_EXAMPLES
 
 from brainclust.core.config import CLASSES
 from brainclust.data.scan_table import read_scan_table
-from brainclust.runs import check_files, predictor as predictor_module, source_check
+from brainclust.runs import (
+    check_files,
+    prediction_files,
+    predictor as predictor_module,
+    source_check,
+)
 
 NAMES = np.array(CLASSES)
 
@@ -82,7 +87,7 @@ def test_absent_classes_and_few_patients_are_named():
     table["group"] = [f"p{i % 5}" for i in range(len(table))]
     check = source_check.check_source(found[rows].reset_index(drop=True), table, CLASSES, draws=5)
     assert check.refitted["bias"][CLASSES.index("pituitary")] == 0
-    assert "labelled pituitary" in check.notes[0] and "83%" in check.notes[1]
+    assert "labelled pituitary" in check.notes[0] and "83 %" in check.notes[1]
     assert check.refitted["coverage"] == pytest.approx(5 / 6)
 
 
@@ -169,6 +174,14 @@ def test_a_folder_is_checked_and_its_calibration_used_by_name_alone(folder, caps
     assert command("--labels", root / "mine.csv", "--out", root / "report") == 0
     assert "earlier check was replaced" in capsys.readouterr().out
     refused(predictor_module.Predictor, run, "cpu", source="clinic")
+    predict = lambda *more: prediction_files.predict_command(
+        [str(run), str(root / "clinic ü"), "--out", str(root / "out.csv"), "--device", "cpu",
+         *more])
+    assert predict("--source", "clinic") == 2
+    assert predict("--source", "clinic ü") == 0
+    assert "calibrated for clinic ü, by 24 labelled" in capsys.readouterr().out
+    assert set(pd.read_csv(root / "out.csv")["calibrated_for"]) == {"clinic ü"}
+    assert prediction_files.source_sentence(again.source).startswith("The predictions are")
 
 
 def test_labels_of_the_web_app_are_found_by_content(folder):
