@@ -24,10 +24,9 @@ from ..core.files import file_digest, load_json, save_json
 from ..core.untrusted import Record, check_record
 
 # %% auto #0
-__all__ = ['SPREADS', 'FOLDS', 'SOURCE_FORMAT', 'Fraction', 'recalibrate', 'fit_recalibration', 'group_folds',
-           'held_out_probabilities', 'choose_spread', 'reachable_coverage', 'pooled_threshold', 'Recalibration',
-           'refit', 'check_source_name', 'source_names', 'run_fingerprint', 'SourceRecord', 'save_source',
-           'read_source']
+__all__ = ['SPREADS', 'FOLDS', 'SOURCE_FORMAT', 'recalibrate', 'fit_recalibration', 'group_folds', 'held_out_probabilities',
+           'choose_spread', 'reachable_coverage', 'pooled_threshold', 'Recalibration', 'refit', 'check_source_name',
+           'source_names', 'run_fingerprint', 'SourceRecord', 'save_source', 'read_source']
 
 # %% ../../nbs/analysis/16_recalibration.ipynb #n4ff32c1
 def recalibrate(
@@ -236,7 +235,7 @@ def run_fingerprint(
     return sha256("".join(file_digest(run / name) for name in files).encode()).hexdigest()
 
 # %% ../../nbs/analysis/16_recalibration.ipynb #n44afd0c
-Fraction = Annotated[float, Field(ge=0, le=1)]
+_Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class SourceRecord(Record):
@@ -246,13 +245,13 @@ class SourceRecord(Record):
     classes: list[str]
     temperature: Positive
     bias: list[float]  # one per class
-    threshold: Fraction
-    coverage: Fraction  # that the sets guarantee
+    threshold: _Fraction
+    coverage: _Fraction  # that the sets guarantee
     spread: Positive
-    tumour_threshold: Fraction | None  # None: no healthy class, or labels of one kind
+    tumour_threshold: _Fraction | None  # None: no healthy class, or labels of one kind
     slices: Annotated[int, Field(ge=1)]
     groups: Annotated[int, Field(ge=1)]
-    accuracy: list[Fraction]  # as it is, and refitted by labels of other groups
+    accuracy: list[_Fraction]  # as it is, and refitted by labels of other groups
 
 
 def save_source(

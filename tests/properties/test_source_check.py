@@ -46,6 +46,7 @@ def test_a_shifted_prior_is_refitted_and_measured_on_other_slices():
     bias = np.array(check.refitted["bias"])
     healthy = CLASSES.index("notumor")
     assert bias[healthy] - np.delete(bias, healthy).mean() < -1.5
+    assert isinstance(check, source_check.SourceCheck)
     assert check.notes == [] and list(check.curves) == ["as it is", "refitted, held out"]
     assert check.refitted["accuracy"] == [scores.value["accuracy"], scores.after["accuracy"]]
     assert "do not use it here as it is" in source_check.check_sentence(check, "B")
@@ -166,6 +167,8 @@ def test_a_folder_is_checked_and_its_calibration_used_by_name_alone(folder, caps
     assert command("--labels", root / "mine.csv") == 0
     assert "On these 24 slices the run is right in" in capsys.readouterr().out
     written = run / "sources" / "clinic ü"
+    found, _ = check_files.check_folder(predictor, root / "clinic ü", root / "mine.csv")
+    assert found.refitted["slices"] == 24 and found.coverage == predictor.record["coverage"]
     assert {f.name for f in written.iterdir()} == check_files.REPORT_FILES
     again = predictor_module.Predictor(run, "cpu", "32-true", source="clinic ü")
     prepared = again.prepare([np.zeros((40, 40), np.uint8)])
