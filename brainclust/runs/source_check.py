@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['MINIMUM', 'allowed_classes', 'settled_outcomes', 'brier_score', 'coverage_interval', 'measure', 'cross_fit',
-           'percent', 'refit_obstacle', 'refit_limits', 'SourceCheck', 'check_source', 'plot_check', 'check_sentence']
+__all__ = ['MINIMUM', 'CURVE_BINS', 'allowed_classes', 'settled_outcomes', 'brier_score', 'coverage_interval', 'measure',
+           'cross_fit', 'percent', 'refit_obstacle', 'refit_limits', 'SourceCheck', 'check_source', 'plot_check',
+           'check_sentence']
 
 # %% ../../nbs/runs/19_source_check.ipynb #nc7c34f7
 def allowed_classes(
@@ -235,6 +236,9 @@ def refit_limits(
     return sentences
 
 # %% ../../nbs/runs/19_source_check.ipynb #na5b88ce
+CURVE_BINS = 5  # of confidence: 40 slices fill no more
+
+
 class SourceCheck(NamedTuple):
     "The results of a check of a run on labelled slices."
     scores: pd.DataFrame  # quantity, slices, value, low, high, after, after_low, after_high
@@ -280,7 +284,7 @@ def check_source(
     probabilities = _probabilities(found, classes)
     scores = measure(found, table, classes, at=at, draws=draws)
     outcome, ids, _ = settled_outcomes(probabilities, allowed)
-    curves = {"as it is": reliability(outcome, ids)}
+    curves = {"as it is": reliability(outcome, ids, CURVE_BINS)}
     obstacle = refit_obstacle(allowed, groups)
     if obstacle:
         return SourceCheck(scores.assign(after=np.nan, after_low=np.nan, after_high=np.nan), curves,
@@ -290,7 +294,8 @@ def check_source(
     inside = found["in_distribution"].to_numpy(bool)
     again = decide(np.array(classes), after, sets, inside).assign(in_distribution=inside)
     known = measure(again, table, classes, positive, draws=draws)
-    curves["refitted, held out"] = reliability(settled_outcomes(after, allowed)[0], ids)
+    curves["refitted, held out"] = reliability(
+        settled_outcomes(after, allowed)[0], ids, CURVE_BINS)
     scores = scores.assign(**{f"after{end}": known[column] for end, column in (
         ("", "value"), ("_low", "low"), ("_high", "high"))})
     refitted["accuracy"] = [float(scores[column][0]) for column in ("value", "after")]
