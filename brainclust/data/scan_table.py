@@ -38,13 +38,19 @@ def label_files(
     folder: Path,  # an existing folder
     files: Sequence[Path],  # every file in it, relative
     classes: Sequence[str],  # the known classes, in label order
+    given: Path | None = None,  # a label file elsewhere; None: the folder's own layout
 ) -> pd.DataFrame:  # file, class_name, split, group, reason, own_label, columns of the CSV
-    "Label every file by the folder's layout, or give the reason to leave it out."
+    """Label every file by the folder's layout, or give the reason to leave it out.
+
+    Raises: FileNotFoundError if the label file is missing; ValueError if labels are wrong.
+    """
+    if given and not given.is_file():
+        raise FileNotFoundError(f"{given} is missing: give a table of path and label.")
     is_class = lambda name: normalise_class_name(name, classes) is not None
     refused = refusals(folder, files, is_class)
-    labels = label_file(folder)
+    labels = given or label_file(folder)
     if labels:
-        rows = labels_from_csv(files, classes, folder, labels.name)
+        rows = labels_from_csv(files, classes, folder, str(given) if given else labels.name)
     else:
         rows = labels_from_tree([f for f in files if not refused[f]], classes, folder)
         rows = label_by_bids(rows.assign(group=""), folder, files, classes)
@@ -215,6 +221,7 @@ def read_scan_table(
     cache_folder: str | Path | None = None,  # of unpacked volumes and facts; None: the default
     volume_plane: str = "axial",  # "axial", "coronal" or "sagittal"; in which NIfTI volumes are cut
     volume_step: int = 1,  # every n-th slice of a volume is read
+    labels: str | Path | None = None,  # a label file, whose paths are relative; None: the layout's
     **choice: Any,  # channel, volume_index: as for `inspect_file`
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # the scan table; the files left out with their `reason`
     """Read, hash and decode every image of a folder.
@@ -223,7 +230,8 @@ def read_scan_table(
     """
     folder = Path(folder).expanduser().absolute()
     files = without_paired_masks(list_scan_files(folder))
-    rows = label_files(folder, files, classes)
+    rows = label_files(
+        folder, files, classes, Path(labels).expanduser().absolute() if labels else None)
     rows["path"] = [
         str(folder / f).encode(errors="backslashreplace").decode() for f in rows["file"]]
     rows["source"] = settle_sources(rows.get("source"), len(rows), folder.name)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ..analysis.recalibration import SourceRecord
 from ..core.cache import default_cache_folder
 from brainclust.core.files import (
     file_digest, is_intact, load_json, make_folder, save_json, atomic_write, write_csv,
@@ -43,7 +44,7 @@ from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
 __all__ = ['PART', 'ORIGIN', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_predictions',
-           'predict_command']
+           'source_sentence', 'predict_command']
 
 # %% ../../nbs/runs/15_prediction_files.ipynb #pr160022
 PART = 500  # files that are processed at once
@@ -173,6 +174,7 @@ def _parts_folder(
     stamps = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     model = [file_digest(predictor.folder / "model.safetensors"),
              file_digest(predictor.folder / "prediction.json")]
+    model += [predictor.source.model_dump_json()] if predictor.source else []
     call = sha256(json.dumps([model, part, str(maps), [*ORIGIN], stamps]).encode()).hexdigest()[:16]
     parts = out.with_name(f".{out.stem}-{call}.parts")
     # of a call for the same table that was never repeated
@@ -289,6 +291,8 @@ def predict_files(
     patients = (
         patient_predictions(tables, predictor.classes_) if predictor.named else pd.DataFrame())
     if len(patients):
+        if predictor.source:
+            patients = patients.assign(calibrated_for=predictor.source.name)
         write_csv(patients, out.with_name(f"{out.stem}_patients.csv"))
     slices = sum(record["slices"] for record in records)
     if slices:
@@ -331,6 +335,16 @@ def patient_predictions(
                      **{f"prob_{name}": p for name, p in zip(classes, probabilities)}})
     return pd.DataFrame(rows)
 
+# %% ../../nbs/runs/15_prediction_files.ipynb #n5c1a0d2
+def source_sentence(
+    source: SourceRecord,
+) -> str:
+    "Name the source that predictions are calibrated for."
+    return (
+        f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices: "
+        f"right in {source.accuracy[0]:.0%} of them as the run is, in {source.accuracy[1]:.0%} "
+        "refitted by the others.")
+
 # %% ../../nbs/runs/15_prediction_files.ipynb #pr160024
 def predict_command(
     arguments: list[str] | None = None,  # default: the process's own
@@ -344,6 +358,9 @@ def predict_command(
     parser.add_argument("run", help="run directory of the trained model")
     parser.add_argument("paths", nargs="+", help="files and folders: images, DICOM, NIfTI, .mat")
     parser.add_argument("--out", default="predictions.csv", help="table to be written")
+    parser.add_argument(
+        "--source", metavar="NAME",
+        help="predict as refitted for this source by brainclust-check, and name it in the table")
     parser.add_argument(
         "--maps", metavar="FOLDER",
         help=("also write activation maps and outlines of the tumour there, in the pixels of their "
@@ -362,13 +379,16 @@ def predict_command(
     options = parser.parse_args(arguments)
     try:
         check_exports(options.paths, options.label_studio, options.bids)
-        predictor = Predictor(options.run, options.device)
+        predictor = Predictor(options.run, options.device, source=options.source)
+        model = predictor.folder.absolute().name
+        if predictor.source:
+            model += f" calibrated for {predictor.source.name}"
+            print(source_sentence(predictor.source))
         slices, unreadable = predict_files(
             predictor, options.paths, options.out, options.workers, maps=options.maps)
         if slices:
             write_exports(options.out, options.paths, list(map(str, predictor.classes_)),
-                          predictor.folder.absolute().name, options.label_studio, options.bids,
-                          predictor.reading)
+                          model, options.label_studio, options.bids, predictor.reading)
     except KeyboardInterrupt:
         print("\nbrainclust-predict: interrupted; the same command goes on.", file=sys.stderr)
         return 130

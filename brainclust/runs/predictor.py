@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.preprocessing import normalize
 import torch
 
+from ..analysis.recalibration import read_source, recalibrate
 from ..core.runtime import choose_device, choose_precision
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
 from .ood import look_at_slices, ood_score, read_record, read_reference
@@ -21,7 +22,7 @@ from ..training.distributed import make_fabric
 from ..training.saved_model import READING, load_model
 
 # %% auto #0
-__all__ = ['PREPARATION', 'HEALTHY', 'Predictor', 'brain_and_tumour']
+__all__ = ['PREPARATION', 'HEALTHY', 'Predictor', 'decide', 'brain_and_tumour']
 
 # %% ../../nbs/runs/08_predictor.ipynb #pr160016
 PREPARATION = ("image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax",
@@ -37,10 +38,12 @@ class Predictor:
         run: Path | str,  # run directory with the files of `save_model` and `save_reference`
         device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
         precision: str = "auto",  # as in the config; "auto": the fastest of this machine
+        source: str | None = None,  # checked by `brainclust-check`; None: as the run was calibrated
     ):
         """Load a run.
 
-        Raises: ValueError if the run has not ended, or one of its files is damaged.
+        Raises: ValueError if the run has not ended, one of its files is damaged, or the source is
+        unknown.
         """
         self.folder = Path(run).expanduser()
         for name in ("model.json", "prediction.json"):
@@ -58,6 +61,8 @@ class Predictor:
         self.classes_ = np.array(self.description["classes"])
         self.settings = {name: self.description[name] for name in PREPARATION}
         self.reading = {name: self.description[name] for name in READING}
+        self.source = (None if source is None else
+                       read_source(self.folder, source, list(map(str, self.classes_))))
 
 # %% ../../nbs/runs/08_predictor.ipynb #nd785320
 def _number_clusters(
@@ -136,16 +141,36 @@ def outputs(
     images = torch.from_numpy(np.array(self.check_prepared(prepared)))[:, None]
     seen = look_at_slices(self.fabric, self.network, images, self.description["mean"],
                           self.description["std"], self.description["flip_tta"])
+    probabilities = _calibrate(seen["probabilities"], self.record["temperature"])
     thresholds = (np.zeros(len(self.classes_)) if self.record["thresholds"] is None
                   else np.array(self.record["thresholds"]))
+    sets = seen["probabilities"] >= thresholds
+    if self.source:
+        probabilities = recalibrate(probabilities, self.source.temperature, self.source.bias)
+        sets = probabilities >= self.source.threshold
     score = ood_score(seen["statistics"], self.reference, self.reference["points"])
     return {"embeddings": seen["embeddings"],
-            "probabilities": _calibrate(seen["probabilities"], self.record["temperature"]),
-            "sets": seen["probabilities"] >= thresholds,
+            "probabilities": probabilities, "sets": sets,
             "responsibilities": self.mixture.responsibilities(seen["embeddings"]),
             "ood_score": score / (self.record["limit"] or np.nan)}
 
 # %% ../../nbs/runs/08_predictor.ipynb #n785ea65
+def decide(
+    classes: np.ndarray,  # (C,), names
+    probabilities: np.ndarray,  # (N, C), calibrated
+    sets: np.ndarray | None,  # bool (N, C), prediction sets; None: there are none
+    in_distribution: np.ndarray,  # bool (N,)
+) -> pd.DataFrame:  # class, prob_<class>, prediction_set, abstain
+    "Turn probabilities and prediction sets into predictions."
+    written = ([""] * len(probabilities) if sets is None else
+               [";".join(classes[row.astype(bool)]) for row in sets])
+    single = True if sets is None else sets.sum(axis=1) == 1
+    return pd.DataFrame(
+        {"class": classes[probabilities.argmax(axis=1)],
+         **{f"prob_{name}": probabilities[:, k] for k, name in enumerate(classes)},
+         "prediction_set": written, "abstain": ~(in_distribution & single)})
+
+
 @patch
 def describe(
     self: Predictor,
@@ -154,22 +179,24 @@ def describe(
     """Write outputs as a table.
 
     The columns are class, prob_<class>, prediction_set, abstain, cluster, subtype, ood_score
-    and in_distribution. Columns that need labels are empty if the run had none.
+    and in_distribution. Columns that need labels are empty if the run had none. With a source there
+    are two more: tumour, whether the probability of a tumour reaches the source's threshold, and
+    calibrated_for, the name of the source.
     """
-    classes = self.classes_
-    has_sets = self.named and self.record["thresholds"] is not None
-    probabilities = found["probabilities"]
+    has_sets = self.named and (self.source or self.record["thresholds"] is not None)
     clusters = found["responsibilities"].argmax(axis=1)
     in_distribution = ~(found["ood_score"] > 1)
-    names = classes[probabilities.argmax(axis=1)] if self.named else np.full(len(clusters), "")
-    shown = probabilities if self.named else np.full_like(probabilities, np.nan)
-    sets = [";".join(classes[row.astype(bool)]) if has_sets else "" for row in found["sets"]]
-    return pd.DataFrame(
-        {"class": names, **{f"prob_{name}": shown[:, k] for k, name in enumerate(classes)},
-         "prediction_set": sets,
-         "abstain": ~in_distribution | (has_sets & (found["sets"].sum(axis=1) != 1)),
-         "cluster": clusters, "subtype": np.array(self.subtypes)[clusters],
-         "ood_score": found["ood_score"], "in_distribution": in_distribution})
+    table = decide(self.classes_, found["probabilities"], found["sets"] if has_sets else None,
+                   in_distribution)
+    if not self.named:
+        table["class"] = ""
+        table[[f"prob_{name}" for name in self.classes_]] = np.nan
+    table = table.assign(cluster=clusters, subtype=np.array(self.subtypes)[clusters],
+                         ood_score=found["ood_score"], in_distribution=in_distribution)
+    if self.source is None: return table
+    limit = self.source.tumour_threshold
+    return table.assign(tumour="" if limit is None else 1 - table[f"prob_{HEALTHY}"] >= limit,
+                        calibrated_for=self.source.name)
 
 # %% ../../nbs/runs/08_predictor.ipynb #n0f77983
 @patch
