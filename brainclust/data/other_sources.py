@@ -69,7 +69,7 @@ def _refuse_overlap(
     else:
         return
     raise ValueError(f"unlabelled must be scans of another source, as each scan is read once; got "
-                     f"{found}. Give a folder that shares no scan with it.")
+                     f"{found}. Give a folder that holds none of its scans.")
 
 
 def check_unlabelled(
@@ -80,8 +80,8 @@ def check_unlabelled(
 ) -> None:
     """Check the folders of unlabelled scans before a run begins.
 
-    Raises: NotADirectoryError if one does not exist; ValueError if it holds no scan, shares scans
-    with the data or with another one, or if results would be written into it.
+    Raises: NotADirectoryError if one does not exist; ValueError if it holds no scan, overlaps with
+    the data or with another one, or if results would be written into it.
     """
     earlier = [("data", Path(data).expanduser())] if Path(data).expanduser().is_dir() else []
     for given in folders:
@@ -321,7 +321,9 @@ def join_unlabelled(
     if not len(pile):
         raise ValueError(f"unlabelled must hold scans that are not in the data; got none in "
                          f"{first_few(names)}. Give another folder, or leave it out.")
-    pile["shown"] = draw_labels(pile, classes, labels_per_class, seed) if labels_per_class else False
+    pile["shown"] = False
+    if labels_per_class:
+        pile["shown"] = draw_labels(pile, classes, labels_per_class, seed)
     sentences = _joined_sentences(pile, left_out, classes, labels_per_class)
     ids = {name: i for i, name in enumerate(classes)}
     shown = pile.pop("shown")

@@ -197,7 +197,7 @@ def _learnt(
     scans: pd.DataFrame,  # scan table of the run
     workers: int | None,
     cache_folder: Path | str | None,
-) -> tuple[pd.Series, pd.Series]:  # per slice: whether it was trained on, and joined without a label
+) -> tuple[pd.Series, pd.Series]:  # per slice: trained on; joined without its label
     "Find the slices that a run has seen, with and without their label."
     used = scans[scans["split"] != "test"]
     joined = used.get("joined", pd.Series(False, used.index)).astype(bool)
@@ -222,9 +222,11 @@ def _parts(
 ) -> dict[str, pd.Series]:  # rows by the name of a part
     "Divide a collection by what the run has seen of it."
     parts = {"given": trained | True}
-    if joined.any() and trained.any(): parts["transductive"] = ~trained
+    if joined.any() and trained.any():
+        parts["transductive"] = ~trained
     new = ~trained & ~joined
-    if new.any() and not new.all(): parts["unseen"] = new
+    if new.any() and not new.all():
+        parts["unseen"] = new
     return parts
 
 
@@ -310,7 +312,8 @@ def tidy_external(
              "specificity": "specificity", "accuracy": "accuracy",
              "accuracy_kept": "accuracy, not abstained"}
     return pd.DataFrame([
-        {"collection": f"{row['collection']}{_part_words(row)} ({row['slices']} slices)", "quantity": text,
+        {"collection": f"{row['collection']}{_part_words(row)} ({row['slices']} slices)",
+         "quantity": text,
          "value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
         for row in table.to_dict("records") for name, text in shown.items()
         if np.isfinite(row[name])])
