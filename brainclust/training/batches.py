@@ -44,6 +44,8 @@ class TrainingData:
     n_classes: int
     validation: np.ndarray = field(  # rows held out, whose labels are not learnt
         default_factory=lambda: np.zeros(0, dtype=np.int64))
+    joined: np.ndarray = field(  # training rows of other sources, whose class prior is unknown
+        default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self):
         "Refuse data that would silently train to something else."

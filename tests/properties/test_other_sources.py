@@ -1,5 +1,6 @@
 """Properties of brainclust.data.other_sources: slices that join a training without their labels."""
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from brainclust.core.config import CLASSES
 from brainclust.data import other_sources
 from brainclust.data.cleaning import prepare_scans
 from brainclust.data.splits import group_keys, hold_out_validation
+from brainclust.training.self_training import Trainer
 
 LABELS = st.lists(st.tuples(st.sampled_from([*CLASSES[:3], "tumor", ""]), st.integers(0, 9)),
                   min_size=1, max_size=40)
@@ -177,3 +179,21 @@ def test_slices_are_read_whatever_they_are_called(tmp_path):
     assert sorted(table["class_name"]) == ["", "glioma", "stroke"] and not len(left_out)
     with pytest.raises(OSError, match="does not exist"):
         other_sources.read_unlabelled(tmp_path / "none", CLASSES)
+
+
+def test_slices_of_another_source_are_taught_by_the_head_alone():
+    """Let neither the mixture nor the class prior of the data make their pseudo-labels."""
+    head = np.array([[.5, .5], [.5, .5], [.6, .4]])
+    mixture = np.array([[.9, .1], [.3, .7], [.1, .9]])
+    def targets(joined: list[int], alignment: float) -> list[float]:
+        data = SimpleNamespace(labels=np.array([0, -1, -1]), labelled=np.array([0]),
+                               unlabelled=np.array([1, 2]), train=np.arange(3), n_classes=2,
+                               joined=np.array(joined, dtype=np.int64))
+        settings = SimpleNamespace(teacher_mixture_weight=1., distribution_alignment=alignment)
+        trainer = SimpleNamespace(data=data, config=settings)
+        return Trainer.make_targets(trainer, head, mixture)[:, 0].tolist()
+    assert targets([], 0.) == pytest.approx([.9, .3, .1])
+    assert targets([2], 0.) == pytest.approx([.9, .3, .6])
+    # the factors come from the slices of the data: two in three are of the first class
+    assert targets([2], 1.)[1:] == pytest.approx([2 / 3, .6])
+    assert targets([1, 2], 1.) == pytest.approx([.9, .5, .6])
