@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY, run_papermill
 
 from brainclust.runs.comparison import compare_command
-from brainclust.runs.execute import run_headline
+from brainclust.runs.execute import report_command, run_headline
 from brainclust.runs.model_card import card_command
 from brainclust.runs.prediction_files import predict_command
 from brainclust.synthetic.phantoms import write_phantoms
@@ -72,6 +72,43 @@ def test_external_scans_are_scored(report):
     assert row["groups"] == 12 and row["tumours"] == 18
     assert results["external_andere Klinik_auc"] == pytest.approx(row["auc"])
     assert (report / "figures" / "external_scores.png").exists()
+
+
+def test_the_pile_of_another_clinic_joins_in(report, phantom_tree, tmp_path, capsys):
+    """Train with a second source: its rows, sentences, counts and figures; resume by the same."""
+    pile = write_phantoms(tmp_path / "second clinic", 3, 2, 64, seed=7)
+    settings = {**TINY, "data": phantom_tree, "out": tmp_path / "run", "unlabelled": pile,
+                "unlabelled_labels": 1, "external": f"['{pile}']", "supervised_baseline": False,
+                "baselines": False}
+    words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
+    assert report_command([*words, "--no-html"]) == 0
+    printed = capsys.readouterr().out
+    assert "20 slices of second clinic joined the training without a label; labels of 20" in printed
+    assert "(transductive use)" in printed
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["config"]["unlabelled"] == [str(pile)]
+    assert record["data"]["collections"]["second clinic"] == {
+        "joined": True, "train": 24, "validation": 0, "test": 0, "labelled": 4}
+    assert record["results"]["external_second clinic_unlabelled"] > 0
+    assert "external_second clinic_transductive_auc" in record["results"]
+    assert len(pd.read_csv(tmp_path / "run" / "tables" / "collections.csv")) == 2
+    scans, before = (pd.read_parquet(run / "scans.parquet") for run in (tmp_path / "run", report))
+    own = scans[~scans.joined]
+    for column in ("path", "split", "label", "true_label", "group"):  # the data stay as they are
+        assert list(own[column]) == list(before[column])
+    assert set(scans[scans.joined & (scans.label < 0)].true_label) == {-1}
+    drawn = pd.read_csv(tmp_path / "run" / "tables" / "class_distribution.csv")
+    assert "unknown, second clinic" in set(drawn.class_name)
+    assert card_command([str(tmp_path / "run")]) == 0
+    card = (tmp_path / "run" / "MODEL_CARD.md").read_text()
+    assert "second clinic joined the training" in card and str(tmp_path) not in card
+    again = [*words, "--no-html", "-p", "resume", "true"]
+    assert report_command([*again, "-p", "unlabelled", str(phantom_tree.parent / "source")]) == 2
+    assert "unlabelled was" in capsys.readouterr().err
+    Path(pd.read_parquet(tmp_path / "run" / "scans.parquet").path.iloc[-1]).unlink()
+    (tmp_path / "run" / "run.json").unlink()
+    assert report_command(again) == 1
+    assert "The data differ from those that" in capsys.readouterr().err
 
 
 def test_predictions_agree_with_the_results(report):

@@ -119,6 +119,9 @@ class Config:
     out: Text | None = None  # run directory; None: runs/<time>-<preset>
     # folders of labelled scans of other sources, which are scored and never trained or chosen on
     external: Folders = ()
+    # folders of scans of other sources, which join the training without their labels
+    unlabelled: Folders = ()
+    unlabelled_labels: Whole = 0  # of every class, drawn from those folders and learnt; 0: none
     classes: ClassNames = CLASSES  # names in the order of their ids
     label_fraction: Fraction = 0.2  # of the training slices whose label is used; 0: none
     labels_per_class: Whole = 0  # in the place of label_fraction; 0: label_fraction counts
@@ -234,6 +237,9 @@ class Config:
         if self.pseudo_label_weight and not self.anchored:
             raise ValueError("pseudo_label_weight needs anchored=True: only then is a component "
                              "the class of the same number.")
+        if self.unlabelled_labels and not self.unlabelled:
+            raise ValueError("unlabelled_labels needs unlabelled, the folders of which labels are "
+                             f"drawn; got {self.unlabelled_labels} and no folder. Give a folder.")
         if self.anchored and self.n_clusters != len(self.classes):
             raise ValueError(
                 f"anchored=True needs one cluster per class: got n_clusters={self.n_clusters} and "

@@ -39,6 +39,7 @@ def label_files(
     files: Sequence[Path],  # every file in it, relative
     classes: Sequence[str],  # the known classes, in label order
     given: Path | None = None,  # a label file elsewhere; None: the folder's own layout
+    every_file: bool = False,  # whether files that the labels leave out are unlabelled
 ) -> pd.DataFrame:  # file, class_name, split, group, reason, own_label, columns of the CSV
     """Label every file by the folder's layout, or give the reason to leave it out.
 
@@ -59,6 +60,10 @@ def label_files(
     unlisted = f"not listed: {labels.name if labels else 'labels.csv'} has no row for it"
     rest = rest.assign(reason=unlisted, own_label=False)
     rows = pd.concat([rows, rest], ignore_index=True) if len(rest) else rows
+    if every_file:
+        rows["class_name"] = rows["class_name"].where(rows["reason"] == "", "")
+        rows["reason"] = ""
+        rows["split"] = rows["split"].replace("", "train").fillna("train")
     other = rows["file"].map(refused) != ""
     rows.loc[other, "reason"] = rows.loc[other, "file"].map(refused)
     return rows.fillna({c: "" for c in rows})
@@ -221,7 +226,9 @@ def read_scan_table(
     cache_folder: str | Path | None = None,  # of unpacked volumes and facts; None: the default
     volume_plane: str = "axial",  # "axial", "coronal" or "sagittal"; in which NIfTI volumes are cut
     volume_step: int = 1,  # every n-th slice of a volume is read
+    *,
     labels: str | Path | None = None,  # a label file, whose paths are relative; None: the layout's
+    every_file: bool = False,  # whether files that the labels leave out are read as unlabelled
     **choice: Any,  # channel, volume_index: as for `inspect_file`
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # the scan table; the files left out with their `reason`
     """Read, hash and decode every image of a folder.
@@ -230,8 +237,8 @@ def read_scan_table(
     """
     folder = Path(folder).expanduser().absolute()
     files = without_paired_masks(list_scan_files(folder))
-    rows = label_files(
-        folder, files, classes, Path(labels).expanduser().absolute() if labels else None)
+    given = Path(labels).expanduser().absolute() if labels else None
+    rows = label_files(folder, files, classes, given, every_file)
     rows["path"] = [
         str(folder / f).encode(errors="backslashreplace").decode() for f in rows["file"]]
     rows["source"] = settle_sources(rows.get("source"), len(rows), folder.name)

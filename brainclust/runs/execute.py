@@ -29,7 +29,8 @@ from ..core.untrusted import read_settings
 from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
 from ..core.untrusted import plain_data, read_names, read_yaml
-from .run import check_data, check_external, check_resume, run_config
+from ..data.other_sources import check_external, check_unlabelled
+from .run import check_data, check_resume, run_config
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -137,6 +138,7 @@ def free_folder(
     check_not_held(out)
     if config:
         check_external(config.external)
+        check_unlabelled(config.unlabelled, config.data, out, config.cache)
         check_resume(config, out)
     make_folder(out)
     # held by the writer of the executed notebook; the notebook itself holds run.lock
@@ -203,6 +205,9 @@ def run_report(
     for name in {"data", "test_data", "model"} & set(given):
         if Path(given[name]).expanduser().exists():
             given[name] = str(Path(given[name]).expanduser().absolute())  # else a name
+    if given.get("unlabelled"):  # of another working directory, a resumed run finds them again
+        folders = run_config(**given).unlabelled
+        given["unlabelled"] = [str(Path(folder).expanduser().absolute()) for folder in folders]
     target = out / f"{notebook}.ipynb"
     # the names are checked, so that its warning of unknown parameters would mislead
     logging.getLogger("papermill").setLevel(logging.ERROR)

@@ -19,6 +19,7 @@ from ..core.metrics import accuracy_interval, auc_interval
 from ..data.channels import table_channels
 from ..data.cleaning import find_pairs
 from ..data.labels import squash_name
+from ..data.other_sources import ANY_TUMOUR, collection_names
 from ..data.scan_table import read_scan_table
 from ..data.splits import group_keys
 from ..imaging.slice_cache import iterate_preprocessed
@@ -30,14 +31,10 @@ if TYPE_CHECKING:
     from brainclust.runs.predictor import Predictor
 
 # %% auto #0
-__all__ = ['ANY_TUMOUR', 'HEADLINES', 'read_external', 'without_seen', 'tumour_score', 'tumour_threshold', 'external_scores',
-           'predict_table', 'inner_threshold', 'external_table', 'external_results', 'seen_sentences', 'tidy_external',
-           'plot_external']
+__all__ = ['HEADLINES', 'read_external', 'without_seen', 'tumour_score', 'tumour_threshold', 'external_scores', 'predict_table',
+           'inner_threshold', 'external_table', 'external_results', 'seen_sentences', 'tidy_external', 'plot_external']
 
 # %% ../../nbs/runs/09_external.ipynb #nex00006
-ANY_TUMOUR = "tumor"  # class of scans whose kind of tumour is unknown
-
-
 def read_external(
     folder: Path | str,  # labelled scans, as for `read_scan_table`
     classes: Sequence[str],  # of the run
@@ -195,13 +192,42 @@ def inner_threshold(
     return tumour_threshold(tumour_score(predict_table(predictor, held_out, workers)), tumour)
 
 # %% ../../nbs/runs/09_external.ipynb #nex00018
-def _names(
-    folders: Sequence[Path | str],
-) -> list[str]:  # all different
-    "Name collections by their folders."
-    plain = [Path(folder).expanduser().absolute().name for folder in folders]
-    return [name if plain.count(name) == 1 else f"{name}_{plain[:i].count(name) + 1}"
-            for i, name in enumerate(plain)]
+def _learnt(
+    table: pd.DataFrame,  # from `read_external`
+    scans: pd.DataFrame,  # scan table of the run
+    workers: int | None,
+    cache_folder: Path | str | None,
+) -> tuple[pd.Series, pd.Series]:  # per slice: trained on; joined without its label
+    "Find the slices that a run has seen, with and without their label."
+    used = scans[scans["split"] != "test"]
+    joined = used.get("joined", pd.Series(False, used.index)).astype(bool)
+    without_label = joined & (used["label"] < 0)
+
+    def seen(rows: pd.DataFrame) -> pd.Series:
+        "Mark the slices that duplicate rows of the training."
+        kept = without_seen(table, rows, workers, cache_folder)["path"]
+        return ~table["path"].isin(kept)
+    trained = seen(used[~without_label])
+    if joined.any():
+        # a patient with a learnt label is known, in all slices
+        known = group_keys(table)
+        of_labels = seen(used[joined & ~without_label])
+        trained |= known.isin(known[of_labels])
+    return trained, seen(used[without_label]) & ~trained
+
+
+def _parts(
+    trained: pd.Series,  # bool
+    joined: pd.Series,  # bool
+) -> dict[str, pd.Series]:  # rows by the name of a part
+    "Divide a collection by what the run has seen of it."
+    parts = {"given": trained | True}
+    if joined.any() and trained.any():
+        parts["transductive"] = ~trained
+    new = ~trained & ~joined
+    if new.any() and not new.all():
+        parts["unseen"] = new
+    return parts
 
 
 def external_table(
@@ -211,28 +237,26 @@ def external_table(
     draws: int = 1000,  # of the bootstrap over groups
     workers: int | None = None,  # threads; None: one per core, at most 8
     cache_folder: Path | str | None = None,  # None: the default
-) -> pd.DataFrame:  # collection, part ("given", "unseen"), seen, those of `external_scores`
+) -> pd.DataFrame:  # collection, part, seen, joined (slices), those of `external_scores`
     """Score a run on external collections.
 
-    Raises: OSError or ValueError as `read_external`, or if the run has seen every slice.
+    Raises: OSError or ValueError as `read_external`, or if the run was trained on every slice.
     """
     classes = list(map(str, predictor.classes_))
     threshold = inner_threshold(predictor, scans, workers)
-    used = scans[scans["split"] != "test"]
     rows = []
-    for name, folder in zip(_names(folders), folders):
+    for name, folder in zip(collection_names(folders), folders):
         table = read_external(folder, classes, workers=workers, cache_folder=cache_folder,
                               **predictor.reading)
-        new = table["path"].isin(without_seen(table, used, workers, cache_folder)["path"])
-        if not new.any():
+        trained, joined = _learnt(table, scans, workers, cache_folder)
+        if trained.all():
             raise ValueError(f"{folder} must hold scans that the run has not seen; all "
                              f"{len(table)} are in its training. Give another collection.")
         found = predict_table(predictor, table, workers)
-        for part, chosen in (("given", new | True), ("unseen", new)):
-            if part == "unseen" and new.all(): continue
+        for part, chosen in _parts(trained, joined).items():
             scores = external_scores(found[chosen], table[chosen], classes, threshold, draws)
-            seen = int((chosen & ~new).sum())
-            rows.append({"collection": name, "part": part, "seen": seen} | scores)
+            rows.append({"collection": name, "part": part, "seen": int((chosen & trained).sum()),
+                         "joined": int((chosen & joined).sum())} | scores)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/runs/09_external.ipynb #nex00019
@@ -242,20 +266,42 @@ HEADLINES = ("auc", "sensitivity", "specificity", "accuracy", "accuracy_kept", "
 
 def external_results(
     table: pd.DataFrame,  # from `external_table`
-) -> dict[str, float]:  # external_<collection>_<quantity>, …_unseen_<quantity>, for run.json
+) -> dict[str, float]:  # external_<collection>_<quantity>, …_<part>_<quantity>, for run.json
     "Give the headline numbers of external collections their names."
-    return {f"external_{row['collection']}{'_unseen' * (row['part'] == 'unseen')}_{name}": row[name]
-            for row in table.to_dict("records") for name in HEADLINES}
+    results = {}
+    for row in table.to_dict("records"):
+        start = f"external_{row['collection']}"
+        if row["part"] != "given":
+            start += f"_{row['part']}"
+        elif row.get("joined"):
+            results[f"{start}_unlabelled"] = int(row["joined"])
+        results |= {f"{start}_{name}": row[name] for name in HEADLINES}
+    return results
 
 
 def seen_sentences(
     table: pd.DataFrame,  # from `external_table`
 ) -> list[str]:  # one for each collection of which the run has seen slices
     "Say which external collections overlap with the training."
-    return [f"{row['seen']} of the {row['slices']} slices of the external collection "
-            f"{row['collection']} are in the training, also as near-duplicates: only its numbers "
-            "on unseen slices are external."
-            for row in table.to_dict("records") if row["seen"]]
+    sentences = []
+    for row in table.to_dict("records"):
+        if row["seen"]:
+            sentences.append(
+                f"{row['seen']} of the {row['slices']} slices of the external collection "
+                f"{row['collection']} are in the training, also as near-duplicates: only its "
+                "numbers on unseen slices are external.")
+        if row.get("joined") and row["part"] == "given":
+            sentences.append(
+                f"{row['joined']} of the {row['slices']} slices of the external collection "
+                f"{row['collection']} joined the training without their labels (transductive use): "
+                "its numbers are not those of scans that were never seen.")
+    return sentences
+
+
+def _part_words(row: dict[str, Any]) -> str:
+    "Tell which part of a collection was scored."
+    if row["part"] != "given": return f", {row['part']}"
+    return ", transductive" if row.get("joined") == row["slices"] else ""
 
 
 def tidy_external(
@@ -266,8 +312,8 @@ def tidy_external(
              "specificity": "specificity", "accuracy": "accuracy",
              "accuracy_kept": "accuracy, not abstained"}
     return pd.DataFrame([
-        {"collection": f"{row['collection']}{', unseen' * (row['part'] == 'unseen')} "
-                       f"({row['slices']} slices)", "quantity": text,
+        {"collection": f"{row['collection']}{_part_words(row)} ({row['slices']} slices)",
+         "quantity": text,
          "value": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
         for row in table.to_dict("records") for name, text in shown.items()
         if np.isfinite(row[name])])

@@ -223,7 +223,7 @@ def _facts(
 ) -> dict[str, str]:  # Markdown by its place in the template
     "Return the recorded facts about model and data."
     config, data, versions = record["config"], record["data"], record["versions"]
-    kept = {name: value for name, value in config.items() if name not in ("out", "cache", "data")}
+    kept = {k: config[k] for k in config if k not in "out cache data external unlabelled".split()}
     facts = {
         "classes": ", ".join(config["classes"]), "clusters": config["n_clusters"],
         "encoder": f"The encoder ({config['encoder']}, {config['image_size']} px) was trained "

@@ -50,6 +50,8 @@ class TrainingData:
     n_classes: int
     validation: np.ndarray = field(  # rows held out, whose labels are not learnt
         default_factory=lambda: np.zeros(0, dtype=np.int64))
+    joined: np.ndarray = field(  # training rows of other sources, whose class prior is unknown
+        default_factory=lambda: np.zeros(0, dtype=np.int64))
     rehearsal: Rehearsal | None = None  # None: only the slices themselves are learnt
 
     def __post_init__(self):

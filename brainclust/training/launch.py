@@ -31,7 +31,7 @@ from .self_training import train_jointly, train_supervised_baseline
 # %% ../../nbs/training/10_launch.ipynb #sc270005
 TRAININGS = {"pretraining": pretrain, "joint training": train_jointly,
              "supervised baseline": train_supervised_baseline}
-_ROWS = ("labels", "truth", "train", "test", "validation")  # arrays of `TrainingData`
+_ROWS = ("labels", "truth", "train", "test", "validation", "joined")  # arrays of `TrainingData`
 
 
 def write_job(

@@ -85,11 +85,12 @@ def prior_factors(
     config: Config,
 ) -> Tensor:  # float64 (C,); ones without labelled or unlabelled slices, or without alignment
     "Compute the factors that move predictions for unlabelled slices towards the class prior."
-    if not config.distribution_alignment or not len(data.labelled) or not len(data.unlabelled):
+    has_unlabelled = len(np.setdiff1d(data.unlabelled, data.joined)) > 0
+    if not config.distribution_alignment or not len(data.labelled) or not has_unlabelled:
         return torch.ones(data.n_classes, dtype=torch.float64)
     counts = np.bincount(data.labels[data.labelled], minlength=data.n_classes)
     prior = torch.from_numpy(counts + 1.)
-    unlabelled = predictions[torch.from_numpy(data.unlabelled)]
+    unlabelled = predictions[torch.from_numpy(np.setdiff1d(data.unlabelled, data.joined))]
     return class_prior_factors(unlabelled, prior / prior.sum(), config.distribution_alignment)
 
 
@@ -104,7 +105,11 @@ def make_targets(
     predictions = pseudo_targets(torch.from_numpy(head), torch.from_numpy(responsibilities),
                                  config.teacher_mixture_weight)
     factors = prior_factors(predictions, data, config)
-    return align_distribution(predictions, factors)[data.train]
+    targets = align_distribution(predictions, factors)
+    # of another source the mixture is confident and wrong, and the class prior unknown
+    joined = torch.from_numpy(data.joined)
+    targets[joined] = torch.from_numpy(head)[joined].to(targets.dtype)
+    return targets[data.train]
 
 # %% ../../nbs/training/06_self_training.ipynb #libf6040d
 @patch

@@ -130,6 +130,36 @@ def test_seen_slices_are_left_out_whether_their_files_are_there_or_not(scans, tm
     assert len(external.without_seen(table, own[:0], cache_folder=cache)) == 3
 
 
+def test_scans_that_joined_without_labels_are_told_from_unseen_ones(scans, tmp_path):
+    """Score transductive slices apart from those whose label, or patient, was learnt."""
+    root = scans(**{f"pile__{i}": i for i in range(8)},
+                 **{f"own__{kind}__{i}{kind}": 50 + i for kind in ("glioma", "notumor")
+                    for i in range(2)})
+    rows = [f"{i}.png,{('glioma', 'no')[i % 2]},p{i // 2}" for i in range(8)]
+    (root / "pile/labels.csv").write_text("\n".join(["path,label,patient", *rows]))
+    own = read_scan_table(root / "own")[0]
+    own = own.assign(true_label=own["label"], joined=False)
+    pile = read_scan_table(root / "pile")[0].assign(label=-1, true_label=-1, joined=True)
+    pile = pile[pile["path"].map(lambda path: path[-5] in "012345")]  # 6 and 7 were not joined
+    score = lambda joined: external.external_table(
+        StubPredictor(), pd.concat([own, joined], ignore_index=True), [root / "pile"], draws=0,
+        cache_folder=tmp_path / "cache")
+    columns = ["part", "slices", "seen", "joined"]
+    table = score(pile)
+    assert table[columns].values.tolist() == [["given", 8, 0, 6], ["unseen", 2, 0, 0]]
+    assert external.external_results(table)["external_pile_unlabelled"] == 6
+    (sentence,) = external.seen_sentences(table)
+    assert sentence.startswith("6 of the 8 slices of the external collection pile joined")
+    learnt = pile.assign(label=np.where(pile["path"].str.endswith("/0.png"), 0, -1))
+    table = score(learnt)
+    assert table[columns].values.tolist() == [
+        ["given", 8, 2, 4], ["transductive", 6, 0, 4], ["unseen", 2, 0, 0]]
+    assert "external_pile_transductive_auc" in external.external_results(table)
+    assert len(external.seen_sentences(table)) == 2
+    assert not score(pile[:0])["joined"].any()
+    assert "external_pile_unlabelled" not in external.external_results(score(pile[:0]))
+
+
 def test_names_of_results_are_those_of_the_folders():
     """Number folders of one name, and give every headline its name."""
     headlines = dict.fromkeys(external.HEADLINES, .5)
