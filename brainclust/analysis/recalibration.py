@@ -26,7 +26,7 @@ from ..core.untrusted import Record, check_record
 # %% auto #0
 __all__ = ['SPREADS', 'FOLDS', 'SOURCE_FORMAT', 'recalibrate', 'fit_recalibration', 'group_folds', 'held_out_probabilities',
            'choose_spread', 'reachable_coverage', 'pooled_threshold', 'Recalibration', 'refit', 'check_source_name',
-           'source_names', 'run_fingerprint', 'SourceRecord', 'save_source', 'read_source']
+           'source_names', 'run_fingerprint', 'SourceRecord', 'save_source', 'read_source', 'source_sentence']
 
 # %% ../../nbs/analysis/16_recalibration.ipynb #n4ff32c1
 def recalibrate(
@@ -297,3 +297,13 @@ def read_source(
     if record.run != run_fingerprint(run) or record.name != name:
         raise ValueError(f"{file} is of another training or source: {again}.")
     return record
+
+# %% ../../nbs/analysis/16_recalibration.ipynb #n5c1a0d2
+def source_sentence(
+    source: SourceRecord,
+) -> str:
+    "Name the source that predictions are calibrated for."
+    return (
+        f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices: "
+        f"right in {source.accuracy[0]:.0%} of them as the run is, in {source.accuracy[1]:.0%} "
+        "refitted by the others.")

@@ -104,7 +104,7 @@ Ends = Annotated[
 Window = Ends | None
 ClassNames = Annotated[tuple[Text, ...], Field(strict=True), _tuple, AfterValidator(_class_names)]
 Folders = Annotated[tuple[Text, ...], Field(strict=True), _tuple]
-Augmentation = Literal["none", "paper", "weak", "strong", "cnn", "cut"]
+Augmentation = Literal["none", "paper", "weak", "strong", "cnn", "cut", "wide"]
 Engine = Literal["local", "ray"]
 Positive = Annotated[float, Field(gt=0)]  # of records
 

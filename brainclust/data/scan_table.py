@@ -224,12 +224,10 @@ def read_scan_table(
     classes: Sequence[str] = CLASSES,  # the known classes; a class's place is its label id
     workers: int | None = None,  # threads; None: one per core, at most 8
     cache_folder: str | Path | None = None,  # of unpacked volumes and facts; None: the default
-    volume_plane: str = "axial",  # "axial", "coronal" or "sagittal"; in which NIfTI volumes are cut
-    volume_step: int = 1,  # every n-th slice of a volume is read
     *,
     labels: str | Path | None = None,  # a label file, whose paths are relative; None: the layout's
     every_file: bool = False,  # whether files that the labels leave out are read as unlabelled
-    **choice: Any,  # channel, volume_index: as for `inspect_file`
+    **choice: Any,  # volume_plane, volume_step, channel, volume_index: as for `inspect_files`
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # the scan table; the files left out with their `reason`
     """Read, hash and decode every image of a folder.
 
@@ -244,9 +242,7 @@ def read_scan_table(
     rows["source"] = settle_sources(rows.get("source"), len(rows), folder.name)
     named = rows[rows["reason"] == ""]
     cache = Path(cache_folder or default_cache_folder())
-    facts = inspect_files(
-        [Path(p) for p in named["path"]], cache, volume_plane, volume_step, workers,
-        **choice)
+    facts = inspect_files([Path(p) for p in named["path"]], cache, workers=workers, **choice)
     facts = without_kinds(without_masks(list(named["path"]), facts))
     found = dict(zip(named.index, join_series(list(named["path"]), facts, cache, workers)))
     table = join_facts(rows, [found.get(i, [{}]) for i in rows.index], classes)

@@ -148,7 +148,10 @@ AUGMENTATIONS = {
     "cnn": Augmentation(flip_x=0.5, rotation=15.0, crop_area=(0.8, 1.0), crop_aspect=4 / 3,
                         intensity=0.1, contrast=(0.8, 1.2)),
     "cut": Augmentation(flip_x=0.5, rotation=15.0, crop_area=(0.7, 1.0), crop_aspect=4 / 3,
-                        intensity=0.1, contrast=(0.8, 1.2), gamma=(0.8, 1.25), cutout=0.4)}
+                        intensity=0.1, contrast=(0.8, 1.2), gamma=(0.8, 1.25), cutout=0.4),
+    "wide": Augmentation(flip_x=0.5, rotation=15.0, crop_area=(0.6, 1.0), crop_aspect=4 / 3,
+                         intensity=0.1, contrast=(0.6, 1.5), gamma=(0.5, 1.8), blur=0.012,
+                         noise=0.05, cutout=0.4)}
 
 
 def get_augmentation(

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..analysis.recalibration import SourceRecord
+from ..analysis.recalibration import source_sentence
 from ..core.cache import default_cache_folder
 from brainclust.core.files import (
     file_digest, is_intact, load_json, make_folder, save_json, atomic_write, write_csv,
@@ -44,7 +44,7 @@ from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
 __all__ = ['PART', 'ORIGIN', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_predictions',
-           'source_sentence', 'predict_command']
+           'predict_command']
 
 # %% ../../nbs/runs/15_prediction_files.ipynb #pr160022
 PART = 500  # files that are processed at once
@@ -334,16 +334,6 @@ def patient_predictions(
                      "class": classes[probabilities.argmax()] if usable else "",
                      **{f"prob_{name}": p for name, p in zip(classes, probabilities)}})
     return pd.DataFrame(rows)
-
-# %% ../../nbs/runs/15_prediction_files.ipynb #n5c1a0d2
-def source_sentence(
-    source: SourceRecord,
-) -> str:
-    "Name the source that predictions are calibrated for."
-    return (
-        f"The predictions are calibrated for {source.name}, by {source.slices} labelled slices: "
-        f"right in {source.accuracy[0]:.0%} of them as the run is, in {source.accuracy[1]:.0%} "
-        "refitted by the others.")
 
 # %% ../../nbs/runs/15_prediction_files.ipynb #pr160024
 def predict_command(

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.special import softmax
 from strategies import FIFTH_OF_EXAMPLES
 
+from brainclust.analysis import recalibration
 from brainclust.core.config import CLASSES
 from brainclust.data.scan_table import read_scan_table
 from brainclust.runs import (
@@ -184,7 +185,7 @@ def test_a_folder_is_checked_and_its_calibration_used_by_name_alone(folder, caps
     assert predict("--source", "clinic ü") == 0
     assert "calibrated for clinic ü, by 24 labelled" in capsys.readouterr().out
     assert set(pd.read_csv(root / "out.csv")["calibrated_for"]) == {"clinic ü"}
-    assert prediction_files.source_sentence(again.source).startswith("The predictions are")
+    assert recalibration.source_sentence(again.source).startswith("The predictions are")
 
 
 def test_labels_of_the_web_app_are_found_by_content(folder):
