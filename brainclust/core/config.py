@@ -192,6 +192,8 @@ class Config:
     # how rare classes count in the labelled term: "batches" shows every class equally often,
     # "weights" weights a slice by the inverse frequency of its class, "none" does neither
     class_balance: Literal["none", "batches", "weights"] = "none"
+    # how far the labels teach only what tells classes apart within one source; 1: that alone
+    source_adjustment: Fraction = 0.0
     learning_rate: Annotated[Number, Field(gt=0)] = 1e-3  # ours
     weight_decay: Weight = 0.0  # decoupled (AdamW); ours
     # "cosine": warm-up over 5 % of the steps, then to zero

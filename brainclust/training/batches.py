@@ -52,6 +52,8 @@ class TrainingData:
         default_factory=lambda: np.zeros(0, dtype=np.int64))
     joined: np.ndarray = field(  # training rows of other sources, whose class prior is unknown
         default_factory=lambda: np.zeros(0, dtype=np.int64))
+    # float32 (N, C), from `source_adjustments`, added to the logits in training; None: nothing is
+    adjustments: np.ndarray | None = None
     rehearsal: Rehearsal | None = None  # None: only the slices themselves are learnt
 
     def __post_init__(self):

@@ -47,6 +47,8 @@ def write_job(
     job = folder / "job"
     save_tensors(job / "network.safetensors", network.state_dict())
     rows = {name: getattr(data, name) for name in _ROWS}
+    if data.adjustments is not None:
+        rows["adjustments"] = data.adjustments
     if data.rehearsal is not None:
         rows |= {"rehearsal_images": data.rehearsal.images.cpu().numpy(),
                  "rehearsal_labels": data.rehearsal.labels}

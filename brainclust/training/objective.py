@@ -170,6 +170,8 @@ def epoch_inputs(
     if config.cluster_weight and has_unlabelled:
         common["means"] = here(tensors["mixture.means"], dtype=torch.float32)
     tables = {"labels": here(data.labels)}
+    if data.adjustments is not None:
+        tables["adjustments"] = here(data.adjustments)
     for name in ("responsibilities", "targets"):
         if name not in tensors or not has_unlabelled: continue
         rows = here(tensors[name])  # of the training slices only
@@ -191,8 +193,11 @@ def step_inputs(
     inputs = {"labelled_slices": take_slices(images, labelled.rows, device),
               "unlabelled_slices": take_slices(images, unlabelled.rows, device)}
     for name, table in tables.items():
-        rows = labelled.rows if name == "labels" else unlabelled.rows
-        inputs[name] = table[torch.as_tensor(rows, device=device)]
+        of_labelled, of_unlabelled = (
+            torch.as_tensor(rows, device=device) for rows in (labelled.rows, unlabelled.rows))
+        inputs[name] = table[
+            of_labelled if name == "labels" else torch.cat([of_labelled, of_unlabelled])
+            if name == "adjustments" else of_unlabelled]
     if rehearsal is not None:
         phantoms = self.data.rehearsal
         rows = torch.as_tensor(rehearsal.rows, device="cpu")
@@ -225,13 +230,17 @@ def joint_step(
     with part("forward"):
         outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None)
         own = len(batch["labels"]) + len(batch["unlabelled_slices"])
-        of_slices = tuple(None if values is None else values[:own] for values in outputs)
+        embedding, logits, drawn = (
+            None if values is None else values[:own] for values in outputs)
+        if "adjustments" in batch:
+            logits = logits + batch["adjustments"]
+        of_slices = (embedding, logits, drawn)
         losses = batch_losses(x[:own], of_slices, batch["labels"], batch.get("responsibilities"),
                               batch["means"], targets, config.pseudo_label_threshold)
         if "class_weights" in batch:
             n = len(batch["labels"])
             losses["cross_entropy"] = classification_loss(
-                outputs[1][:n], batch["labels"], batch["class_weights"])
+                logits[:n], batch["labels"], batch["class_weights"])
     losses = {name: loss * local_weight(name, labelled, unlabelled)
               for name, loss in losses.items()}
     if rehearsal is not None:
@@ -273,5 +282,5 @@ def joint_epoch(
         self.update_average(step)
         for name, value in losses.items():
             totals[name] = totals.get(name, 0) + value
-        bar.update(sum(part.total for part in local))
+        bar.update(sum(part.total for part in local[:2]))  # slices; phantoms are not counted
     return {**self.end_epoch(totals, steps), "learning_rate": rate}

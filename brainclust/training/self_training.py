@@ -24,7 +24,9 @@ from brainclust.core.metrics import (
 )
 from ..core.runtime import derived_seed
 from ..models.encoders import ClusteringNetwork
-from ..models.losses import align_distribution, class_prior_factors, pseudo_targets
+from brainclust.models.losses import (
+    adjust_probabilities, align_distribution, class_prior_factors, pseudo_targets,
+)
 from brainclust.models.mixture import (
     Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture,
 )
@@ -102,6 +104,8 @@ def make_targets(
 ) -> Tensor:  # (N_train, C)
     "Make the pseudo-labels of the training slices from the present head and mixture."
     data, config = self.data, self.config
+    if data.adjustments is not None:
+        head = adjust_probabilities(head, data.adjustments)
     predictions = pseudo_targets(torch.from_numpy(head), torch.from_numpy(responsibilities),
                                  config.teacher_mixture_weight)
     factors = prior_factors(predictions, data, config)
@@ -296,7 +300,8 @@ def supervised_baseline_epoch(
     "Train one epoch on the labelled slices, and measure the test slices if it is measured."
     fabric, data, config = self.fabric, self.data, self.config
     losses = self.joint_epoch(data.train[:0], self.steps, epoch, bar)
-    row = {name: losses[name] for name in ("loss", "cross_entropy", "learning_rate")}
+    terms = ("loss", "cross_entropy", "rehearsal", "learning_rate")
+    row = {name: losses[name] for name in terms if name in losses}
     bar.set_postfix_str(f"loss {losses['loss']:.3f}")
     if epoch not in measured_epochs(config, True): return row
     head = np.zeros((0, data.n_classes), dtype=np.float32)
