@@ -205,3 +205,26 @@ def test_speed_is_measured_on_a_few_phantoms(tmp_path):
     for name in ("throughput_ratio", "preprocess_efficiency", "paper_preset_minutes"):
         assert results[name] > 0, name
     assert list(pd.read_csv(tmp_path / "run" / "tables" / "growth.csv").slices) == [40, 80]
+
+
+@pytest.mark.nightly
+def test_recipes_are_compared_inside_and_outside(tmp_path, capfd):
+    """Two recipes, each in a run of its own; what has ended is not trained again."""
+    few = ("{phantom_patients: 8, phantom_slices: 2, phantom_size: 64, bootstrap: 20, "
+           "baselines: false, supervised_baseline: false, encoder: autoencoder}")
+    settings = dict(epochs=2, image_size=32, device="cpu", recipes="preset, all labels",
+                    overrides=few)
+    out = tmp_path / "run"
+    assert report("external", out, **settings) == 0
+    table = pd.read_csv(out / "tables" / "recipes.csv")
+    assert list(table["recipe"]) == ["preset", "all labels"]
+    assert set(table["collection"]) == {"another scanner"} and (table["seen"] == 0).all()
+    record = check_run(out, ())
+    assert record["results"]["preset: external_another scanner_auc"] == table["auc"][0]
+    ended = (out / "recipes" / "preset" / "run.json").stat().st_mtime_ns
+    assert report("external", out, resume=True, **settings) == 0
+    assert (out / "recipes" / "preset" / "run.json").stat().st_mtime_ns == ended
+    assert report("external", tmp_path / "none", **settings | {"recipes": "magic"}) == 1
+    assert "recipes must be among preset, random weights" in capfd.readouterr().err
+    assert report("external", tmp_path / "none", data=out / "another scanner", epochs=2) == 1
+    assert "external must name folders of labelled scans" in capfd.readouterr().err
