@@ -176,3 +176,36 @@ def test_pseudo_targets_are_probabilities(p, strength):
 def test_a_ramp_rises_to_one(epoch, warmup):
     """Rise with the epoch, from above zero to one."""
     assert 0 < losses.ramp(epoch, warmup) <= losses.ramp(epoch + 1, warmup) <= 1
+
+
+@given(sources=st.lists(st.sampled_from("abc"), min_size=1, max_size=30), strength=st.floats(0, 1),
+       data=st.data())
+def test_slices_of_one_source_are_adjusted_alike(sources, strength, data):
+    """Add the log prior of the source, scaled; nothing where no slice of it has a label."""
+    labels = np.array(data.draw(st.lists(
+        st.integers(-1, 2), min_size=len(sources), max_size=len(sources))))
+    added = losses.source_adjustments(sources, labels, 3, strength)
+    whole = losses.source_adjustments(sources, labels, 3)
+    assert added.shape == (len(sources), 3)
+    assert (added <= 0).all()
+    np.testing.assert_allclose(added, strength * whole, atol=1e-6)
+    for source in set(sources):
+        rows = np.array(sources) == source
+        assert (added[rows] == added[rows][0]).all()
+        known = labels[rows & (labels >= 0)]
+        if len(known):
+            np.testing.assert_allclose(np.exp(whole[rows][0]).sum(), 1, atol=1e-5)
+            assert whole[rows][0].argmax() in np.flatnonzero(
+                np.bincount(known, minlength=3) == np.bincount(known, minlength=3).max())
+        else:
+            assert not added[rows].any()
+
+
+def test_adjusted_logits_have_the_priors_of_their_source():
+    """Give classes the odds 9 to 1 where the network finds them alike, by hand."""
+    added = losses.source_adjustments(["a"] * 100, np.array([0] * 90 + [1] * 10), 2, added=0)
+    np.testing.assert_allclose(added[0], np.log([.9, .1]), atol=1e-6)
+    np.testing.assert_allclose(
+        losses.adjust_probabilities(np.array([[.5, .5]]), added[:1]), [[.9, .1]], atol=1e-6)
+    np.testing.assert_allclose(
+        losses.adjust_probabilities(np.array([[.2, .8]]), np.zeros((1, 2))), [[.2, .8]], atol=1e-6)
