@@ -84,7 +84,8 @@ def test_segmentation_scores_the_second_folder_only(collections, tmp_path):
 def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
     assert (report("explanation", tmp_path / "run", data=collections[0], image_size=64,
                    label_fraction=1.0, occluded=2, epochs=2, preset="best", device="cpu",
-                   overrides="{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16}")
+                   overrides=("{bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, "
+                              "rehearsal_phantoms: 40}"))
             == 0)
     check_run(
         tmp_path / "run", ("cam_pointing_game", "cam_energy_in_mask", "brain_mask_tumour_inside"))
@@ -225,6 +226,6 @@ def test_recipes_are_compared_inside_and_outside(tmp_path, capfd):
     assert report("external", out, resume=True, **settings) == 0
     assert (out / "recipes" / "preset" / "run.json").stat().st_mtime_ns == ended
     assert report("external", tmp_path / "none", **settings | {"recipes": "magic"}) == 1
-    assert "recipes must be among preset, random weights" in capfd.readouterr().err
+    assert "recipes must be among preset, whole slices" in capfd.readouterr().err
     assert report("external", tmp_path / "none", data=out / "another scanner", epochs=2) == 1
     assert "external must name folders of labelled scans" in capfd.readouterr().err

@@ -309,6 +309,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 128,
         "encoder": "autoencoder",  # eight times cheaper than the ResNet
         "init": "phantom",  # pretrained on synthetic phantoms, without any scan
+        # the field of view and the brightness of a slice belong to its source
+        "crop": "head",
+        "window_percentiles": (1, 99),
+        "rehearsal_batch_size": 32,  # keeps what the phantoms taught of other sources
         "epochs": 28,
         "supervised_epochs": 12,  # earlier pseudo-labels are poor, and would be memorised
         "round_epochs": 16,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,15 +14,16 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..core.cache import default_cache_folder
 from ..core.config import CLASSES, Config
 from ..imaging.preprocessing import preprocess_slice
 from ..imaging.slice_cache import build_slice_cache
 from ..synthetic.phantoms import RENDERING_VERSION
 from ..synthetic.rehearsal import rehearsal_slices
-from .batches import Rehearsal, place_images
+from .batches import Rehearsal, TrainingData, place_images
 
 # %% auto #0
-__all__ = ['ANY_TUMOUR', 'HEALTHY', 'VIEWS', 'RENDERED_SIZE', 'rehearsal_classes', 'prepare_rehearsal']
+__all__ = ['ANY_TUMOUR', 'HEALTHY', 'VIEWS', 'RENDERED_SIZE', 'rehearsal_classes', 'prepare_rehearsal', 'with_rehearsal']
 
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00006
 ANY_TUMOUR, HEALTHY = "tumor", "notumor"  # class names
@@ -75,3 +77,17 @@ def prepare_rehearsal(
     if len(kept) < len(labels):
         images = np.ascontiguousarray(images[kept])
     return Rehearsal(place_images(images, torch.device(device)), labels[kept])
+
+# %% ../../nbs/training/12_rehearsal.ipynb #nrt00016
+def with_rehearsal(
+    data: TrainingData,
+    config: Config,
+    workers: int = 1,  # processes that render
+) -> TrainingData:  # the same, with the phantoms that the config asks for
+    "Add phantoms for rehearsal, prepared as the config prepares slices."
+    settings = {name: getattr(config, name) for name in (
+        "image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
+        "window_percentiles")}
+    cache_folder = Path(config.cache or default_cache_folder())
+    return replace(data, rehearsal=prepare_rehearsal(
+        config, settings, cache_folder / "slices", data.images.device, workers))
