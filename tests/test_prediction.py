@@ -86,7 +86,7 @@ def test_a_killed_call_goes_on(trained, phantom_tree, tmp_path):
             "brainclust.runs.prediction_files import predict_files\n"
             "class Slow(Predictor):\n    def table(self, prepared):\n        time.sleep(.3)\n     "
             "   return super().table(prepared)\n"
-            "predict_files(Slow(sys.argv[1], 'cpu'), [sys.argv[2]], sys.argv[3], part=8)\n")
+            "predict_files(Slow(sys.argv[1], 'cpu'), [sys.argv[2]], sys.argv[3], part=16)\n")
     call = [sys.executable, "-c", code, str(trained), str(phantom_tree)]
     assert subprocess.run([*call, str(tmp_path / "whole.csv")], capture_output=True).returncode == 0
     process = subprocess.Popen([*call, str(tmp_path / "killed.csv")], stderr=subprocess.DEVNULL)
