@@ -133,3 +133,46 @@ def report(tmp_path_factory, phantom_tree: Path) -> Path:
         words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
         assert report_command(words) == 0
     return made_once(tmp_path_factory, "ein Bericht ß", make) / "run"
+
+
+ODD_CLASSES = {"glioma": ("no", 40), "meningioma": ("on", 20), "notumor": ("1.5", 8),
+               "pituitary": ("0", 3)}  # names that YAML reads as something else, and their slices
+
+
+def as_sequences(source: Path, target: Path) -> None:
+    """Keep every phantom as channel 1 of a colour file, between two other pictures."""
+    import numpy as np
+    from PIL import Image
+    for file in sorted(source.rglob("*.png")):
+        grey = np.asarray(Image.open(file).convert("L"))
+        other = np.where(grey > 20, 255 - grey, 0).astype(np.uint8)
+        place = target / file.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.stack([other, grey, np.rot90(other, 2)], -1)).save(place)
+
+
+@pytest.fixture(scope="session")
+def odd_run(tmp_path_factory) -> Path:
+    """A folder with `run`, trained on channel 1 of the `colour` files of oddly named classes.
+
+    `grey` holds the same slices as grey files. A test that changes the run takes a copy.
+    """
+    import pandas as pd
+
+    from brainclust.synthetic.phantoms import write_phantoms
+    def make(folder: Path) -> None:
+        phantoms = write_phantoms(folder / "phantoms", 40, 1, 64, workers=2)
+        for label, rows in pd.read_csv(phantoms / "labels.csv").groupby("label"):
+            name, count = ODD_CLASSES[label]
+            target = folder / "grey" / name
+            target.mkdir(parents=True)
+            for path in rows.path[:count]:
+                (target / Path(path).name).write_bytes((phantoms / path).read_bytes())
+        as_sequences(folder / "grey", folder / "colour")
+        settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
+        done = run_papermill(folder / "out.ipynb", data=folder / "colour", out=folder / "run",
+                             **settings | {"classes": "[no, on, 1.5, 0]", "channel": "1",
+                                           "class_balance": "batches", "crop": "head",
+                                           "window_percentiles": "[1, 99]", "label_fraction": .5})
+        assert done.returncode == 0, done.stderr
+    return made_once(tmp_path_factory, "Klassen é", make)
