@@ -24,7 +24,8 @@ from .tumours import Tumour, draw_tumour
 # %% auto #0
 __all__ = ['PHANTOM_SIZE', 'PHANTOM_FIELD', 'target_region', 'draw_segmentation_contrast', 'widen_tumour', 'widen_patient',
            'render_segmentation_phantom', 'render_segmentation_phantoms', 'draw_classification_contrast',
-           'vary_anatomy', 'vary_tumour', 'render_classification_phantom', 'render_classification_phantoms']
+           'vary_anatomy', 'vary_tumour', 'render_classification_phantom', 'render_with_and_without',
+           'render_classification_phantoms']
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #040041
 def target_region(
@@ -193,6 +194,28 @@ def _render_section(
     return points, signal, mask
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #n19e3998
+def _draw_patient_and_site(
+    atlas: Atlas,
+    seed: int,
+    number: int,  # of the patient
+    contrast: Callable[[np.random.Generator, str], dict],
+) -> tuple[Patient, float, np.random.Generator]:  # patient; mm; generator of its section
+    "Draw a patient from wider ranges, and the radius of a tumour, or of one that could be there."
+    class_name = CLASSES[number % len(CLASSES)]
+    patient, rng = draw_patient(seed, class_name, number, atlas)
+    anatomy = vary_anatomy(rng, patient.anatomy)
+    tumour = patient.tumour and vary_tumour(rng, patient.tumour)
+    focus, radius = _draw_focus(rng, atlas, patient, tumour)
+    patient = replace(patient, anatomy=anatomy, tumour=tumour, focus=to_patient(anatomy, focus),
+                      contrast=contrast(rng, class_name))
+    return patient, radius, rng
+
+
+def _as_signal(signal: np.ndarray) -> np.ndarray:  # uint8
+    "Store a signal, which reaches 1.2."
+    return np.clip(signal * 210, 0, 255).astype(np.uint8)
+
+
 def render_classification_phantom(
     atlas: Atlas,  # from `load_atlas`
     seed: int,
@@ -201,17 +224,26 @@ def render_classification_phantom(
     contrast: Callable[[np.random.Generator, str], dict] = draw_classification_contrast,
 ) -> tuple[np.ndarray, np.ndarray, int]:  # uint8 (192, 192): signal and target region; class id
     "Render one slice of a patient of its own."
-    class_name = CLASSES[number % len(CLASSES)]
-    patient, rng = draw_patient(seed, class_name, number, atlas)
-    anatomy = vary_anatomy(rng, patient.anatomy)
-    tumour = patient.tumour and vary_tumour(rng, patient.tumour)
-    focus, radius = _draw_focus(rng, atlas, patient, tumour)
-    patient = replace(patient, anatomy=anatomy, tumour=tumour, focus=to_patient(anatomy, focus),
-                      contrast=contrast(rng, class_name))
+    patient, radius, rng = _draw_patient_and_site(atlas, seed, number, contrast)
     points, signal, mask = _render_section(rng, atlas, patient, radius)
-    # signals reach 1.2
-    return (np.clip(signal * 210, 0, 255).astype(np.uint8), target_region(atlas, points, mask),
-            CLASSES.index(class_name))
+    return (_as_signal(signal), target_region(atlas, points, mask),
+            CLASSES.index(patient.class_name))
+
+
+def render_with_and_without(
+    atlas: Atlas,  # from `load_atlas`
+    seed: int,
+    number: int,  # of the patient, as in `render_classification_phantom`
+    contrast: Callable[[np.random.Generator, str], dict] = draw_classification_contrast,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    # uint8 (192, 192): signal with the tumour, without it, target region; class id
+    "Render the same section of a patient with its tumour and as if it had never grown."
+    patient, radius, rng = _draw_patient_and_site(atlas, seed, number, contrast)
+    points, signal, mask = _render_section(rng, atlas, patient, radius)
+    healthy, _, _ = render_patient(
+        replace(patient, tumour=None), atlas, points, PHANTOM_FIELD / PHANTOM_SIZE)
+    return (_as_signal(signal), _as_signal(healthy), target_region(atlas, points, mask),
+            CLASSES.index(patient.class_name))
 
 # %% ../../nbs/synthetic/04_training_phantoms.ipynb #24000s945
 def render_classification_phantoms(
