@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import torch
 from examples import small_predictor
@@ -71,8 +72,7 @@ def test_an_export_is_described_as_json():
 
 def test_an_exported_run_cuts_slices_to_the_head():
     """Prepare slices with the crop of the metadata; a file from before it cuts nothing."""
-    image = np.zeros((90, 120), np.uint8)
-    image[30:70, 50:80] = np.random.default_rng(0).integers(60, 200, (40, 30))
+    image = cv2.circle(np.zeros((90, 120), np.uint8), (60, 50), 18, 120, -1)
     described = {"classes": ["a", "b"], "image_size": 32}
     prepared = [export.ExportedRun(None, described | {"preparation": settings}).prepare([image])
                 for settings in ({"image_size": 32, "skull_strip": "none", "crop": "head"},

@@ -185,10 +185,11 @@ def test_slices_of_another_source_are_taught_by_the_head_alone():
     """Let neither the mixture nor the class prior of the data make their pseudo-labels."""
     head = np.array([[.5, .5], [.5, .5], [.6, .4]])
     mixture = np.array([[.9, .1], [.3, .7], [.1, .9]])
-    def targets(joined: list[int], alignment: float) -> list[float]:
+    def targets(
+        joined: list[int], alignment: float, adjustments: np.ndarray | None = None) -> list[float]:
         data = SimpleNamespace(labels=np.array([0, -1, -1]), labelled=np.array([0]),
                                unlabelled=np.array([1, 2]), train=np.arange(3), n_classes=2,
-                               joined=np.array(joined, dtype=np.int64))
+                               joined=np.array(joined, dtype=np.int64), adjustments=adjustments)
         settings = SimpleNamespace(teacher_mixture_weight=1., distribution_alignment=alignment)
         trainer = SimpleNamespace(data=data, config=settings)
         return Trainer.make_targets(trainer, head, mixture)[:, 0].tolist()
@@ -197,3 +198,6 @@ def test_slices_of_another_source_are_taught_by_the_head_alone():
     # the factors come from the slices of the data: two in three are of the first class
     assert targets([2], 1.)[1:] == pytest.approx([2 / 3, .6])
     assert targets([1, 2], 1.) == pytest.approx([.9, .5, .6])
+    # the class prior of a source counts, nine to one in that of the second slice
+    within = np.log([[1, 1], [.9, .1], [1, 1]])
+    assert targets([1, 2], 0., within) == pytest.approx([.9, .9, .6])
