@@ -139,7 +139,7 @@ def test_a_prediction_of_nothing_ends_with_status_1(content, tmp_path, capsys):
     """End with status 1 if no file could be read, and list the files with their reasons."""
     (tmp_path / "a.png").write_bytes(content)
     module = sys.modules[prediction_files.__name__]
-    with patch.object(module, "Predictor", lambda *_: small_predictor()):
+    with patch.object(module, "Predictor", lambda *_, **__: small_predictor()):
         status = prediction_files.predict_command(
             ["run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out.csv")])
     assert status == 1
