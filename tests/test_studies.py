@@ -135,7 +135,7 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
 
 
 @pytest.mark.parametrize("labels, cells_expected", [
-    ("0.5, all", 4), pytest.param("0.5, 2, 0, all", 12, marks=pytest.mark.nightly)])
+    ("0.5, all", 7), pytest.param("0.5, 2, 0, all", 12, marks=pytest.mark.nightly)])
 def test_label_efficiency_goes_on_cell_by_cell(
     phantom_tree, tmp_path, capfd, labels, cells_expected):
     out = tmp_path / "run"
