@@ -14,10 +14,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
-from ..core.config import CLASSES
+from ..core.config import CLASSES, HEALTHY
 from ..core.style import house_style, new_figure, show_slice
 from ..synthetic.anatomy import load_atlas
-from ..synthetic.randomisation import randomise_classification_phantom
+from ..synthetic.randomisation import MINIMUM_SHOWN, randomise_classification_phantom
 from ..synthetic.rehearsal import draw_rehearsal_contrast
 from ..synthetic.training_phantoms import render_with_and_without
 
@@ -44,15 +44,21 @@ def _pair(
     number: int,  # of the phantom
     size: int,  # pixels
 ) -> tuple[np.ndarray, np.ndarray]:  # uint8 (size, size) each: with and without the tumour
-    "Render one phantom with and without its tumour in one view."
+    """Render one phantom with and without its tumour in one view.
+
+    Raises: ValueError if a hundred views do not show the tumour.
+    """
     signal, healthy, region, _ = render_with_and_without(
         load_atlas(), seed, number, draw_rehearsal_contrast)
     for attempt in range(100):
         draw = partial(np.random.default_rng, [seed, number, attempt])
         image, shown = randomise_classification_phantom(draw(), signal, region, size)
-        if shown >= .24: break
-    # the same random numbers again
-    return image, randomise_classification_phantom(draw(), healthy, region, size)[0]
+        if shown >= MINIMUM_SHOWN:
+            # the same random numbers again
+            return image, randomise_classification_phantom(draw(), healthy, region, size)[0]
+    raise ValueError(
+        f"Phantom {number} of seed {seed} does not show its tumour in 100 images. Render it with "
+        "another seed.")
 
 
 def counterfactual_pairs(
@@ -62,7 +68,7 @@ def counterfactual_pairs(
     workers: int = 1,  # processes; the result does not depend on it
 ) -> Pairs:
     "Render tumours of all kinds in turn, each in three versions."
-    numbers = [k for k in range(2 * count + 4) if CLASSES[k % len(CLASSES)] != "notumor"][:count]
+    numbers = [k for k in range(2 * count + 4) if CLASSES[k % len(CLASSES)] != HEALTHY][:count]
     pairs = Parallel(n_jobs=workers)(delayed(_pair)(seed, number, size) for number in numbers)
     if workers > 1:
         get_reusable_executor().shutdown()  # idle processes would delay the caller's end
@@ -74,11 +80,11 @@ def counterfactual_pairs(
 # %% ../../nbs/analysis/17_counterfactuals.ipynb #ncf00009
 def counterfactual_scores(
     predict_proba: Callable[[Sequence[np.ndarray]], np.ndarray],  # of slices: (N, C)
-    classes: Sequence[str],  # of its columns, "notumor" among them
+    classes: Sequence[str],  # of its columns, `HEALTHY` among them
     pairs: Pairs,
 ) -> tuple[dict[str, float], pd.DataFrame]:  # lesion, detected, frame; a row per pair
     "Predict all versions, and measure what changes the prediction."
-    healthy = list(classes).index("notumor")
+    healthy = list(classes).index(HEALTHY)
     score = {name: 1 - predict_proba(list(getattr(pairs, name)))[:, healthy]
              for name in ("tumour", "healthy", "framed")}
     table = pd.DataFrame({"class_name": np.array(CLASSES)[pairs.labels], **score})

@@ -355,7 +355,8 @@ def auc_interval(
 ) -> tuple[float, float, float]:  # area, lower and upper end of the 95 % interval
     """Compute the area under the ROC curve, with a 95 % bootstrap interval over groups.
 
-    All three are NaN without a positive and a negative slice; the ends are NaN for a single group.
+    All three are NaN without a positive and a negative slice; the ends are NaN if one side has a
+    single group, which the bootstrap could not vary.
 
     Raises: ValueError if the lengths differ or a score is not finite.
     """
@@ -367,7 +368,8 @@ def auc_interval(
     if positive.all() or not positive.any(): return (float("nan"),) * 3
     area = float(roc_auc_score(positive, scores))
     names, ids = np.unique(groups, return_inverse=True)
-    if not draws or len(names) == 1: return area, float("nan"), float("nan")
+    fewest = min(len(np.unique(groups[kind])) for kind in (positive, ~positive))
+    if not draws or fewest == 1: return area, float("nan"), float("nan")
     # a thousand steps are enough for the ends
     bins = np.searchsorted(np.quantile(scores, np.linspace(0, 1, 1000)), scores)
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import normalize
 import torch
 
 from ..analysis.recalibration import read_source, recalibrate
+from ..core.config import HEALTHY
 from ..core.runtime import choose_device, choose_precision
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
 from .ood import look_at_slices, ood_score, read_record, read_reference
@@ -22,7 +23,7 @@ from ..training.distributed import make_fabric
 from ..training.saved_model import READING, load_model
 
 # %% auto #0
-__all__ = ['PREPARATION', 'HEALTHY', 'Predictor', 'decide', 'brain_and_tumour']
+__all__ = ['PREPARATION', 'Predictor', 'decide', 'brain_and_tumour']
 
 # %% ../../nbs/runs/08_predictor.ipynb #pr160016
 PREPARATION = ("image_size", "crop", "skull_strip", "denoise_sigma", "otsu_relax",
@@ -266,9 +267,6 @@ def explain(
             else cluster_cam(network, self.mixture, x, targets))
 
 # %% ../../nbs/runs/08_predictor.ipynb #newb69f14
-HEALTHY = "notumor"  # the class without a tumour to outline
-
-
 def brain_and_tumour(
     image: np.ndarray,  # uint8 (S, S), prepared
     cam: np.ndarray,  # float (S, S), [0, 1], from `Predictor.explain`

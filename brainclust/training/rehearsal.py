@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 
 from ..core.cache import default_cache_folder
-from ..core.config import CLASSES, Config
+from ..core.config import CLASSES, HEALTHY, Config
+from ..data.other_sources import ANY_TUMOUR
 from ..imaging.preprocessing import preprocess_slice
 from ..imaging.slice_cache import build_slice_cache
 from ..synthetic.phantoms import RENDERING_VERSION
@@ -23,12 +24,9 @@ from ..synthetic.rehearsal import rehearsal_slices
 from .batches import Rehearsal, TrainingData, place_images
 
 # %% auto #0
-__all__ = ['ANY_TUMOUR', 'HEALTHY', 'VIEWS', 'RENDERED_SIZE', 'rehearsal_classes', 'prepare_rehearsal', 'with_rehearsal']
+__all__ = ['VIEWS', 'RENDERED_SIZE', 'rehearsal_classes', 'prepare_rehearsal', 'with_rehearsal']
 
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00006
-ANY_TUMOUR, HEALTHY = "tumor", "notumor"  # class names
-
-
 def rehearsal_classes(
     classes: Sequence[str],  # of the run
 ) -> np.ndarray:  # int64 (4,), id in the run of each of CLASSES; -1: none
