@@ -141,7 +141,7 @@ def test_label_efficiency_goes_on_cell_by_cell(
     out = tmp_path / "run"
     few = (
         "{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
-                    "unlabelled_batch_size: 16}")
+                    "unlabelled_batch_size: 16, rehearsal_phantoms: 40}")
     settings = dict(data=phantom_tree, labels=labels, ablations="no flip at test time",
                     ablation_labels=0.5, epochs=2, image_size=32, device="cpu", overrides=few)
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
@@ -172,7 +172,7 @@ def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
     out = tmp_path / "run"
     settings = dict(data=phantom_tree, budgets="4, 8", image_size=32, device="cpu",
                     overrides=("{bootstrap: 20, supervised_epochs: 1, labelled_batch_size: 8, "
-                               "unlabelled_batch_size: 16}"))
+                               "unlabelled_batch_size: 16, rehearsal_phantoms: 40}"))
     assert report("active_learning", out, part="1/2", **settings) == 0  # the list's chain alone
     chains = {path.name: path.stat().st_mtime_ns for path in (out / "chains").iterdir()}
     assert len(chains) == 1
