@@ -17,7 +17,9 @@ from joblib.externals.loky import get_reusable_executor
 from ..core.config import CLASSES, HEALTHY
 from ..core.style import house_style, new_figure, show_slice
 from ..synthetic.anatomy import load_atlas
-from ..synthetic.randomisation import MINIMUM_SHOWN, randomise_classification_phantom
+from brainclust.synthetic.randomisation import (
+    MINIMUM_SHOWN, randomise_classification_phantom, visible_fraction,
+)
 from ..synthetic.rehearsal import draw_rehearsal_contrast
 from ..synthetic.training_phantoms import render_with_and_without
 
@@ -52,8 +54,8 @@ def _pair(
         load_atlas(), seed, number, draw_rehearsal_contrast)
     for attempt in range(100):
         draw = partial(np.random.default_rng, [seed, number, attempt])
-        image, shown = randomise_classification_phantom(draw(), signal, region, size)
-        if shown >= MINIMUM_SHOWN:
+        image, seen = randomise_classification_phantom(draw(), signal, region, size)
+        if visible_fraction(region, seen) >= MINIMUM_SHOWN:
             # the same random numbers again
             return image, randomise_classification_phantom(draw(), healthy, region, size)[0]
     raise ValueError(

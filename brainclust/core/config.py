@@ -189,6 +189,8 @@ class Config:
     # phantoms beside the slices of every step, in which the class is independent of the source
     rehearsal_batch_size: Whole = 0
     rehearsal_phantoms: Count = 3000  # rendered once, with four images of each
+    # of the lesion map, a second output that the masks of these phantoms teach; 0: there is none
+    lesion_map_weight: Weight = 0.0
     unlabelled_batch_size: Count = 32  # slices; ours: small, as the number of steps decides
     # how rare classes count in the labelled term: "batches" shows every class equally often,
     # "weights" weights a slice by the inverse frequency of its class, "none" does neither
@@ -314,6 +316,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "crop": "head",
         "window_percentiles": (1, 99),
         "rehearsal_batch_size": 32,  # keeps what the phantoms taught of other sources
+        "lesion_map_weight": 4.0,  # says where the lesion is; costs the class nothing
         "epochs": 28,
         "supervised_epochs": 12,  # earlier pseudo-labels are poor, and would be memorised
         "round_epochs": 16,

@@ -47,12 +47,30 @@ class Augmentation:
 
         Raises: ValueError unless x is float with four dimensions and one channel.
         """
-        check_batch(x, generator)
-        if len(x) == 0: return x  # `grid_sample` refuses an empty batch
-        draws = Draws(generator, x.device, len(x), start, total)
-        if self.moves:
-            x = affine_transform(x, draw_affine(self, *x.shape[-2:], draws))
-        return change_intensity(self, x, draws)
+        return self.with_masks(x, None, generator, start, total)[0]
+
+# %% ../../nbs/imaging/07_augmentation.ipynb #nam00002
+@patch
+def with_masks(
+    self: Augmentation,
+    x: torch.Tensor,  # (B, 1, H, W) in [0, 1]
+    masks: torch.Tensor | None,  # (B, 1, h, w) in [0, 1], covered fractions; None: there are none
+    generator: torch.Generator,
+    start: int = 0,  # place of x's first slice in the batch
+    total: int | None = None,  # slices of the batch; None: x is the batch
+) -> tuple[torch.Tensor, torch.Tensor | None]:  # like x and like masks
+    """Augment a batch, or this process's part of it, and move its masks.
+
+    Raises: ValueError unless x is float with four dimensions and one channel.
+    """
+    check_batch(x, generator)
+    if len(x) == 0: return x, masks  # `grid_sample` refuses an empty batch
+    draws = Draws(generator, x.device, len(x), start, total)
+    if self.moves:
+        maps = draw_affine(self, *x.shape[-2:], draws)
+        x = affine_transform(x, maps)
+        masks = None if masks is None else affine_transform(masks, maps)
+    return change_intensity(self, x, draws), masks
 
 # %% ../../nbs/imaging/07_augmentation.ipynb #ne22bf30
 @patch(as_prop=True)

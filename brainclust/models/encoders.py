@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['ENCODERS', 'normalised', 'ResNetEncoder', 'ConvolutionBlock', 'PooledBlock', 'ConvolutionalEncoder',
-           'AttentionPooling', 'AttentionEncoder', 'Decoder', 'ClusteringNetwork', 'make_network']
+           'AttentionPooling', 'AttentionEncoder', 'Decoder', 'LesionMap', 'Outputs', 'ClusteringNetwork',
+           'make_network']
 
 # %% ../../nbs/models/00_encoders.ipynb #x26e649a
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +29,7 @@ def normalised(
 class ResNetEncoder(nn.Module):
     "ResNet-18 for one channel without its final layer."
     dimensions = 512
+    channels = (128, 256, 512)  # of the maps of `stages`
 
     def __init__(self):
         # imported here, because it takes as long to load as PyTorch
@@ -36,20 +40,35 @@ class ResNetEncoder(nn.Module):
         nn.init.kaiming_normal_(self.resnet.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.resnet.fc = nn.Identity()
 
+    def stages(self,
+        x: Tensor,  # (B, 1, H, W), standardised
+    ) -> list[Tensor]:  # (B, C, H / S, W / S), of `channels`, with S of 8, 16 and 32
+        "Return the last three feature maps, from fine to coarse."
+        net = self.resnet
+        # ReLU and maximum commute, and after the maximum a quarter of the places is left
+        x = net.relu(net.maxpool(normalised(net.conv1, net.bn1, x)))
+        found = []
+        for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
+            for block in layer:
+                shortcut = x if block.downsample is None else normalised(*block.downsample, x)
+                inner = block.relu(normalised(block.conv1, block.bn1, x))
+                x = block.relu(normalised(block.conv2, block.bn2, inner) + shortcut)
+            found.append(x)
+        return found[1:]
+
+    def pooled(self,
+        features: Tensor,  # (B, 512, h, w), the last of `stages`
+    ) -> Tensor:  # (B, 512)
+        "Return the embedding of each feature map."
+        return self.resnet.avgpool(features).flatten(1)
+
     def embed(self,
         x: Tensor,  # (B, 1, H, W), standardised
     ) -> Tensor:  # (B, 512), at least 0: averages over ReLU outputs
         "Return the embedding of each slice."
-        net = self.resnet
         if not self.training and not torch.is_inference_mode_enabled():
-            return net(x)  # in torchvision's order, as hooks on the layers expect
-        # ReLU and maximum commute, and after the maximum a quarter of the places is left
-        x = net.relu(net.maxpool(normalised(net.conv1, net.bn1, x)))
-        for block in [*net.layer1, *net.layer2, *net.layer3, *net.layer4]:
-            shortcut = x if block.downsample is None else normalised(*block.downsample, x)
-            inner = block.relu(normalised(block.conv1, block.bn1, x))
-            x = block.relu(normalised(block.conv2, block.bn2, inner) + shortcut)
-        return net.avgpool(x).flatten(1)
+            return self.resnet(x)  # in torchvision's order, as hooks on the layers expect
+        return self.pooled(self.stages(x)[-1])
 
 # %% ../../nbs/models/00_encoders.ipynb #070008
 class ConvolutionBlock(nn.Sequential):
@@ -86,6 +105,7 @@ class PooledBlock(nn.Sequential):
 class ConvolutionalEncoder(nn.Module):
     "Five 3x3 convolutions with maxima and a linear layer."
     dimensions = 128
+    channels = (64, 128, 192)  # of the maps of `stages`
 
     def __init__(self):
         super().__init__()
@@ -95,11 +115,27 @@ class ConvolutionalEncoder(nn.Module):
             ConvolutionBlock(1, channels[0], stride=2), *blocks, nn.AdaptiveMaxPool2d(2))
         self.linear = nn.Linear(4 * channels[-1], self.dimensions)
 
+    def stages(self,
+        x: Tensor,  # (B, 1, H, W), standardised
+    ) -> list[Tensor]:  # (B, C, H / S, W / S), of `channels`, with S of 8, 16 and 32
+        "Return the last three feature maps, from fine to coarse."
+        found = []
+        for block in self.convolutions[:5]:
+            x = block(x)
+            found.append(x)
+        return found[2:]
+
+    def pooled(self,
+        features: Tensor,  # (B, 192, h, w), the last of `stages`
+    ) -> Tensor:  # (B, 128)
+        "Return the embedding of each feature map."
+        return self.linear(self.convolutions[5](features).flatten(1))
+
     def embed(self,
         x: Tensor,  # (B, 1, H, W), standardised
     ) -> Tensor:  # (B, 128)
         "Return the embedding of each slice."
-        return self.linear(self.convolutions(x).flatten(1))
+        return self.pooled(self.stages(x)[-1])
 
 # %% ../../nbs/models/00_encoders.ipynb #070011
 class AttentionPooling(nn.Module):
@@ -133,19 +169,22 @@ class AttentionEncoder(ConvolutionalEncoder):
         self.pooling = AttentionPooling(channels)
         self.linear = nn.Linear(channels, self.dimensions)
 
+    def _attend(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        "Pool the last of `stages`; return the embedding and the attention."
+        pooled, weights = self.pooling(features.flatten(2).transpose(1, 2))
+        return self.linear(pooled), weights.unflatten(1, features.shape[2:])
+
+    def pooled(self,
+        features: Tensor,  # (B, 192, h, w), the last of `stages`
+    ) -> Tensor:  # (B, 128)
+        "Return the embedding of each feature map."
+        return self._attend(features)[0]
+
     def look(self,
         x: Tensor,  # (B, 1, H, W), standardised
     ) -> tuple[Tensor, Tensor]:  # embedding (B, 128), attention (B, H / 32, W / 32) with sum 1
         "Return the embedding of each slice and the attention to each of its places."
-        features = self.convolutions(x)
-        pooled, weights = self.pooling(features.flatten(2).transpose(1, 2))
-        return self.linear(pooled), weights.unflatten(1, features.shape[2:])
-
-    def embed(self,
-        x: Tensor,  # (B, 1, H, W), standardised
-    ) -> Tensor:  # (B, 128)
-        "Return the embedding of each slice."
-        return self.look(x)[0]
+        return self._attend(self.stages(x)[-1])
 
 # %% ../../nbs/models/00_encoders.ipynb #070017
 class Decoder(nn.Module):
@@ -171,23 +210,67 @@ class Decoder(nn.Module):
         x = self.linear(embedding).unflatten(1, (-1, self.side, self.side))
         return self.output(self.blocks(x))
 
-# %% ../../nbs/models/00_encoders.ipynb #070020
-class ClusteringNetwork(nn.Module):
-    "An encoder with a linear class head and an optional decoder."
+# %% ../../nbs/models/00_encoders.ipynb #nlm00002
+class LesionMap(nn.Module):
+    "From the feature maps of an encoder to the logits of a lesion in every cell."
 
-    def __init__(self, encoder: nn.Module, n_classes: int, decoder: Decoder | None = None):
+    def __init__(self,
+        channels: tuple[int, ...],  # of the feature maps, from fine to coarse
+        n_classes: int,
+        width: int = 64,  # channels of the merged map
+    ):
         super().__init__()
-        self.encoder, self.decoder = encoder, decoder
+        self.lateral = nn.ModuleList([nn.Conv2d(c, width, 1) for c in channels])
+        self.output = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(), ConvolutionBlock(width, width),
+            nn.Conv2d(width, 1 + n_classes, 1))
+
+    def forward(self,
+        features: list[Tensor],  # (B, C, h, w) each, from `stages`
+    ) -> Tensor:  # (B, 1 + n_classes, h, w): logits of no lesion, and of a lesion of each class
+        "Merge the feature maps at the size of the finest."
+        size = features[0].shape[2:]
+        merged = sum(nn.functional.interpolate(lateral(x), size=size)
+                     for lateral, x in zip(self.lateral, features))
+        return self.output(merged)
+
+# %% ../../nbs/models/00_encoders.ipynb #070020
+class Outputs(NamedTuple):
+    "What a network says of a batch of slices."
+    embedding: Tensor  # (B, D)
+    logits: Tensor  # (B, C), of the head
+    reconstruction: Tensor | None  # (B, 1, H, W), standardised; None: not asked for
+    lesions: Tensor | None  # (B, 1 + C, H / 8, W / 8), of `LesionMap`; None: not asked for
+
+
+class ClusteringNetwork(nn.Module):
+    "An encoder with a linear class head, and an optional decoder and lesion map."
+
+    def __init__(self,
+        encoder: nn.Module,
+        n_classes: int,
+        decoder: Decoder | None = None,
+        lesion_map: LesionMap | None = None,
+    ):
+        super().__init__()
+        self.encoder, self.decoder, self.lesion_map = encoder, decoder, lesion_map
         self.head = nn.Linear(encoder.dimensions, n_classes)
 
     def forward(
         self,
         x: Tensor,  # (B, 1, H, W), standardised
         reconstruct: bool = False,  # whether the decoder runs too
-    ) -> tuple[Tensor, Tensor, Tensor | None]:  # (B, D), (B, C), (B, 1, H, W) or None
-        "Return embedding, logits and, on request, reconstruction from one pass."
-        embedding = self.encoder.embed(x)
-        return embedding, self.head(embedding), self.decoder(embedding) if reconstruct else None
+        locate: bool = False,  # whether the lesion map runs too
+    ) -> Outputs:
+        "Return embedding and logits, on request reconstruction and lesion map, from one pass."
+        if locate:
+            stages = self.encoder.stages(x)
+            embedding = self.encoder.pooled(stages[-1])
+        else:
+            embedding = self.encoder.embed(x)
+        return Outputs(embedding, self.head(embedding),
+                       self.decoder(embedding) if reconstruct else None,
+                       self.lesion_map(stages) if locate else None)
 
 # %% ../../nbs/models/00_encoders.ipynb #070021
 ENCODERS = {"resnet18": ResNetEncoder, "autoencoder": ConvolutionalEncoder,
@@ -200,6 +283,7 @@ def make_network(
     image_size: int,  # pixels, a multiple of 32
     decoder: bool = False,  # whether to add a decoder; the autoencoder always has one
     seed: int = 0,  # of the random initialisation
+    lesion_map: bool = False,  # whether to add a lesion map
 ) -> ClusteringNetwork:
     """Build a network with random weights that depend on `seed` alone.
 
@@ -213,8 +297,10 @@ def make_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = ENCODERS[encoder]()
-        # the head is made before the decoder, so that a decoder does not change it
+        # the head is made first, so that a decoder or a lesion map does not change it
         network = ClusteringNetwork(body, n_classes)
         if decoder or encoder == "autoencoder":
             network.decoder = Decoder(body.dimensions, image_size)
+        if lesion_map:
+            network.lesion_map = LesionMap(body.channels, n_classes)
     return network.to(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['classification_loss', 'class_weights', 'source_adjustments', 'adjust_probabilities', 'cluster_distance',
            'pseudo_targets', 'pseudo_label_loss', 'class_prior_factors', 'align_distribution', 'reconstruction_loss',
-           'ramp']
+           'lesion_map_loss', 'ramp']
 
 # %% ../../nbs/models/02_losses.ipynb #xef76679
 from collections.abc import Sequence
@@ -143,6 +143,20 @@ def reconstruction_loss(
 ) -> Tensor:  # scalar, at least 0; 1 for a constant grey image
     "Compute the mean squared error per pixel; 0 without slices."
     return F.mse_loss(reconstructions, slices) if len(slices) else reconstructions.sum()
+
+# %% ../../nbs/models/02_losses.ipynb #nll00002
+def lesion_map_loss(
+    cells: Tensor,  # (B, 1 + C, h, w), logits of no lesion, and of a lesion of each class
+    labels: Tensor,  # (B,), ids from 0 to C - 1
+    covered: Tensor,  # (B, 1, h, w) in [0, 1], fraction of each cell that the lesion covers
+    emphasis: float = 4.,  # added to the weight 1 of a cell that a lesion covers
+) -> Tensor:  # scalar, at least 0
+    "Compute the weighted mean cross-entropy of the cells."
+    found = cells.float().log_softmax(dim=1)
+    of_class = found.gather(1, (1 + labels)[:, None, None, None].expand_as(found[:, :1]))[:, 0]
+    part = covered[:, 0].float()
+    entropy = -(1 - part) * found[:, 0] - part * of_class
+    return ((1 + emphasis * part) * entropy).mean()
 
 # %% ../../nbs/models/02_losses.ipynb #100022
 def ramp(

@@ -121,7 +121,7 @@ def embed(
 ) -> tuple[Tensor, Tensor]:  # embeddings (B, D); the head's probabilities (B, C)
     "Standardise slices and run them through the network."
     x = (slices.float() / 255 - self.mean) / self.std
-    embeddings, logits, _ = self.network(torch.cat([x, x.flip(-1)]) if self.flip_tta else x)
+    embeddings, logits = self.network(torch.cat([x, x.flip(-1)]) if self.flip_tta else x)[:2]
     if self.flip_tta:
         embeddings, logits = (
             y.reshape(2, -1, y.shape[1]).mean(dim=0) for y in (embeddings, logits))

@@ -151,13 +151,13 @@ def plot_workflow(
 LOSS_TERMS = {"loss": "total", "cross_entropy": "cross-entropy, labelled",
               "cluster_distance": "cluster distance, unlabelled",
               "pseudo_labels": "pseudo-labels, unlabelled", "reconstruction": "reconstruction",
-              "rehearsal": "rehearsal, phantoms"}
+              "rehearsal": "rehearsal, phantoms", "lesion_map": "lesion map, phantoms"}
 
 
 @house_style
 def plot_losses(
     history: pd.DataFrame,  # one row per epoch: epoch, any of the terms' columns; NaN: not measured
-    terms: Mapping[str, str] = LOSS_TERMS,  # column to legend text, at most 6
+    terms: Mapping[str, str] = LOSS_TERMS,  # column to legend text, at most 7
 ) -> Figure:
     """Plot the training loss and its terms per epoch (Figure 5.1).
 
@@ -170,12 +170,12 @@ def plot_losses(
     logarithmic = positive.size > 0 and positive.max() > 100 * positive.min()
     hidden = values <= 0 if logarithmic else np.zeros(values.shape, bool)
     figure, ((axis,),) = new_figure(6, 3)
-    styles = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
-    for i, (column, colour, style) in enumerate(zip(shown, (*SERIES_COLOURS, "#882255"), styles)):
+    styles = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (3, 1)))
+    colours = (*SERIES_COLOURS, "#882255", "#44AA99")
+    for i, (column, colour, style) in enumerate(zip(shown, colours, styles)):
         epochs, curve = finite_series(
             history.assign(**{column: np.where(hidden[:, i], np.nan, values[:, i])}), column)
-        axis.plot(epochs, curve, linestyle=style, color=colour, label=terms[column], marker="o",
-                  markersize=3)
+        axis.plot(epochs, curve, ls=style, color=colour, label=terms[column], marker="o", ms=3)
     axis.set(ylabel="loss", yscale="log" if logarithmic else "linear")
     label_epochs(axis)
     axis.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -19,7 +19,7 @@ from .training_phantoms import PHANTOM_FIELD, PHANTOM_SIZE
 __all__ = ['SEGMENTATION_SIZE', 'MINIMUM_SHOWN', 'smooth_field', 'draw_segmentation_view', 'randomise_grey_levels',
            'randomise_surroundings', 'randomise_sharpness', 'randomise_scanner', 'randomise_borders', 'burn_in_text',
            'randomise_segmentation_phantom', 'draw_classification_view', 'randomise_classification_phantom',
-           'randomised_views', 'randomise_classification_phantoms']
+           'visible_fraction', 'randomised_views', 'randomise_classification_phantoms']
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #040054
 def smooth_field(
@@ -216,8 +216,8 @@ def randomise_classification_phantom(
     signal: np.ndarray,  # uint8 (192, 192), from `render_classification_phantom`
     region: np.ndarray,  # uint8 (192, 192), its target region
     size: int,  # pixels of the image
-) -> tuple[np.ndarray, float]:  # uint8 (size, size); visible fraction of the tumour, 1 without one
-    "Make a random image of a phantom, and measure how much of the tumour it shows."
+) -> tuple[np.ndarray, np.ndarray]:  # image and its target region, uint8 (size, size)
+    "Make a random image of a phantom, and its target region."
     view = draw_classification_view(rng, size)
     image = _seen_in(view, signal) / np.float32(255)
     seen = cv2.remap(region, view[..., 0], view[..., 1], cv2.INTER_NEAREST)
@@ -228,11 +228,19 @@ def randomise_classification_phantom(
     image = randomise_scanner(rng, np.maximum(image, 0).astype(np.float32))
     if rng.random() < .1:
         image = burn_in_text(rng, image)
-    tumour = (region == 2).sum() * (size / PHANTOM_SIZE) ** 2
-    return image, float((seen == 2).sum() / tumour) if tumour else 1.
+    return image, seen
 
 # %% ../../nbs/synthetic/05_randomisation.ipynb #240011
 MINIMUM_SHOWN = 0.24  # of the tumour's pixels, at the mean field of view
+
+
+def visible_fraction(
+    region: np.ndarray,  # uint8 (S, S), target region of a phantom
+    seen: np.ndarray,  # uint8 (size, size), that of an image of it
+) -> float:  # 0 or more, 1 without a tumour
+    "Compute how much of the tumour's area an image shows, at the mean field of view."
+    tumour = (region == 2).sum() * (len(seen) / len(region)) ** 2
+    return float((seen == 2).sum() / tumour) if tumour else 1.
 
 
 def randomised_views(
@@ -242,9 +250,9 @@ def randomised_views(
     region: np.ndarray,  # uint8 (192, 192), its target region
     views: int,  # images
     size: int,  # pixels
-    # makes an image and tells how much of the tumour it shows
-    randomise: Callable[..., tuple[np.ndarray, float]] = randomise_classification_phantom,
-) -> np.ndarray:  # uint8 (views, size, size)
+    # makes an image and its target region
+    randomise: Callable[..., tuple[np.ndarray, np.ndarray]] = randomise_classification_phantom,
+) -> tuple[np.ndarray, np.ndarray]:  # images and target regions, uint8 (views, size, size)
     """Randomise one phantom until enough images show its tumour.
 
     Raises: ValueError if a hundred images do not.
@@ -252,10 +260,12 @@ def randomised_views(
     rng = np.random.default_rng([seed, number])
     kept = []
     for _ in range(100):
-        image, shown = randomise(rng, signal, region, size)
-        if shown >= MINIMUM_SHOWN:
-            kept.append(image)
-        if len(kept) == views: return np.stack(kept)
+        image, seen = randomise(rng, signal, region, size)
+        if visible_fraction(region, seen) >= MINIMUM_SHOWN:
+            kept.append((image, seen))
+        if len(kept) == views:
+            images, regions = zip(*kept)
+            return np.stack(images), np.stack(regions)
     raise ValueError(
         f"Phantom {number} of seed {seed} does not show its tumour in 100 images. Render it with "
         "another seed.")
@@ -273,8 +283,8 @@ def randomise_classification_phantoms(
     jobs = (delayed(randomised_views)(seed, i, s, r, views, size)
             for i, (s, r) in enumerate(zip(signals, regions)))
     images = Parallel(n_jobs=workers, return_as="generator")(jobs)
-    images = list(tqdm(images, total=len(signals), desc="randomising phantoms", unit="phantom",
-                       delay=2))
+    images = [shown for shown, _ in tqdm(
+        images, total=len(signals), desc="randomising phantoms", unit="phantom", delay=2)]
     if workers > 1:
         get_reusable_executor().shutdown()
     return np.concatenate(images)[:, None]

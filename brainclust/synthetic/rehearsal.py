@@ -5,6 +5,7 @@
 # %% ../../nbs/synthetic/06_rehearsal.ipynb #nre00003
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import cv2
@@ -13,7 +14,8 @@ from joblib.externals.loky import get_reusable_executor
 import numpy as np
 from tqdm import tqdm
 
-from ..core.config import CLASSES
+from ..core.config import CLASSES, HEALTHY, Config
+from ..data.other_sources import ANY_TUMOUR
 from .anatomy import load_atlas
 from .randomisation import randomise_classification_phantom, randomised_views
 from .rendering import draw_contrast
@@ -21,7 +23,7 @@ from .training_phantoms import render_classification_phantom
 
 # %% auto #0
 __all__ = ['REHEARSAL_ODDS', 'draw_glioma_contrast', 'draw_rehearsal_contrast', 'compress', 'randomise_rehearsal_phantom',
-           'rehearsal_views', 'rehearsal_slices']
+           'rehearsal_views', 'rehearsal_slices', 'rehearsal_labels', 'rehearsal_classes', 'rehearses']
 
 # %% ../../nbs/synthetic/06_rehearsal.ipynb #nre00006
 REHEARSAL_ODDS = (.15, .45, .2, .2)  # of T1, T1-CE, T2 and FLAIR
@@ -75,10 +77,10 @@ def randomise_rehearsal_phantom(
     signal: np.ndarray,  # uint8 (192, 192)
     region: np.ndarray,  # uint8 (192, 192), its target region
     size: int,  # pixels of the image
-) -> tuple[np.ndarray, float]:  # uint8 (size, size); visible fraction of the tumour, 1 without one
-    "Make a random image of a phantom, compressed in half of the cases."
-    image, shown = randomise_classification_phantom(rng, signal, region, size)
-    return (compress(rng, image) if rng.random() < .5 else image), shown
+) -> tuple[np.ndarray, np.ndarray]:  # image and its target region, uint8 (size, size)
+    "Make a random image of a phantom, compressed in half of the cases, and its target region."
+    image, seen = randomise_classification_phantom(rng, signal, region, size)
+    return (compress(rng, image) if rng.random() < .5 else image), seen
 
 # %% ../../nbs/synthetic/06_rehearsal.ipynb #nre00013
 def rehearsal_views(
@@ -86,7 +88,7 @@ def rehearsal_views(
     number: int,  # of the phantom; its class is number modulo the number of classes
     views: int,  # images of it
     size: int,  # pixels
-) -> np.ndarray:  # uint8 (views, size, size)
+) -> tuple[np.ndarray, np.ndarray]:  # images and target regions, uint8 (views, size, size)
     "Render one phantom and randomise it; seed and number decide the images."
     signal, region, _ = render_classification_phantom(
         load_atlas(), seed, number, draw_rehearsal_contrast)
@@ -100,16 +102,40 @@ def rehearsal_slices(
     size: int = 144,  # pixels
     seed: int = 0,
     workers: int = 1,  # processes; the result does not depend on it
-) -> tuple[np.ndarray, np.ndarray]:  # uint8 (count * views, size, size), and their class ids
-    "Render phantoms and randomise each several times."
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # image and its target region, uint8 (size, size)
+    "Render phantoms of each class in turn, and randomise each several times."
     make = partial(rehearsal_views, seed, views=views, size=size)
     rendered = Parallel(n_jobs=workers, return_as="generator")(
         delayed(make)(number) for number in range(count))
     try:
-        images = list(tqdm(rendered, total=count, desc="rendering phantoms for rehearsal",
-                           unit="phantom", delay=2))
+        for images, regions in tqdm(rendered, total=count, unit="phantom", delay=2,
+                                    desc="rendering phantoms for rehearsal"):
+            yield from zip(images, regions)
     finally:
         if workers > 1:
             get_reusable_executor().shutdown()  # idle processes would delay the caller's end
-    labels = np.arange(count) % len(CLASSES)
-    return np.concatenate([np.zeros((0, size, size), np.uint8), *images]), np.repeat(labels, views)
+
+
+def rehearsal_labels(
+    count: int,  # phantoms
+    views: int = 4,  # images of each
+) -> np.ndarray:  # (count * views,), ids among CLASSES
+    "List the classes of the images of `rehearsal_slices`."
+    return np.repeat(np.arange(count) % len(CLASSES), views)
+
+# %% ../../nbs/synthetic/06_rehearsal.ipynb #nre00021
+def rehearsal_classes(
+    classes: Sequence[str],  # of the run
+) -> np.ndarray:  # int64 (4,), id in the run of each of CLASSES; -1: none
+    "Find the run's class of every phantom class; all -1 if fewer than two are there."
+    def of_run(name: str) -> int:
+        "Find the id of a name, else of any tumour."
+        wanted = [name] if name == HEALTHY else [name, ANY_TUMOUR]
+        return next((list(classes).index(one) for one in wanted if one in classes), -1)
+    found = np.array([of_run(name) for name in CLASSES])
+    return found if len(set(found) - {-1}) > 1 else np.full_like(found, -1)
+
+
+def rehearses(config: Config) -> bool:
+    "Tell whether phantoms take part in the training of a config."
+    return config.rehearsal_batch_size > 0 and rehearsal_classes(config.classes).max() >= 0

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['Rehearsal', 'TrainingData', 'take_slices', 'place_images', 'augmented', 'view', 'embed_slices', 'count_steps',
-           'cycle_batches', 'split_batches', 'rows_on_device', 'balanced_batches']
+__all__ = ['Rehearsal', 'TrainingData', 'take_slices', 'place_images', 'augmented', 'augmented_pairs', 'view', 'embed_slices',
+           'count_steps', 'cycle_batches', 'split_batches', 'rows_on_device', 'balanced_batches']
 
 # %% ../../nbs/training/01_batches.ipynb #110005
 class Rehearsal(NamedTuple):
     "Phantoms that take part in every step of a training."
     images: Tensor  # uint8 (P, 1, H, W), prepared as the slices are
     labels: np.ndarray  # int64 (P,), class ids
+    # uint8 (P, 1, H / 8, W / 8), fraction of each cell that the tumour covers, 255: all of it
+    lesions: Tensor | None = None  # None: no lesion map is taught
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,23 @@ def augmented(
     total: int | None = None,  # slices of the whole batch
 ) -> Tensor:  # (B, 1, H, W), standardised
     "Augment and standardise a batch of slices."
-    x = get_augmentation(policy)(scale_to_unit(slices), generator, start, total)
-    return x.sub(data.mean).div(data.std)
+    return augmented_pairs(slices, None, data, policy, generator, start, total)[0]
+
+
+def augmented_pairs(
+    slices: Tensor,  # uint8 (B, 1, H, W)
+    masks: Tensor | None,  # uint8 (B, 1, h, w), 255: covered; None: there are none
+    data: TrainingData,  # gives mean and standard deviation
+    policy: str,  # name of an augmentation
+    generator: torch.Generator,  # of its random numbers, on the slices' device
+    start: int = 0,  # position of the slices in the batch, if other processes have the rest
+    total: int | None = None,  # slices of the whole batch
+) -> tuple[Tensor, Tensor | None]:  # (B, 1, H, W), standardised; (B, 1, h, w) in [0, 1]
+    "Augment and standardise a batch of slices, and move its masks along."
+    policy = get_augmentation(policy)
+    covered = None if masks is None else scale_to_unit(masks)
+    x, covered = policy.with_masks(scale_to_unit(slices), covered, generator, start, total)
+    return x.sub(data.mean).div(data.std), covered
 
 
 def view(

@@ -52,10 +52,13 @@ def write_job(
     if data.rehearsal is not None:
         rows |= {"rehearsal_images": data.rehearsal.images.cpu().numpy(),
                  "rehearsal_labels": data.rehearsal.labels}
+        if data.rehearsal.lesions is not None:
+            rows["rehearsal_lesions"] = data.rehearsal.lesions.cpu().numpy()
     save_tensors(job / "rows.safetensors", rows)
     record = {"training": training, "config": asdict(config), "images": str(Path(images).resolve()),
-              "decoder": network.decoder is not None, "mean": data.mean, "std": data.std,
-              "n_classes": data.n_classes,
+              "decoder": network.decoder is not None,
+              "lesion_map": network.lesion_map is not None,
+              "mean": data.mean, "std": data.std, "n_classes": data.n_classes,
               "tensorboard": tensorboard and str(Path(tensorboard).resolve())}
     save_json(job / "job.json", record)
     return job
@@ -73,13 +76,15 @@ def read_job(
     record = load_json(job / "job.json")
     config = validate(record["config"])
     network = make_network(
-        config.encoder, record["n_classes"], config.image_size, record["decoder"])
+        config.encoder, record["n_classes"], config.image_size, record["decoder"],
+        lesion_map=record["lesion_map"])
     load_weights(network, load_tensors(job / "network.safetensors"), job / "network.safetensors")
     images = place_images(np.lib.format.open_memmap(record["images"], "r"), device)
     rows = load_arrays(job / "rows.safetensors")
-    phantoms = {name: rows.pop(f"rehearsal_{name}", None) for name in ("images", "labels")}
-    rehearsal = None if phantoms["images"] is None else Rehearsal(
-        torch.from_numpy(phantoms["images"]).to(device), phantoms["labels"])
+    phantoms, labels, lesions = (
+        rows.pop(f"rehearsal_{name}", None) for name in ("images", "labels", "lesions"))
+    place = lambda array: None if array is None else torch.from_numpy(array).to(device)
+    rehearsal = None if phantoms is None else Rehearsal(place(phantoms), labels, place(lesions))
     data = TrainingData(images, **rows, rehearsal=rehearsal,
                         **{name: record[name] for name in ("mean", "std", "n_classes")})
     return (record["training"], network, data, config,

@@ -45,7 +45,8 @@ __all__ = ['TERMS', 'refuse_divergence', 'run_epochs', 'tensorboard_logger', 'lo
 
 # %% ../../nbs/training/04_loop.ipynb #newa1d9d1
 # of the objective
-TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction", "rehearsal")
+TERMS = ("cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction", "rehearsal",
+         "lesion_map")
 
 
 def refuse_divergence(

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from ..core.config import CLASSES, Config
 from ..core.runtime import derived_seed
 from brainclust.models.losses import (
-    class_weights, classification_loss, cluster_distance, pseudo_label_loss, ramp,
-    reconstruction_loss,
+    class_weights, classification_loss, cluster_distance, lesion_map_loss, pseudo_label_loss,
+    ramp, reconstruction_loss,
 )
 from brainclust.training.batches import (
-    TrainingData, augmented, balanced_batches, count_steps, cycle_batches, rows_on_device,
+    TrainingData, augmented_pairs, balanced_batches, count_steps, cycle_batches, rows_on_device,
     split_batches, take_slices,
 )
 from .distributed import LocalBatch, local_batches, local_weight
@@ -60,7 +60,8 @@ def loss_weights(
     growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
     return {"cross_entropy": 1., "cluster_distance": config.cluster_weight * growing,
             "pseudo_labels": config.pseudo_label_weight * growing,
-            "reconstruction": config.reconstruction_weight, "rehearsal": 1.}
+            "reconstruction": config.reconstruction_weight, "rehearsal": 1.,
+            "lesion_map": config.lesion_map_weight}
 
 # %% ../../nbs/training/05_objective.ipynb #110036
 def self_training_round(
@@ -117,6 +118,13 @@ def reinitialise(self: Trainer) -> None:
 def rehearses(self: Trainer) -> bool:
     "Tell whether phantoms take part in every step."
     return self.data.rehearsal is not None and self.config.rehearsal_batch_size > 0
+
+
+@patch(as_prop=True)
+def locates(self: Trainer) -> bool:
+    "Tell whether the phantoms teach a lesion map."
+    return (self.rehearses and self.data.rehearsal.lesions is not None
+            and self.network.lesion_map is not None and self.config.lesion_map_weight > 0)
 
 
 @patch(as_prop=True)
@@ -203,6 +211,8 @@ def step_inputs(
         rows = torch.as_tensor(rehearsal.rows, device="cpu")
         inputs["rehearsal_slices"] = take_slices(phantoms.images, rehearsal.rows, device)
         inputs["rehearsal_labels"] = torch.from_numpy(phantoms.labels)[rows].to(device)
+        if self.locates:
+            inputs["rehearsal_lesions"] = take_slices(phantoms.lesions, rehearsal.rows, device)
     return inputs
 
 # %% ../../nbs/training/05_objective.ipynb #11003s076
@@ -218,20 +228,23 @@ def joint_step(
     data, config, state = self.data, self.config, self.state
     part = state.watch.part
     targets = batch.get("targets")
-    augment = partial(augmented, data=data, generator=state.graph_capture.generator)
-    shown = [(labelled, "labelled_slices", config.augmentation),
-             (unlabelled, "unlabelled_slices", config.unlabelled_augmentation)]
+    augment = partial(augmented_pairs, data=data, generator=state.graph_capture.generator)
+    shown = [(labelled, "labelled", config.augmentation),
+             (unlabelled, "unlabelled", config.unlabelled_augmentation)]
     if rehearsal is not None:
-        shown.append((rehearsal, "rehearsal_slices", config.augmentation))
+        shown.append((rehearsal, "rehearsal", config.augmentation))
     with part("augmentation"):
-        x = torch.cat([
-            augment(batch[name], policy=policy, start=slices.start, total=slices.total)
+        views, masks = zip(*[
+            augment(batch[f"{name}_slices"], batch.get(f"{name}_lesions"), policy=policy,
+                    start=slices.start, total=slices.total)
             for slices, name, policy in shown])
+        x = torch.cat(views)
     with part("forward"):
-        outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None)
+        outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None,
+                               locate=self.locates)
         own = len(batch["labels"]) + len(batch["unlabelled_slices"])
         embedding, logits, drawn = (
-            None if values is None else values[:own] for values in outputs)
+            None if values is None else values[:own] for values in outputs[:3])
         if "adjustments" in batch:
             logits = logits + batch["adjustments"]
         of_slices = (embedding, logits, drawn)
@@ -245,7 +258,10 @@ def joint_step(
               for name, loss in losses.items()}
     if rehearsal is not None:
         losses["rehearsal"] = rehearsal.weight * classification_loss(
-            outputs[1][own:], batch["rehearsal_labels"])
+            outputs.logits[own:], batch["rehearsal_labels"])
+    if self.locates:
+        losses["lesion_map"] = rehearsal.weight * lesion_map_loss(
+            outputs.lesions[own:], batch["rehearsal_labels"], masks[-1])
     weights = dict(zip(TERMS, batch["weights"].unbind()))
     losses["loss"] = sum(weights[name] * loss for name, loss in losses.items())
     take_step(self.fabric, state.optimizer, losses["loss"], part)

@@ -5,7 +5,7 @@
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00003
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,43 +15,61 @@ import pandas as pd
 import torch
 
 from ..core.cache import default_cache_folder
-from ..core.config import CLASSES, HEALTHY, Config
-from ..data.other_sources import ANY_TUMOUR
-from ..imaging.preprocessing import preprocess_slice
+from ..core.config import Config
+from ..imaging.head_crop import crop_box, cut_box
+from ..imaging.preprocessing import pad_to_square, preprocess_slice, resize_square
 from ..imaging.slice_cache import build_slice_cache
 from ..synthetic.phantoms import RENDERING_VERSION
-from ..synthetic.rehearsal import rehearsal_slices
+from brainclust.synthetic.rehearsal import (
+    rehearsal_classes, rehearsal_labels, rehearsal_slices, rehearses,
+)
 from .batches import Rehearsal, TrainingData, place_images
 
 # %% auto #0
-__all__ = ['VIEWS', 'RENDERED_SIZE', 'rehearsal_classes', 'prepare_rehearsal', 'with_rehearsal']
-
-# %% ../../nbs/training/12_rehearsal.ipynb #nrt00006
-def rehearsal_classes(
-    classes: Sequence[str],  # of the run
-) -> np.ndarray:  # int64 (4,), id in the run of each of CLASSES; -1: none
-    "Find the run's class of every phantom class; all -1 if fewer than two are there."
-    def of_run(name: str) -> int:
-        "Find the id of a name, else of any tumour."
-        wanted = [name] if name == HEALTHY else [name, ANY_TUMOUR]
-        return next((list(classes).index(one) for one in wanted if one in classes), -1)
-    found = np.array([of_run(name) for name in CLASSES])
-    return found if len(set(found) - {-1}) > 1 else np.full_like(found, -1)
+__all__ = ['VIEWS', 'RENDERED_SIZE', 'CELL', 'lesion_cells', 'prepare_rehearsal', 'with_rehearsal']
 
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00009
 VIEWS = 4  # images of each phantom
 RENDERED_SIZE = 144  # pixels, near the sampling of usual scans at the sizes that networks see
+CELL = 8  # pixels; side of a cell of the lesion map
 
 
-def _prepared(
-    config: Config,
-    settings: dict,  # of `preprocess_slice`
-    workers: int,  # processes
-) -> Iterator[np.ndarray]:  # uint8 (image_size, image_size)
-    "Render the phantoms and prepare them."
-    rendered, _ = rehearsal_slices(
-        config.rehearsal_phantoms, VIEWS, RENDERED_SIZE, config.seed, workers)
-    return (preprocess_slice(image, **settings) for image in rendered)
+def lesion_cells(
+    tumour: np.ndarray,  # bool (H, W)
+    box: tuple[int, int, int, int] | None,  # of the head, from `crop_box`; None: the whole image
+    side: int,  # cells
+) -> np.ndarray:  # uint8 (side, side), fraction of each cell that is covered; 255: all of it
+    "Cut, pad and resize a mask as its slice is prepared, down to the cells of the lesion map."
+    mask = np.where(tumour, np.uint8(255), np.uint8(0))
+    return resize_square(pad_to_square(mask if box is None else cut_box(mask, box)), side)
+
+
+class _Rendering:
+    "The phantoms of a run, rendered once for both of their caches."
+
+    def __init__(self,
+        config: Config,
+        settings: dict,  # of `preprocess_slice`
+        workers: int,  # processes
+    ):
+        self.slices = lambda: rehearsal_slices(
+            config.rehearsal_phantoms, VIEWS, RENDERED_SIZE, config.seed, workers)
+        self.settings, self.seen = settings, []
+
+    def prepared(self) -> Iterator[np.ndarray]:
+        "Render and prepare the images, and keep their lesions for the second cache."
+        self.seen = []
+        crop = self.settings.get("crop", "none")
+        for image, region in self.slices():
+            self.seen.append(lesion_cells(region == 2, crop_box(image, crop),
+                                          self.settings["image_size"] // CELL))
+            yield preprocess_slice(image, **self.settings)
+
+    def lesions(self) -> Iterator[np.ndarray]:
+        "Return the lesions, rendered anew if the images came from their cache."
+        if not self.seen:
+            for _ in self.prepared(): pass
+        return iter(self.seen)
 
 
 def prepare_rehearsal(
@@ -62,19 +80,28 @@ def prepare_rehearsal(
     workers: int = 1,  # processes; the result does not depend on it
 ) -> Rehearsal | None:  # None if the config asks for none, or knows fewer than two of the classes
     "Render and prepare the phantoms of a run, or open their cache."
-    of_run = rehearsal_classes(config.classes)
-    if not config.rehearsal_batch_size or of_run.max() < 0: return None
-    names = [f"rehearsal {RENDERING_VERSION} {config.seed} {RENDERED_SIZE} {number} {view}"
-             for number in range(config.rehearsal_phantoms) for view in range(VIEWS)]
-    table = pd.DataFrame({"path": names,
-                          "sha256": [sha256(name.encode()).hexdigest() for name in names]})
-    images = build_slice_cache(table, cache_folder, **settings,
-                               slices=lambda: _prepared(config, settings, workers))
-    labels = of_run[np.repeat(np.arange(config.rehearsal_phantoms) % len(CLASSES), VIEWS)]
+    if not rehearses(config): return None
+    rendering = _Rendering(config, settings, workers)
+    labels = rehearsal_classes(config.classes)[
+        rehearsal_labels(config.rehearsal_phantoms, VIEWS)]
     kept = np.flatnonzero(labels >= 0)
-    if len(kept) < len(labels):
-        images = np.ascontiguousarray(images[kept])
-    return Rehearsal(place_images(images, torch.device(device)), labels[kept])
+
+    def cached(kind: str, side: int, make: Callable[[], Iterator[np.ndarray]]) -> torch.Tensor:
+        "Open the cache of images or lesions, of the classes of the run."
+        names = [f"{kind} {RENDERING_VERSION} {config.seed} {RENDERED_SIZE} {number} {view}"
+                 for number in range(config.rehearsal_phantoms) for view in range(VIEWS)]
+        table = pd.DataFrame({"path": names,
+                              "sha256": [sha256(name.encode()).hexdigest() for name in names]})
+        found = build_slice_cache(
+            table, cache_folder, **settings | {"image_size": side}, slices=make)
+        if len(kept) < len(labels):
+            found = np.ascontiguousarray(found[kept])
+        return place_images(found, torch.device(device))
+
+    images = cached("rehearsal", config.image_size, rendering.prepared)
+    lesions = (cached("rehearsal lesions", config.image_size // CELL, rendering.lesions)
+               if config.lesion_map_weight else None)
+    return Rehearsal(images, labels[kept], lesions)
 
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00016
 def with_rehearsal(

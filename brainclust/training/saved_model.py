@@ -29,7 +29,7 @@ MODEL_FORMAT = 2  # raised when older files can no longer be read
 _PREPARATION = ("crop", "skull_strip", "denoise_sigma", "otsu_relax", "closing_radius",
                 "window_percentiles")
 READING = {"channel": None, "volume_index": 0}  # how files are read, with the earlier default
-_EARLIER = READING | {"crop": "none"}  # what a model had before these settings
+_EARLIER = READING | {"crop": "none", "lesion_map": False}  # what a model had before these
 
 
 def save_model(
@@ -45,7 +45,8 @@ def save_model(
     mixture = {name: part for name, part in state.tensors.items() if name.startswith("mixture.")}
     weights = {f"network.{name}": value for name, value in state.result.state_dict().items()}
     description = {"format": MODEL_FORMAT, "encoder": config.encoder,
-                   "decoder": state.network.decoder is not None, "classes": config.classes,
+                   "decoder": state.network.decoder is not None,
+                   "lesion_map": state.network.lesion_map is not None, "classes": config.classes,
                    "image_size": config.image_size, "mean": data.mean, "std": data.std,
                    **{name: getattr(config, name) for name in (*_PREPARATION, *READING)},
                    "flip_tta": config.flip_tta,
@@ -58,6 +59,7 @@ def save_model(
 class _ModelRecord(Record):
     "Describe the content of model.json besides settings of the run."
     decoder: bool
+    lesion_map: bool
     flip_tta: bool
     mean: float
     std: Positive
@@ -137,7 +139,7 @@ def load_model(
     if "head.bias" not in weights or weights["head.bias"].shape != (len(classes),):
         raise ValueError(f"{file} must have the {len(classes)} classes of model.json. Train again.")
     network = make_network(description["encoder"], len(classes), description["image_size"],
-                           description["decoder"])
+                           description["decoder"], lesion_map=description["lesion_map"])
     load_weights(network, weights, file)
     mixture = read_mixture(parts, network.encoder.dimensions, file)
     if named is not None and len(named) != len(mixture.weights):

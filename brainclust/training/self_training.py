@@ -300,7 +300,7 @@ def supervised_baseline_epoch(
     "Train one epoch on the labelled slices, and measure the test slices if it is measured."
     fabric, data, config = self.fabric, self.data, self.config
     losses = self.joint_epoch(data.train[:0], self.steps, epoch, bar)
-    terms = ("loss", "cross_entropy", "rehearsal", "learning_rate")
+    terms = ("loss", "cross_entropy", "rehearsal", "lesion_map", "learning_rate")
     row = {name: losses[name] for name in terms if name in losses}
     bar.set_postfix_str(f"loss {losses['loss']:.3f}")
     if epoch not in measured_epochs(config, True): return row

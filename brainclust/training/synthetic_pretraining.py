@@ -14,11 +14,13 @@ import numpy as np
 from safetensors.torch import save_file
 import torch
 
-from ..core.config import CLASSES
+from ..core.config import CLASSES, Config
 from ..core.files import atomic_write, read_tensors
+from ..core.runtime import derived_seed
 from ..models.companions import LogitsOnly
-from ..models.encoders import ClusteringNetwork
+from ..models.encoders import ClusteringNetwork, make_network
 from ..models.imagenet import load_imagenet_weights
+from ..synthetic.rehearsal import rehearses
 from .batches import TrainingData
 from .checkpoints import TrainingState
 from .supervised import Recipe, train_supervised
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['PHANTOM_RECIPE', 'phantom_training_data', 'pretrain_on_phantoms', 'phantom_weights_file', 'save_phantom_weights',
-           'load_phantom_weights', 'initialise']
+           'load_phantom_weights', 'initialise', 'initial_network']
 
 # %% ../../nbs/training/09_synthetic_pretraining.ipynb #240015
 PHANTOM_RECIPE = Recipe(128, 8, 128, 3e-3, .02, "cnn", "cosine")
@@ -124,3 +126,15 @@ def initialise(
     if init == "imagenet":
         load_imagenet_weights(network.encoder)
     return network
+
+# %% ../../nbs/training/09_synthetic_pretraining.ipynb #nin00002
+def initial_network(
+    config: Config,
+    decoder: bool = False,  # whether to add a decoder; the autoencoder always has one
+) -> ClusteringNetwork:
+    "Build the network of a config with its initial weights."
+    network = make_network(
+        config.encoder, len(config.classes), config.image_size, decoder,
+        derived_seed(config.seed, "network"),
+        lesion_map=config.lesion_map_weight > 0 and rehearses(config))
+    return initialise(network, config.init, config.classes)

@@ -15,7 +15,7 @@ def test_networks_return_embeddings_logits_and_reconstructions(name, x):
     """Return one embedding, one row of logits and one reconstruction per slice."""
     network = NETWORKS[name]
     with torch.inference_mode():
-        embedding, logits, picture = network(x, reconstruct=True)
+        embedding, logits, picture, _ = network(x, reconstruct=True)
         assert embedding.shape == (len(x), network.encoder.dimensions)
         assert logits.shape == (len(x), 3)
         assert picture.shape == x.shape
@@ -27,7 +27,7 @@ def test_network_outputs_are_finite(name, x):
     """Return finite outputs for noise, constants and zeros."""
     network = NETWORKS[name]
     with torch.inference_mode():
-        embedding, logits, picture = network(x, reconstruct=True)
+        embedding, logits, picture, _ = network(x, reconstruct=True)
         assert all(part.isfinite().all() for part in (embedding, logits, picture))
 
 
@@ -37,7 +37,7 @@ def test_an_embedding_does_not_depend_on_its_batch(name, x):
     """Embed a slice alone as within a batch."""
     network = NETWORKS[name]
     with torch.inference_mode():
-        embedding, logits, picture = network(x, reconstruct=True)
+        embedding, logits, picture, _ = network(x, reconstruct=True)
         alone = [network(x[i : i + 1].contiguous())[0] for i in range(len(x))]
         assert torch.allclose(embedding, torch.cat([embedding[:0], *alone]), rtol=1e-3,
                               atol=1e-3 * (1 + float(embedding.abs().max() if len(x) else 0)))
@@ -49,7 +49,7 @@ def test_logits_agree_with_and_without_gradients(name, x):
     """Compute the same logits in inference mode as with gradients."""
     network = NETWORKS[name]
     with torch.inference_mode():
-        embedding, logits, picture = network(x, reconstruct=True)
+        embedding, logits, picture, _ = network(x, reconstruct=True)
     # the ways for inference and for somebody who looks at what lies between agree
     quick = network(x)[1].detach()
     assert torch.allclose(quick, logits, rtol=1e-3,
