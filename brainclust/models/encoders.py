@@ -236,7 +236,7 @@ class LesionMap(nn.Module):
 
 # %% ../../nbs/models/00_encoders.ipynb #070020
 class Outputs(NamedTuple):
-    "What a network says of a batch of slices."
+    "Hold the outputs of a network for a batch of slices."
     embedding: Tensor  # (B, D)
     logits: Tensor  # (B, C), of the head
     reconstruction: Tensor | None  # (B, 1, H, W), standardised; None: not asked for

@@ -5,6 +5,7 @@
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00003
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -54,7 +55,8 @@ class _Rendering:
     ):
         self.slices = lambda: rehearsal_slices(
             config.rehearsal_phantoms, VIEWS, RENDERED_SIZE, config.seed, workers)
-        self.settings, self.seen = settings, []
+        self.settings = settings
+        self.seen: list[np.ndarray] = []  # lesions of the images that were rendered
 
     def prepared(self) -> Iterator[np.ndarray]:
         "Render and prepare the images, and keep their lesions for the second cache."
@@ -68,7 +70,7 @@ class _Rendering:
     def lesions(self) -> Iterator[np.ndarray]:
         "Return the lesions, rendered anew if the images came from their cache."
         if not self.seen:
-            for _ in self.prepared(): pass
+            deque(self.prepared(), maxlen=0)
         return iter(self.seen)
 
 
