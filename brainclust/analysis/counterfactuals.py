@@ -39,14 +39,15 @@ class Pairs(NamedTuple):
     healthy: np.ndarray  # uint8 (N, S, S), the same sections without the tumour
     framed: np.ndarray  # uint8 (N, F, F), those with the tumour in a grey frame
     labels: np.ndarray  # (N,), ids among CLASSES, of the tumours
+    masks: np.ndarray  # bool (N, S, S), of the tumours
 
 
 def _pair(
     seed: int,
     number: int,  # of the phantom
     size: int,  # pixels
-) -> tuple[np.ndarray, np.ndarray]:  # uint8 (size, size) each: with and without the tumour
-    """Render one phantom with and without its tumour in one view.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # uint8 (size, size) twice, bool (size, size)
+    """Render one phantom with and without its tumour in one view, and its mask.
 
     Raises: ValueError if a hundred views do not show the tumour.
     """
@@ -57,7 +58,8 @@ def _pair(
         image, seen = randomise_classification_phantom(draw(), signal, region, size)
         if visible_fraction(region, seen) >= MINIMUM_SHOWN:
             # the same random numbers again
-            return image, randomise_classification_phantom(draw(), healthy, region, size)[0]
+            without, _ = randomise_classification_phantom(draw(), healthy, region, size)
+            return image, without, seen == 2
     raise ValueError(
         f"Phantom {number} of seed {seed} does not show its tumour in 100 images. Render it with "
         "another seed.")
@@ -74,10 +76,10 @@ def counterfactual_pairs(
     pairs = Parallel(n_jobs=workers)(delayed(_pair)(seed, number, size) for number in numbers)
     if workers > 1:
         get_reusable_executor().shutdown()  # idle processes would delay the caller's end
-    tumour, healthy = (np.stack(part) for part in zip(*pairs))
+    tumour, healthy, masks = (np.stack(part) for part in zip(*pairs))
     margin = size // 5
     framed = np.pad(tumour, ((0, 0), (margin, margin), (margin, margin)), constant_values=FRAME)
-    return Pairs(tumour, healthy, framed, np.array(numbers) % len(CLASSES))
+    return Pairs(tumour, healthy, framed, np.array(numbers) % len(CLASSES), masks)
 
 # %% ../../nbs/analysis/17_counterfactuals.ipynb #ncf00009
 def counterfactual_scores(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['window', 'window_level_width', 'window_percentile', 'pad_to_square', 'resize_square', 'restore_geometry',
            'restore_scaled', 'prepare_slice', 'check_sizes', 'preprocess_slice', 'scale_to_unit', 'standardise',
-           'prepare_mask', 'prepare_masks']
+           'fit_mask', 'prepare_mask', 'prepare_masks']
 
 # %% ../../nbs/imaging/04_preprocessing.ipynb #xf8d40e7
 from collections.abc import Sequence
@@ -190,6 +190,16 @@ def standardise(
     return (x - mean) / std
 
 # %% ../../nbs/imaging/04_preprocessing.ipynb #050056
+def fit_mask(
+    mask: np.ndarray,  # bool (H, W), in the geometry of its slice as it was read
+    side: int,  # pixels, or cells
+    box: Box | None = None,  # by which its slice is cut; None: it is not
+) -> np.ndarray:  # uint8 (side, side), covered fraction of each pixel, 255: all of it
+    "Cut, pad and resize a mask as `preprocess_slice` does with its slice."
+    mask = mask * np.uint8(255)
+    return resize_square(pad_to_square(mask if box is None else cut_box(mask, box)), side)
+
+
 def prepare_mask(
     path: str,  # from `mask_path`; "": no mask
     image_size: int,  # pixels
@@ -201,10 +211,7 @@ def prepare_mask(
     Raises: UnreadableSlice if it cannot be read or has another shape than its slice.
     """
     if not path: return np.zeros((image_size, image_size), bool)
-    mask = read_mask(path, shape)
-    if box is not None:
-        mask = cut_box(mask, box)
-    return resize_square(pad_to_square(mask * np.uint8(255)), image_size) >= 128
+    return fit_mask(read_mask(path, shape), image_size, box) >= 128
 
 
 def prepare_masks(

@@ -79,10 +79,10 @@ def look_at_slices(
             rows = np.arange(start, min(start + batch_size, len(images)))
             x = scale_to_unit(take_slices(images, rows, fabric.device)).sub_(mean).div_(std)
             with activation_statistics(network.encoder) as collected:
-                embedding, logits, _ = network(x)
+                embedding, logits = network(x)[:2]
             parts["statistics"].append(torch.cat(collected, dim=1))
             if flip_tta:
-                flipped_embedding, flipped_logits, _ = network(x.flip(-1))
+                flipped_embedding, flipped_logits = network(x.flip(-1))[:2]
                 embedding = (embedding.float() + flipped_embedding.float()) / 2
                 logits = (logits.float() + flipped_logits.float()) / 2
             parts["embeddings"].append(embedding.float())

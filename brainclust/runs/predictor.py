@@ -266,6 +266,30 @@ def explain(
     return (grad_cam(network, x, targets) if self.named
             else cluster_cam(network, self.mixture, x, targets))
 
+
+@patch(as_prop=True)
+def locates(self: Predictor) -> bool:
+    "Whether the run has learnt a lesion map."
+    return self.description["lesion_map"]
+
+
+@patch
+def locate(
+    self: Predictor,
+    prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
+    targets: Sequence[int] | None = None,  # (N,), class whose lesion is asked for; None: any
+) -> np.ndarray:  # float32 (N, image_size, image_size), [0, 1], 0 outside the skull
+    """Predict the probability that a lesion covers a pixel.
+
+    Raises: ValueError if the run has no lesion map.
+    """
+    from brainclust.analysis.lesion_map import keep_inside_skull, lesion_probabilities
+    x = standardise(scale_to_unit(self.check_prepared(prepared)[:, None], self.fabric.device),
+                    self.description["mean"], self.description["std"])
+    maps = lesion_probabilities(
+        self.network.module, x, targets, self.description["flip_tta"])
+    return keep_inside_skull(np.asarray(prepared), maps)
+
 # %% ../../nbs/runs/08_predictor.ipynb #newb69f14
 def brain_and_tumour(
     image: np.ndarray,  # uint8 (S, S), prepared

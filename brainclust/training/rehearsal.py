@@ -17,8 +17,8 @@ import torch
 
 from ..core.cache import default_cache_folder
 from ..core.config import Config
-from ..imaging.head_crop import crop_box, cut_box
-from ..imaging.preprocessing import pad_to_square, preprocess_slice, resize_square
+from ..imaging.head_crop import crop_box
+from ..imaging.preprocessing import fit_mask, preprocess_slice
 from ..imaging.slice_cache import build_slice_cache
 from ..synthetic.phantoms import RENDERING_VERSION
 from brainclust.synthetic.rehearsal import (
@@ -27,22 +27,12 @@ from brainclust.synthetic.rehearsal import (
 from .batches import Rehearsal, TrainingData, place_images
 
 # %% auto #0
-__all__ = ['VIEWS', 'RENDERED_SIZE', 'CELL', 'lesion_cells', 'prepare_rehearsal', 'with_rehearsal']
+__all__ = ['VIEWS', 'RENDERED_SIZE', 'CELL', 'prepare_rehearsal', 'with_rehearsal']
 
 # %% ../../nbs/training/12_rehearsal.ipynb #nrt00009
 VIEWS = 4  # images of each phantom
 RENDERED_SIZE = 144  # pixels, near the sampling of usual scans at the sizes that networks see
 CELL = 8  # pixels; side of a cell of the lesion map
-
-
-def lesion_cells(
-    tumour: np.ndarray,  # bool (H, W)
-    box: tuple[int, int, int, int] | None,  # of the head, from `crop_box`; None: the whole image
-    side: int,  # cells
-) -> np.ndarray:  # uint8 (side, side), fraction of each cell that is covered; 255: all of it
-    "Cut, pad and resize a mask as its slice is prepared, down to the cells of the lesion map."
-    mask = np.where(tumour, np.uint8(255), np.uint8(0))
-    return resize_square(pad_to_square(mask if box is None else cut_box(mask, box)), side)
 
 
 class _Rendering:
@@ -63,8 +53,8 @@ class _Rendering:
         self.seen = []
         crop = self.settings.get("crop", "none")
         for image, region in self.slices():
-            self.seen.append(lesion_cells(region == 2, crop_box(image, crop),
-                                          self.settings["image_size"] // CELL))
+            cells = self.settings["image_size"] // CELL
+            self.seen.append(fit_mask(region == 2, cells, crop_box(image, crop)))
             yield preprocess_slice(image, **self.settings)
 
     def lesions(self) -> Iterator[np.ndarray]:
