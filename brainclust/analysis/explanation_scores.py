@@ -132,11 +132,11 @@ def compare_maps(
 
 # %% ../../nbs/analysis/02_explanation_scores.ipynb #130044
 def map_results(
-    table: pd.DataFrame,  # from `compare_maps`; maps of a network end in "cam"
+    table: pd.DataFrame,  # from `compare_maps`; maps of a network end in "cam" or "map"
     intervals: bool = False,  # [low, high] in the place of the mean
 ) -> dict[str, float | list[float]]:  # name of score and map: value
     "Flatten a comparison of maps into names and values."
-    return {f"{row['map']}_{score}" if row["map"].endswith("cam") else f"cam_{score}_{row['map']}":
+    return {f"{row['map']}_{score}" if row["map"].endswith(("cam", "map")) else f"cam_{score}_{row['map']}":
             [row[f"{score}_low"], row[f"{score}_high"]] if intervals else row[score]
             for _, row in table.iterrows() for score in CAM_SCORES}
 

@@ -43,6 +43,19 @@ def test_augmentation_of_parts_is_augmentation_of_the_whole(x, name, seed):
 
 
 @given(x=unit_batches(), name=st.sampled_from(sorted(augmentation.AUGMENTATIONS)), seed=seeds())
+def test_masks_move_with_their_slices(x, name, seed):
+    """Change slices as without masks; keep masks in [0, 1], and full ones inside full."""
+    policy = augmentation.get_augmentation(name)
+    generators = (torch.Generator().manual_seed(seed) for _ in range(2))
+    masks = torch.ones(len(x), 1, 4, 4)
+    changed, moved = policy.with_masks(x, masks, next(generators))
+    assert torch.equal(changed, policy(x, next(generators)))
+    assert moved.shape == masks.shape
+    assert ((0 <= moved) & (moved <= 1 + 1e-5)).all()
+    assert policy.moves or torch.equal(moved, masks)
+
+
+@given(x=unit_batches(), name=st.sampled_from(sorted(augmentation.AUGMENTATIONS)), seed=seeds())
 def test_an_affine_matrix_is_drawn_per_slice(x, name, seed):
     """Draw one matrix per slice."""
     policy = augmentation.get_augmentation(name)

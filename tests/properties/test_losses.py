@@ -45,6 +45,21 @@ def test_pseudo_labels_below_the_threshold_teach_nothing(pair):
     assert not len(logits) or not torch.autograd.grad(loss, logits)[0].any()
 
 
+@given(b=st.integers(1, 5), classes=st.integers(1, 4), seed=seeds())
+def test_a_lesion_map_is_cheapest_where_the_lesion_is(b, classes, seed):
+    """Cost nothing for a certain and right map, more for any other, with a finite gradient."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (b,), generator=generator)
+    covered = torch.rand(b, 1, 3, 5, generator=generator).round()
+    truth = nn.functional.one_hot(covered.long()[:, 0] * (1 + labels)[:, None, None], 1 + classes)
+    right = 40. * truth.movedim(3, 1)
+    other = torch.randn(right.shape, generator=generator, requires_grad=True)
+    assert losses.lesion_map_loss(right, labels, covered) < 1e-6
+    loss = losses.lesion_map_loss(other, labels, covered)
+    assert loss > 0
+    assert torch.autograd.grad(loss, other)[0].isfinite().all()
+
+
 @given(b=st.integers(0, 9), k=st.integers(1, 5), d=st.integers(1, 9), seed=seeds(),
        size=st.sampled_from([0.0, 1.0, 1e6]))
 def test_cluster_distances_are_finite_and_not_negative(b, k, d, seed, size):

@@ -29,10 +29,12 @@ def test_randomised_phantoms_are_images(number, size, seed):
         anatomy.load_atlas(), seed, number
     )
     rng = np.random.default_rng(seed)
-    image, shown = randomisation.randomise_classification_phantom(rng, signal, region, size)
-    assert image.shape == (size, size)
+    image, seen = randomisation.randomise_classification_phantom(rng, signal, region, size)
+    assert image.shape == seen.shape == (size, size)
     assert image.dtype == np.uint8
-    assert shown >= 0
+    assert set(np.unique(seen)) <= {0, 1, 2}
+    assert randomisation.visible_fraction(region, seen) >= 0
+    assert label != 2 or randomisation.visible_fraction(region, seen) == 1
 
 
 @TENTH_OF_EXAMPLES
@@ -57,7 +59,7 @@ def test_randomised_views_have_their_size(number, size, seed):
     )
     views = accepted(randomisation.randomised_views, seed, number, signal, region, 2, size,
                      refuses=ValueError)
-    assert views is None or views.shape == (2, size, size)
+    assert views is None or {part.shape for part in views} == {(2, size, size)}
 
 
 def test_classification_phantoms_are_randomised_together():

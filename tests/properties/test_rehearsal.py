@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from sklearn.metrics import roc_auc_score
 from strategies import FIFTH_OF_EXAMPLES, seeds
 
+from brainclust.analysis.lesion_map import lesion_probabilities, lesion_scores
 from brainclust.core.config import CLASSES
 from brainclust.models.encoders import make_network
 from brainclust.models.losses import source_adjustments
@@ -20,7 +21,7 @@ from brainclust.synthetic.rendering import TISSUE_INTENSITY, WEIGHTINGS
 from brainclust.training import rehearsal
 from brainclust.training.batches import Rehearsal, TrainingData, embed_slices
 from brainclust.training.loop import Trainer
-from brainclust.training.self_training import train_supervised_baseline
+from brainclust.training.self_training import train_jointly, train_supervised_baseline
 from brainclust.training.synthetic_pretraining import initialise
 
 NAMES = st.lists(st.sampled_from([*CLASSES, "tumor", "cyst"]), min_size=2, unique=True)
@@ -62,16 +63,20 @@ def test_compression_keeps_the_picture(seed, quality):
 @given(seed=seeds(), number=st.integers(0, 50))
 def test_seed_and_number_decide_the_views(seed, number):
     """Give the same images again, and other images to another number."""
-    first = phantoms.rehearsal_views(seed, number, 2, 48)
-    np.testing.assert_array_equal(first, phantoms.rehearsal_views(seed, number, 2, 48))
-    assert first.shape == (2, 48, 48)
-    assert (first != phantoms.rehearsal_views(seed, number + 4, 2, 48)).any()
+    first, regions = phantoms.rehearsal_views(seed, number, 2, 48)
+    again, same = phantoms.rehearsal_views(seed, number, 2, 48)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(regions, same)
+    assert first.shape == regions.shape == (2, 48, 48)
+    assert (first != phantoms.rehearsal_views(seed, number + 4, 2, 48)[0]).any()
+    healthy = phantoms.rehearsal_labels(number + 1, 1)[number] == CLASSES.index("notumor")
+    assert (regions == 2).any() != healthy
 
 
 @given(names=NAMES)
 def test_a_phantom_has_the_class_of_its_name(names):
     """Give a phantom its own class, else that of any tumour, else none."""
-    found = rehearsal.rehearsal_classes(names)
+    found = phantoms.rehearsal_classes(names)
     for name, k in zip(CLASSES, found):
         assert k == -1 or names[k] == name or (names[k] == "tumor" and name != "notumor")
     known = {name if name in names else "tumor" if name != "notumor" else "" for name in CLASSES}
@@ -86,6 +91,54 @@ def test_no_phantom_is_rendered_without_need(tmp_path, monkeypatch):
     others = tiny_config(classes=["cyst", "abscess"], rehearsal_batch_size=8)
     assert rehearsal.prepare_rehearsal(others, settings, tmp_path) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_lesions_are_rendered_once_or_anew(tmp_path):
+    """Give the same lesions with the images, and to images whose cache lacked them."""
+    settings = {"image_size": 64, "skull_strip": "none"}
+    config = tiny_config(image_size=64, rehearsal_batch_size=8, rehearsal_phantoms=6,
+                         classes=["notumor", "pituitary", "glioma"])
+    without = rehearsal.prepare_rehearsal(config, settings, tmp_path / "one")
+    assert without.lesions is None
+    located = replace(config, lesion_map_weight=1.)
+    anew, together = (
+        rehearsal.prepare_rehearsal(located, settings, tmp_path / name) for name in ("one", "two"))
+    for one, other in ((without.images, anew.images), (anew.images, together.images),
+                       (anew.lesions, together.lesions)):
+        np.testing.assert_array_equal(one, other)
+    assert anew.lesions.shape == (16, 1, 8, 8)  # four of the six phantoms have a class of the run
+    assert ((anew.lesions.flatten(1) > 0).any(1).numpy() == (anew.labels != 0)).all()
+
+
+def squares(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a bright square of 16 pixels on noise; return slices and covered cells, uint8."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 90, (count, 1, 64, 64), dtype=np.uint8)
+    cells = np.zeros((count, 1, 8, 8), np.uint8)
+    for image, cell, (row, column) in zip(images, cells, rng.integers(0, 7, (count, 2))):
+        image[0, 8 * row:8 * row + 16, 8 * column:8 * column + 16] += 150
+        cell[0, row:row + 2, column:column + 2] = 255
+    return images, cells
+
+
+def test_a_lesion_map_is_learnt_from_masks_alone(tmp_path):
+    """Point at squares that only the rehearsed masks know, in both ways to train."""
+    images, cells = squares(48)
+    kinds = np.zeros(48, np.int64)
+    noise = np.random.default_rng(1).integers(0, 90, (32, 1, 64, 64), dtype=np.uint8)
+    shown = Rehearsal(torch.from_numpy(images), kinds, torch.from_numpy(cells))
+    data = replace(tiny_data(noise, np.arange(32) % 2, 2), rehearsal=shown)
+    config = tiny_config(image_size=64, epochs=6, rehearsal_batch_size=16, classes=["a", "b"],
+                         lesion_map_weight=4., augmentation="weak", learning_rate=3e-3)
+    new, masks = squares(20, seed=2)
+    x = torch.from_numpy(new) / 255
+    for name, train in (("baseline", train_supervised_baseline), ("joint", train_jointly)):
+        network = make_network("autoencoder", 2, 64, lesion_map=True)
+        state = train(FABRIC, network, data, config, tmp_path / name)
+        assert state.history[-1]["lesion_map"] < state.history[0]["lesion_map"]
+        maps = lesion_probabilities(state.result.eval(), (x - data.mean) / data.std, kinds[:20])
+        scores, _ = lesion_scores(maps, masks[:, 0].repeat(8, 1).repeat(8, 2) > 0, ["a"] * 20)
+        assert scores["pointing_game"] >= .9
 
 
 def stripes(count: int, horizontal: np.ndarray) -> np.ndarray:

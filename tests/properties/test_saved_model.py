@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 from assertions import sum_to_one
 from examples import EDGE_CASES, FABRIC, small_predictor, tiny_config
 
@@ -29,6 +30,22 @@ def test_saved_models_of_edge_cases_predict_probabilities(small_data, tmp_path, 
     assert sum_to_one(mixture.responsibilities(embeddings))
     assert mixture.responsibilities(embeddings).shape == (30, made.n_clusters)
     assert (description["cluster_classes"] is None) == (not len(data.labelled))
+
+
+def test_a_lesion_map_is_saved_and_found_again(small_data, tmp_path):
+    """Load the map with its weights; a model from before the setting has none."""
+    network = encoders.make_network("autoencoder", 4, 32, lesion_map=True)
+    state = self_training.train_jointly(FABRIC, network, small_data, tiny_config(epochs=1),
+                                        tmp_path / "joint")
+    saved_model.save_model(tmp_path, state, small_data, tiny_config())
+    loaded, _, description = saved_model.load_model(tmp_path)
+    assert description["lesion_map"]
+    for name, value in state.result.lesion_map.state_dict().items():
+        assert torch.equal(loaded.lesion_map.state_dict()[name], value)
+    written = load_json(small_predictor().folder / "model.json")
+    assert written.pop("lesion_map") is False
+    save_json(tmp_path / "model.json", written)
+    assert saved_model.read_description(tmp_path / "model.json")["lesion_map"] is False
 
 
 def test_a_model_from_before_the_crop_cuts_nothing(tmp_path):
