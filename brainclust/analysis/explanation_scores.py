@@ -136,7 +136,10 @@ def map_results(
     intervals: bool = False,  # [low, high] in the place of the mean
 ) -> dict[str, float | list[float]]:  # name of score and map: value
     "Flatten a comparison of maps into names and values."
-    return {f"{row['map']}_{score}" if row["map"].endswith(("cam", "map")) else f"cam_{score}_{row['map']}":
+    def named(name: str, score: str) -> str:
+        "Name a score after its map."
+        return f"{name}_{score}" if name.endswith(("cam", "map")) else f"cam_{score}_{name}"
+    return {named(row["map"], score):
             [row[f"{score}_low"], row[f"{score}_high"]] if intervals else row[score]
             for _, row in table.iterrows() for score in CAM_SCORES}
 
