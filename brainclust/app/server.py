@@ -235,7 +235,7 @@ def launch(
     run: Path | str,  # a run that has finished
     data: Path | str | None = None,  # a folder of scans; None: the slices of the run
     inline: bool = True,  # whether to show the web app in the notebook
-    **options: Any,  # device and workers of `Workbench`
+    **options: Any,  # device, workers and source of `Workbench`
 ) -> gradio.Blocks:  # `close` ends it
     "Show the web app of a run in a notebook."
     return start_server(Workbench(run, data, **options), inline=inline)
@@ -272,6 +272,8 @@ def _app_parser() -> argparse.ArgumentParser:
         help="address to serve at; 0.0.0.0 lets everybody in your network see the slices "
              "(default: this machine alone)")
     add("--port", type=int, help="default: the first free one from 7860")
+    add("--source", metavar="NAME",
+        help="calibrate for a source that the run was checked on (default: as the run is)")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add("--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
     return parser
@@ -291,7 +293,8 @@ def app_command(
     bench = None
     try:
         _check_port(options.host, options.port)
-        bench = Workbench(options.run, options.data, options.device, options.workers)
+        bench = Workbench(options.run, options.data, options.device, options.workers,
+                          options.source)
         page = start_server(bench, options.host, options.port)
         print(f"The web app is at {page.local_url} until you press Ctrl-C. Labels are kept in "
               f"{bench.label_file}. {NOT_FOR_DIAGNOSIS}", flush=True)

@@ -26,8 +26,8 @@ from ..runs.predictor import HEALTHY
 from ..runs.source_check import MINIMUM, SourceCheck, check_source
 
 # %% auto #0
-__all__ = ['DRAWN', 'draw_order', 'Draw', 'open_draw', 'start_check', 'check_progress', 'next_drawn', 'name_slice', 'undo_named',
-           'finished_slices', 'CheckOutcome', 'check_outcome', 'suggested_name', 'keep_check']
+__all__ = ['SAMPLE_SIZE', 'sample_order', 'Sample', 'open_sample', 'start_check', 'check_progress', 'next_sampled', 'name_slice',
+           'undo_named', 'finished_slices', 'CheckOutcome', 'check_outcome', 'suggested_name', 'keep_check']
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a06
 def _random_number(
@@ -37,7 +37,7 @@ def _random_number(
     return int(sha256(f"check on my scans {text}".encode()).hexdigest()[:13], 16)
 
 
-def draw_order(
+def sample_order(
     table: pd.DataFrame,  # a scan table with groups: path, sha256, group
 ) -> np.ndarray:  # (N,) positions, in random order
     "Order slices at random, one of each group first; equal slices are always ordered alike."
@@ -51,10 +51,10 @@ def draw_order(
     return order.sort_values(["turn", "group", "number"]).index.to_numpy()
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a10
-DRAWN = MINIMUM  # slices of a check, and of each extension
+SAMPLE_SIZE = MINIMUM  # slices of a check, and of each extension
 
 
-class Draw:
+class Sample:
     "Slices of a folder in the random order of a check."
 
     def __init__(
@@ -63,8 +63,10 @@ class Draw:
         notes: list[str],  # sentences on the slices
         file: Path,  # where the slices that nobody can name are kept
     ):
-        self.table, self.notes = table.reset_index(drop=True), list(notes)
-        self.file, self.wanted = file, DRAWN
+        self.table = table.reset_index(drop=True)
+        self.notes = list(notes)
+        self.file = file
+        self.wanted = SAMPLE_SIZE
         self.queue = Queue([])
         self.threshold: float | None = None  # of tumours, on the run's own slices
         self.unclear: set[str] = set()  # contents that nobody can name
@@ -79,21 +81,21 @@ class Draw:
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a11
 @patch
-def slices(self: Draw) -> pd.DataFrame:  # rows of its table, in their order
+def slices(self: Sample) -> pd.DataFrame:  # rows of its table, in their order
     "Return the slices that are drawn so far."
     return self.table[~self.table["sha256"].isin(self.unclear)][:self.wanted]
 
 
 @patch
-def extend(self: Draw) -> None:
-    "Draw as many slices more as a check has, if there are any left."
+def extend(self: Sample) -> None:
+    "Sample as many slices more as a check has, if there are any left."
     if len(self.slices()) == self.wanted:
-        self.wanted += DRAWN
+        self.wanted += SAMPLE_SIZE
 
 
 @patch
 def leave_out(
-    self: Draw,
+    self: Sample,
     content: str,  # SHA-256 of a slice
 ) -> None:
     "Leave out a slice that nobody can name; the next one takes its place."
@@ -103,17 +105,17 @@ def leave_out(
 
 @patch
 def resume(
-    self: Draw,
+    self: Sample,
     named: set[str],  # contents that were labelled in a check
 ) -> None:
     "Draw as far as earlier visitors have named slices."
     left = self.table["sha256"][~self.table["sha256"].isin(self.unclear)]
     places = np.flatnonzero(left.isin(named))
     if len(places):
-        self.wanted = DRAWN * -(-int(places[-1] + 1) // DRAWN)
+        self.wanted = SAMPLE_SIZE * -(-int(places[-1] + 1) // SAMPLE_SIZE)
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a15
-def _draw_notes(
+def _sample_notes(
     table: pd.DataFrame,  # unseen slices
     labelled: int,  # slices of the folder with a label of their own
 ) -> list[str]:  # sentences
@@ -122,18 +124,18 @@ def _draw_notes(
     notes = [f"The slices are of {patients} patients, one slice of each comes first." if patients
              else "No patient is known: if slices are of the same one, the intervals are too "
              "narrow."]
-    if len(table) < DRAWN:
+    if len(table) < SAMPLE_SIZE:
         notes.append(f"The run has not seen {len(table)} slices of this folder, and a refit needs "
-                     f"{DRAWN}: name them all to measure the accuracy.")
+                     f"{SAMPLE_SIZE}: name them all to measure the accuracy.")
     if labelled:
         notes.append(f"{labelled} slices of the folder have a label of their own, which is not used"
                      " here: brainclust-check RUN FOLDER checks with those.")
     return notes
 
 
-def open_draw(
+def open_sample(
     bench: Workbench,
-) -> Draw:
+) -> Sample:
     """Draw slices of the folder that the web app shows, as far as they were named before.
 
     Raises: ValueError if the run predicts no class, no folder was given, or the run has seen all.
@@ -147,24 +149,24 @@ def open_draw(
     table, notes = unseen_slices(
         whole[SLICE_COLUMNS], scans, bench.workers or None, bench.cache_folder)
     rows = dict(zip(whole["sha256"], range(len(whole))))
-    table = table.iloc[draw_order(table)].assign(row=lambda t: t["sha256"].map(rows))
-    notes += _draw_notes(table, int((whole["label"] >= 0).sum()))
-    draw = Draw(table, notes, bench.cache_folder / "cannot_tell.json")
+    table = table.iloc[sample_order(table)].assign(row=lambda t: t["sha256"].map(rows))
+    notes += _sample_notes(table, int((whole["label"] >= 0).sum()))
+    sample = Sample(table, notes, bench.cache_folder / "cannot_tell.json")
     given = read_labels(bench.label_file, bench.predictor.classes_)
-    draw.resume(set(given["sha256"][given["query"] == "random"]))
-    return draw
+    sample.resume(set(given["sha256"][given["query"] == "random"]))
+    return sample
 
 
 def start_check(
     bench: Workbench,
-) -> Draw:
-    """Return the draw of a workbench, which is made once.
+) -> Sample:
+    """Return the sample of a workbench, which is made once.
 
-    Raises: ValueError as `open_draw`.
+    Raises: ValueError as `open_sample`.
     """
     with bench.check_lock:
         if bench.check is None:
-            bench.check = open_draw(bench)
+            bench.check = open_sample(bench)
         return bench.check
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a19
@@ -177,7 +179,7 @@ def check_progress(
     return int(drawn.isin(bench.labels()).sum()), len(drawn)
 
 
-def next_drawn(
+def next_sampled(
     bench: Workbench,
     person: str,  # who labels
 ) -> int | None:  # row of the collection; None: nothing is left for this person
@@ -195,7 +197,7 @@ def name_slice(
     person: str,  # who labels
     label: str | None,  # None: cannot tell
 ) -> None:
-    "Save the label of a drawn slice, or leave the slice out; anything else is dropped."
+    "Save the label of a sampled slice, or leave the slice out; anything else is dropped."
     person = visitor_name(person)
     if bench.check is None or not person or not row.isdecimal() or len(row) > 9: return
     drawn = bench.check.slices()
@@ -222,14 +224,14 @@ def undo_named(
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a23
 def finished_slices(
-    draw: Draw,
+    sample: Sample,
     labels: dict[str, str],  # from `labels_in_force`
-) -> pd.DataFrame:  # rows of the draw with class_name; empty: too few are named
-    "Return the first slices of a draw that all have a label, in whole twenties or all."
-    drawn = draw.slices()
+) -> pd.DataFrame:  # rows of the sample with class_name; empty: too few are named
+    "Return the first slices of a sample that all have a label, in whole twenties or all."
+    drawn = sample.slices()
     drawn = drawn.assign(class_name=drawn["sha256"].map(labels).fillna(""))
-    ends = [*range(DRAWN, len(drawn) + 1, DRAWN)]
-    if len(drawn) < draw.wanted:
+    ends = [*range(SAMPLE_SIZE, len(drawn) + 1, SAMPLE_SIZE)]
+    if len(drawn) < sample.wanted:
         ends.append(len(drawn))
     whole = [end for end in ends if (drawn["class_name"][:end] != "").all()]
     return drawn[:max(whole, default=0)].reset_index(drop=True)
@@ -242,15 +244,15 @@ class CheckOutcome(NamedTuple):
 
 
 def _limits(
-    draw: Draw,
+    sample: Sample,
     classes: list[str],  # of the run
 ) -> list[str]:  # sentences
     "Say what these numbers do not tell."
     sentences = []
-    count = int(draw.table["sha256"].isin(draw.unclear).sum())
+    count = int(sample.table["sha256"].isin(sample.unclear).sum())
     if count:
-        sentences.append(f"{count} drawn slices were left out because nobody could name them: the "
-                         "numbers are those of slices that a person can name.")
+        sentences.append(f"{count} sampled slices were left out because nobody could name them: "
+                         "the numbers are those of slices that a person can name.")
     if HEALTHY not in classes:
         sentences.append(f"The run has no class {HEALTHY}: sensitivity, specificity and AUC do "
                          "not exist for it.")
@@ -259,7 +261,7 @@ def _limits(
 
 def _measure(
     bench: Workbench,
-    draw: Draw,
+    sample: Sample,
     slices: pd.DataFrame,  # from `finished_slices`
 ) -> CheckOutcome:
     "Check the run on named slices."
@@ -267,13 +269,13 @@ def _measure(
     classes = list(map(str, predictor.classes_))
     rows = slices["row"].to_numpy()
     found = predictor.describe({name: values[rows] for name, values in bench.outputs.items()})
-    if draw.threshold is None:
+    if sample.threshold is None:
         scans = load_table(predictor.folder / "scans.parquet", "run it again")
         there = scans[[Path(path).exists() for path in scans["path"]]]
         with bench.prediction_lock:
-            draw.threshold = inner_threshold(predictor, there, bench.workers or None)
-    check = check_source(found, slices, classes, draw.threshold, predictor.record["coverage"])
-    return CheckOutcome(check, [*draw.notes, *_limits(draw, classes)])
+            sample.threshold = inner_threshold(predictor, there, bench.workers or None)
+    check = check_source(found, slices, classes, sample.threshold, predictor.record["coverage"])
+    return CheckOutcome(check, [*sample.notes, *_limits(sample, classes)])
 
 
 def check_outcome(
@@ -283,16 +285,16 @@ def check_outcome(
 
     Raises: ValueError or OSError if labels or files of the run cannot be read.
     """
-    draw = bench.check
-    if draw is None: return None
-    slices = finished_slices(draw, bench.labels())
+    sample = bench.check
+    if sample is None: return None
+    slices = finished_slices(sample, bench.labels())
     if not len(slices): return None
     with bench.check_lock:
         measured = [*zip(slices["sha256"], slices["class_name"])]
-        if draw.measured != measured:
-            draw.outcome = _measure(bench, draw, slices)
-            draw.measured = measured
-        return draw.outcome
+        if sample.measured != measured:
+            sample.outcome = _measure(bench, sample, slices)
+            sample.measured = measured
+        return sample.outcome
 
 # %% ../../nbs/app/06_source_check.ipynb #n7c06a32
 def suggested_name(
@@ -324,7 +326,7 @@ def keep_check(
     write_check(outcome.check, name, folder, places / name, outcome.notes)
     report = f"The report is sources/{name}/check.md in the run."
     if outcome.check.refitted is None:
-        stays = f" The calibration of {name} from an earlier check stays in use." if replaced else ""
+        stays = f" The calibration of {name} from an earlier check stays." if replaced else ""
         return f"{report} Nothing was refitted, so that no source was kept.{stays}"
     used = bench.predictor.source
     if used is not None and used.name == name:

@@ -82,8 +82,8 @@ def unseen_slices(
         raise ValueError(f"A check needs slices that the run has not seen; all {len(table)} are in "
                          "its training, also as near-duplicates. Choose others.")
     seen = len(table) - len(new)
-    sentences = [f"{seen} of the {len(table)} slices were left out: they are in the run's training, "
-                 "or there twice."] if seen else []
+    sentences = [f"{seen} of the {len(table)} slices were left out: they are in the run's "
+                 "training, or there twice."] if seen else []
     gone = sum(not Path(path).exists() for path in used["path"])
     if gone:
         sentences.append(f"{gone} of the run's {len(used)} slices are no longer there: their "
