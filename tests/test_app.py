@@ -221,15 +221,15 @@ class Visitor:
             "before => { const r = document.querySelector('#read-result'); return r.innerHTML "
             "!== before && r.querySelector('.bc-read, .bc-refusal'); }", arg=before, timeout=60_000)
 
-    def row(self) -> str:
-        return self.page.get_attribute("#label-slice [data-row]", "data-row")
+    def row(self, view: str = "label") -> str:
+        return self.page.get_attribute(f"#{view}-slice [data-row]", "data-row")
 
-    def press(self, key: str) -> str:
+    def press(self, key: str, view: str = "label") -> str:
         """Press a key and wait for the next slice; returns the row that the key was about."""
-        row = self.row()
+        row = self.row(view)
         self.page.keyboard.press(key)
         self.page.wait_for_function(
-            "row => { const next = document.querySelector('#label-slice [data-row]'); return "
+            f"row => {{ const next = document.querySelector('#{view}-slice [data-row]'); return "
             "!next || next.dataset.row !== row; }", arg=row)
         return row
 
@@ -373,6 +373,46 @@ def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     for name in ("here", "home", "temporary"):
         assert [path for path in (place / name).rglob("*") if path.is_file()] == [], (
             "something was written outside the run")
+
+
+@needs_browser
+def test_a_person_checks_the_run_on_own_scans(run, chromium, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    pile = write_phantoms(tmp_path / "clinic", 6, 1, 64, seed=5)
+    truth = pd.read_csv(pile / "labels.csv")
+    truth.assign(label="")[["path", "label", "patient"]].to_csv(pile / "labels.csv", index=False)
+    keys = dict(zip(truth.path.map(lambda path: Path(path).name),
+                    truth.label.map(lambda label: str(TINY_CLASSES.index(label) + 1))))
+    with Server(copy, tmp_path / "place", str(pile)) as server:
+        names = dict(zip(range(24), json.loads(server.get("/page/map.json")[1])["names"]))
+        visitor = Visitor(chromium, server.address)
+        page = visitor.page
+        visitor.view("Check on my scans")
+        page.click("#check-start")
+        page.wait_for_selector("#check-slice [data-row]")
+        assert "one slice of each comes first" in page.inner_text("#check-notice")
+        rows = [visitor.press(keys[names[int(visitor.row("check"))]], "check") for _ in range(20)]
+        page.wait_for_selector("#check-outcome [data-slices='20']")
+        page.wait_for_selector("#check-progress [data-done='20']")
+        outcome = page.inner_text("#check-outcome")
+        page.click("#check-keep")
+        page.get_by_text("Kept as clinic, in sources/clinic.json").wait_for()
+        page.get_by_label("as calibrated for clinic").click()
+        page.get_by_text("In force: clinic").wait_for()
+        visitor.view("Browse the groups")
+        page.wait_for_selector(".bc-legend button")
+        assert "calibrated for clinic" in page.inner_text(".bc-card >> nth=0")
+        visitor.view("Read a scan")
+        visitor.read("phantom.png", (pile / truth.path[0]).read_bytes())
+        assert "Calibrated for clinic" in page.inner_text("#read-result")
+        visitor.leave()
+    labels = pd.read_csv(copy / "labels.csv")
+    predictor = Predictor(copy, "cpu")
+    named = labels.path.map(lambda path: np.array(Image.open(path)))
+    right = int((predictor.predict(list(named)) == labels.label).sum())
+    assert len(set(rows)) == len(labels) == 20 and set(labels["query"]) == {"random"}
+    assert f"Right in {100 * right / 20:.0f} %" in outcome and "On these 20 slices" in outcome
+    assert predictor.with_source("clinic").source.slices == 20
 
 
 def test_no_path_of_the_server_can_be_read(server, run, tmp_path):

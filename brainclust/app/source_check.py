@@ -229,7 +229,7 @@ def finished_slices(
 ) -> pd.DataFrame:  # rows of the sample with class_name; empty: too few are named
     "Return the first slices of a sample that all have a label, in whole twenties or all."
     drawn = sample.slices()
-    drawn = drawn.assign(class_name=drawn["sha256"].map(labels).fillna(""))
+    drawn = drawn.assign(class_name=[labels.get(content, "") for content in drawn["sha256"]])
     ends = [*range(SAMPLE_SIZE, len(drawn) + 1, SAMPLE_SIZE)]
     if len(drawn) < sample.wanted:
         ends.append(len(drawn))
