@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import harmless, refused
-from examples import small_predictor, stub_workbench
+from examples import UNLIKELY_NAMES, small_predictor, stub_workbench
 from hypothesis import given, strategies as st
 from PIL import Image
 from strategies import FIFTH_OF_EXAMPLES, seeds
@@ -246,6 +246,13 @@ def test_labels_that_active_learning_asked_for_are_counted(bench, clinic):
         clinic.pile, clinic.run / "labels.csv", bench.predictor.classes_)
     assert check_files.annotation_sentences(table)[0].startswith("4 of the 24 slices")
     assert check_files.annotation_sentences(table[table["random"]]) == []
+
+
+@pytest.mark.parametrize("name", ["check_alert", "check_notice"])
+def test_sentences_of_a_check_are_escaped(name):
+    """Escape what an error or a folder is called."""
+    harmless(pieces.render_template(name, words=UNLIKELY_NAMES[6]))
+    assert "<p" in pieces.render_template("check_done", done=0, goal=0)
 
 
 def test_the_view_offers_every_class_by_key():
