@@ -90,6 +90,7 @@ def check(page: Page, bench: Workbench) -> None:
         page.wait_for_function(changed, arg=row)
     page.wait_for_selector("#check-outcome .bc-curve", timeout=60_000)
     page.click("#check-keep")
+    page.get_by_text("Kept as clinic").wait_for()
     page.get_by_label("as calibrated for clinic").click()
     page.wait_for_selector("#head strong")
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
