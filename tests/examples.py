@@ -346,7 +346,7 @@ def stub_workbench(n: int, named: bool, seed: int, classes: int = 4) -> SimpleNa
         {"path_a": table.path, "path_b": table.path, "kind": UNLIKELY_NAMES[6],
          "orientation": UNLIKELY_NAMES[6]})
     predictor = SimpleNamespace(
-        classes_=np.array(names), named=named,
+        classes_=np.array(names), named=named, source=None,
         description={"cluster_classes": [k % classes for k in range(3)] if named else None},
         mixture=SimpleNamespace(weights=np.ones(3)))
     folder = predictor.folder = Path(tempfile.mkdtemp())

@@ -16,6 +16,7 @@ from test_app import CALM, CHROMIUM
 
 from brainclust.app.server import start_server
 from brainclust.app.workbench import Workbench
+from brainclust.synthetic.phantoms import write_phantoms
 
 PICTURES = Path(__file__).resolve().parent.parent / "nbs" / "images"
 FRAME = {"x": 55, "y": 0, "width": 1180, "height": 862}  # the web app in a window of 1290 pixels
@@ -74,19 +75,53 @@ def label(page: Page, bench: Workbench) -> None:
     save(page, "label")
 
 
+def check(page: Page, bench: Workbench) -> None:
+    """Name twenty slices of other phantoms, keep the check and use it."""
+    truth = pd.read_csv(Path(bench.data).with_name("truth.csv"))
+    known = {Path(row.path).name: row.label for row in truth.itertuples()}
+    page.get_by_role("tab", name="Check on my scans").click()
+    page.click("#check-start")
+    page.wait_for_selector("#check-slice [data-row]", timeout=60_000)
+    changed = "row => document.querySelector('#check-slice [data-row]')?.dataset.row !== row"
+    for _ in range(20):
+        row = page.get_attribute("#check-slice [data-row]", "data-row")
+        name = Path(bench.collection.table["path"].iloc[int(row)]).name
+        page.keyboard.press(str(list(bench.predictor.classes_).index(known[name]) + 1))
+        page.wait_for_function(changed, arg=row)
+    page.wait_for_selector("#check-outcome .bc-curve", timeout=60_000)
+    page.click("#check-keep")
+    page.get_by_text("Kept as clinic").wait_for()
+    page.get_by_label("as calibrated for clinic").click()
+    page.wait_for_selector("#head strong")
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    save(page, "check")
+
+
+def clinic(folder: Path) -> Path:
+    """Write phantoms of other patients, without their labels, which lie beside them."""
+    pile = write_phantoms(folder / "clinic", 12, 1, 128, seed=5)
+    truth = pd.read_csv(pile / "labels.csv")
+    truth.to_csv(folder / "truth.csv", index=False)
+    truth.assign(label="")[["path", "label", "patient"]].to_csv(pile / "labels.csv", index=False)
+    return pile
+
+
 def main() -> None:
-    """Serve a copy of the run and take the pictures."""
+    """Serve a copy of the run and take the pictures, or those that are named after the run."""
+    takes = {"read": read, "browse": browse, "label": label, "check": check}
+    chosen = sys.argv[2:] or list(takes)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Workbench(shutil.copytree(sys.argv[1], Path(folder) / "run"), device="cpu")
-        server = start_server(bench)
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=CALM)
-            page = browser.new_page(viewport={"width": 1290, "height": 862})
-            page.goto(server.local_url)
-            for take in (read, browse, label):
-                take(page, bench)
-            browser.close()
-        server.close()
+        run = shutil.copytree(sys.argv[1], Path(folder) / "run")
+        for name in chosen:
+            bench = Workbench(run, clinic(Path(folder)) if name == "check" else None, device="cpu")
+            server = start_server(bench)
+            with sync_playwright() as driver:
+                browser = driver.chromium.launch(executable_path=CHROMIUM, args=CALM)
+                page = browser.new_page(viewport={"width": 1290, "height": 862})
+                page.goto(server.local_url)
+                takes[name](page, bench)
+                browser.close()
+            server.close()
 
 
 if __name__ == "__main__": main()

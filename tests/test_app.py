@@ -24,11 +24,12 @@ import torch
 from PIL import Image
 from test_formats import good_files
 
+from brainclust.app.annotation import give_label
 from brainclust.app.collection import plain
 from brainclust.app.reading import MAXIMUM_UPLOAD
 from brainclust.app.workbench import newest_run
 from brainclust.core.config import make_config
-from brainclust.core.files import load_json, save_json, save_table
+from brainclust.core.files import file_digest, load_json, save_json, save_table
 from brainclust.core.style import class_palette
 from brainclust.data.cleaning import prepare_scans
 from brainclust.data.splits import group_keys
@@ -221,15 +222,15 @@ class Visitor:
             "before => { const r = document.querySelector('#read-result'); return r.innerHTML "
             "!== before && r.querySelector('.bc-read, .bc-refusal'); }", arg=before, timeout=60_000)
 
-    def row(self) -> str:
-        return self.page.get_attribute("#label-slice [data-row]", "data-row")
+    def row(self, view: str = "label") -> str:
+        return self.page.get_attribute(f"#{view}-slice [data-row]", "data-row")
 
-    def press(self, key: str) -> str:
+    def press(self, key: str, view: str = "label") -> str:
         """Press a key and wait for the next slice; returns the row that the key was about."""
-        row = self.row()
+        row = self.row(view)
         self.page.keyboard.press(key)
         self.page.wait_for_function(
-            "row => { const next = document.querySelector('#label-slice [data-row]'); return "
+            f"row => {{ const next = document.querySelector('#{view}-slice [data-row]'); return "
             "!next || next.dataset.row !== row; }", arg=row)
         return row
 
@@ -373,6 +374,52 @@ def test_nine_labels_outlive_the_server(run, chromium, tmp_path):
     for name in ("here", "home", "temporary"):
         assert [path for path in (place / name).rglob("*") if path.is_file()] == [], (
             "something was written outside the run")
+
+
+@needs_browser
+def test_a_person_checks_the_run_on_own_scans(run, chromium, tmp_path):
+    """Twenty-one slices were named before the server ended; three are named by key."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    pile = write_phantoms(tmp_path / "clinic", 6, 1, 64, seed=5)
+    truth = pd.read_csv(pile / "labels.csv")
+    truth.assign(label="")[["path", "label", "patient"]].to_csv(pile / "labels.csv", index=False)
+    for row in truth[:21].itertuples():
+        give_label(copy / "labels.csv", row.path, file_digest(pile / row.path), row.label, "Ada",
+                   TINY_CLASSES, "random")
+    known = {Path(row.path).name: row.label for row in truth.itertuples()}
+    with Server(copy, tmp_path / "place", str(pile)) as server:
+        names = json.loads(server.get("/page/map.json")[1])["names"]
+        visitor = Visitor(chromium, server.address)
+        page = visitor.page
+        visitor.view("Check on my scans")
+        page.get_by_text("21 slices of an earlier check have a label").wait_for()
+        page.click("#check-start")
+        page.wait_for_selector("#check-progress [data-done='21']")
+        assert "one slice of each comes first" in page.inner_text("#check-notice")
+        for _ in range(3):
+            label = known[names[int(visitor.row("check"))]]
+            visitor.press(str(TINY_CLASSES.index(label) + 1), "check")
+        page.wait_for_selector("#check-outcome [data-slices='24']")
+        outcome = page.inner_text("#check-outcome")
+        page.click("#check-keep")
+        page.get_by_text("Kept as clinic, in sources/clinic.json").wait_for()
+        page.get_by_label("as calibrated for clinic").click()
+        page.locator("#head", has_text="In force: clinic").wait_for()
+        visitor.view("Browse the groups")
+        page.wait_for_selector(".bc-legend button")
+        assert "calibrated for clinic" in page.inner_text(".bc-card >> nth=0")
+        visitor.view("Read a scan")
+        visitor.read("phantom.png", (pile / truth.path[0]).read_bytes())
+        assert "Calibrated for clinic" in page.inner_text("#read-result")
+        visitor.leave()
+    labels = pd.read_csv(copy / "labels.csv")
+    assert [known[Path(path).name] for path in labels.path] == list(labels.label)
+    assert len(labels) == 24 and set(labels["query"]) == {"random"}
+    predictor = Predictor(copy, "cpu")
+    pictures = [np.array(Image.open(pile / path)) for path in truth.path]
+    right = (predictor.predict(pictures) == truth.label).mean()
+    assert f"Right in {100 * right:.0f} %" in outcome and "On these 24 slices" in outcome
+    assert predictor.with_source("clinic").source.slices == 24
 
 
 def test_no_path_of_the_server_can_be_read(server, run, tmp_path):

@@ -1074,7 +1074,8 @@ def test_the_page_writes_through_no_link(handed, tmp_path):
     for name, target in (("page", elsewhere), ("retrained", elsewhere),
                          ("labels.csv", elsewhere / "kept.txt"),
                          ("retrained/001.log", elsewhere / "kept.txt"), ("page/sent", elsewhere),
-                         ("page/slices", elsewhere)):
+                         ("page/slices", elsewhere), ("sources", elsewhere),
+                         ("sources/clinic.json", elsewhere / "kept.txt")):
         (handed / name).parent.mkdir(exist_ok=True)
         (handed / name).symlink_to(target)
         with pytest.raises(ValueError, match="got a link, which may lead anywhere"):

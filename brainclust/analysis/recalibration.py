@@ -214,8 +214,8 @@ def check_source_name(
     """
     if not _NAME.fullmatch(name):
         raise ValueError("The name of a source must be letters, digits, spaces, '.', '-' and '_', "
-                         f"at most 64, not ending in .json; got {name[:80]!r}. Give another one "
-                         "with --name.")
+                         f"at most 64, not ending in .json; got {name[:80]!r}. Give "
+                         "another one (--name).")
     return name
 
 

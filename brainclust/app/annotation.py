@@ -23,10 +23,11 @@ from ..core.untrusted import read_csv
 from ..data.splits import group_keys
 
 # %% auto #0
-__all__ = ['LABEL_COLUMNS', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue', 'make_queue']
+__all__ = ['LABEL_COLUMNS', 'QUERIES', 'read_labels', 'give_label', 'take_back', 'labels_in_force', 'Queue', 'make_queue']
 
 # %% ../../nbs/app/01_annotation.ipynb #an320005
-LABEL_COLUMNS = ["path", "label", "sha256", "by", "time"]
+LABEL_COLUMNS = ["path", "label", "sha256", "by", "time", "query"]
+QUERIES = ("active", "random")  # query strategies that choose the slices
 
 
 def _lock(
@@ -51,6 +52,8 @@ def read_labels(
         table = read_csv(file, dtype=str, keep_default_na=False)
     except ValueError as error:
         raise ValueError(f"{file} must be a table of labels ({error}). {mend}") from None
+    if list(table.columns) == LABEL_COLUMNS[:-1]:
+        table = table.assign(query=QUERIES[0])
     if list(table.columns) != LABEL_COLUMNS:
         raise ValueError(f"{file} must have the columns {', '.join(LABEL_COLUMNS)}; got "
                          f"{', '.join(table.columns)}. {mend}")
@@ -58,6 +61,10 @@ def read_labels(
     if unknown:
         raise ValueError(f"The labels in {file} must be of {', '.join(class_names)}; got "
                          f"{unknown[0]!r}. It belongs to another run. {mend}")
+    wrong = sorted(set(table["query"]) - set(QUERIES))
+    if wrong:
+        raise ValueError(f"The column query of {file} must be {' or '.join(QUERIES)}; got "
+                         f"{wrong[0][:40]!r}. {mend}")
     return table
 
 # %% ../../nbs/app/01_annotation.ipynb #an320006
@@ -68,19 +75,23 @@ def give_label(
     label: str,  # one of the classes
     person: str,  # who labels
     class_names: Sequence[str],
+    query: str = "active",  # one of `QUERIES`
 ) -> pd.DataFrame:  # all labels
     """Add a label.
 
-    Raises: ValueError for an unknown class, a name that a table must not hold, or as `read_labels`.
+    Raises: ValueError for an unknown class or query, a name that a table must not hold, or as
+    `read_labels`.
     """
     if not person[:1].isalnum() or not person.isprintable() or len(person) > 100:
         raise ValueError("A name must begin with a letter or digit and have at most 100 printable "
                          f"characters; got {person[:100]!r}.")
     if label not in class_names:
         raise ValueError(f"A label must be one of {', '.join(class_names)}; got {label!r}.")
+    if query not in QUERIES:
+        raise ValueError(f"query must be {' or '.join(QUERIES)}; got {query!r}.")
     with _lock(file):
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        row = pd.DataFrame([[path, label, content, person, now]], columns=LABEL_COLUMNS)
+        row = pd.DataFrame([[path, label, content, person, now, query]], columns=LABEL_COLUMNS)
         table = pd.concat([read_labels(file, class_names), row], ignore_index=True)
         write_csv(table, file)
     return table
@@ -90,11 +101,13 @@ def take_back(
     file: Path,
     person: str,  # whose last label is removed
     class_names: Sequence[str],
+    query: str | None = None,  # one of `QUERIES`; None: either
 ) -> pd.Series | None:  # the removed row; None if there was none
     "Remove the last label of one person, whatever others have labelled since."
     with _lock(file):
         table = read_labels(file, class_names)
-        own = np.flatnonzero(table["by"] == person)
+        asked = (table["query"] == query) | (query is None)
+        own = np.flatnonzero((table["by"] == person) & asked)
         if not len(own): return None
         write_csv(table.drop(index=own[-1]), file)
         return table.iloc[own[-1]]

@@ -284,9 +284,12 @@ def reading_html(
     "Show a reading."
     prediction, named = reading.prediction, predictor.named
     coverage = predictor.record["coverage"] if predictor.record["thresholds"] is not None else None
+    source = predictor.source
+    coverage = coverage if source is None else source.coverage
     return page_template("app", "reading.html").render(
         prediction=prediction, title=title, headline=verdict(prediction, named),
         confidence=confidence_sentence(prediction, named, coverage),
+        source="" if source is None else source.name,
         bars=probability_bars(prediction, predictor.classes_) if named else [],
         picture=picture_source(reading.shown),
         layers={name: picture_source(pixels) for name, pixels in layers(reading).items()},

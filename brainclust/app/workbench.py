@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pandas as pd
 from brainclust.app.annotation import (
     give_label, labels_in_force, make_queue, read_labels, take_back,
 )
-from .collection import SLICE_COLUMNS, open_collection, slices_of_run
+from .collection import SLICE_COLUMNS, describe, open_collection, slices_of_run
 from .reading import look, reading_html
 from brainclust.app.retraining import (
     Training, compare_predictions, read_progress, read_test_predictions, training_parameters,
@@ -28,7 +29,8 @@ from ..core.files import is_intact, load_json, load_table, save_json
 from ..runs.predictor import Predictor
 
 # %% auto #0
-__all__ = ['newest_run', 'Workbench', 'next_row', 'visitor_name', 'label_slice', 'undo', 'begin_training', 'advance']
+__all__ = ['newest_run', 'refuse_links', 'Workbench', 'next_row', 'visitor_name', 'label_slice', 'undo', 'begin_training',
+           'advance']
 
 # %% ../../nbs/app/04_workbench.ipynb #ap340005
 def newest_run(
@@ -41,7 +43,7 @@ def newest_run(
     return finished[-1] if finished else run
 
 # %% ../../nbs/app/04_workbench.ipynb #n724b522
-def _refuse_links(
+def refuse_links(
     places: Sequence[Path],  # where the web app writes
 ) -> None:
     """Check that nothing is written elsewhere.
@@ -63,24 +65,28 @@ class Workbench:
         data: Path | str | None = None,  # scans to browse and label; None: the slices of the run
         device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
         workers: int = 0,  # threads that read and prepare; 0: one per core
+        source: str | None = None,  # whose calibration is in force; None: that of the run
     ):
         """Open everything.
 
-        Raises: ValueError if the run, the data or a place to write cannot be used.
+        Raises: ValueError if the run, the data, the source or a place to write cannot be used.
         """
         self.run = Path(run).expanduser().absolute()
         self.data, self.device, self.workers = data, device, workers
         self.cache_folder, self.label_file = self.run / "page", self.run / "labels.csv"
-        self.retrained = self.run / "retrained"
-        _refuse_links([self.label_file, self.cache_folder, *self.cache_folder.rglob("*"),
-                       self.retrained, *self.retrained.glob("*")])
+        self.retrained, sources = self.run / "retrained", self.run / "sources"
+        refuse_links([self.label_file, self.cache_folder, *self.cache_folder.rglob("*"),
+                      self.retrained, *self.retrained.glob("*"), sources, *sources.glob("*")])
         self.prediction_lock = threading.Lock()  # a predictor takes one slice at a time
         self.training_lock = threading.Lock()  # one training starts, and one run is exchanged
+        self.check_lock = threading.Lock()  # one check is drawn and computed
         started = sorted(self.retrained.glob("[0-9][0-9][0-9]-labels.json"))
         last = Training(self.retrained / started[-1].name[:3]) if started else None
         self.training = last if last and last.running else None
         self.outcome: dict[str, Any] = {"state": "none"}  # of the last training, from `advance`
         self.take_up(newest_run(self.run))
+        if source is not None:
+            self.use_source(source)
 
 # %% ../../nbs/app/04_workbench.ipynb #n65ecf3f
 @patch
@@ -88,7 +94,7 @@ def take_up(
     self: Workbench,
     folder: Path,  # a run that has finished
 ) -> None:
-    """Use a run from now on.
+    """Use a run from now on, as it was calibrated.
 
     Raises: ValueError if it is damaged, or its slices no longer exist.
     """
@@ -104,6 +110,25 @@ def take_up(
                          "together. Run it again.")
     self.predictor, self.collection = predictor, collection
     self.queue, self.scans = queue, scans
+    self.outputs = collection.outputs  # without a source
+    self.check: Any = None  # a sample of `brainclust.app.source_check`
+
+# %% ../../nbs/app/04_workbench.ipynb #n7c04a02
+@patch
+def use_source(
+    self: Workbench,
+    name: str | None,  # of a source that the run was checked on; None: as the run was calibrated
+) -> None:
+    """Use the calibration of a source from now on, for readings, groups and hints.
+
+    Raises: ValueError if the source is unknown, or its file is damaged or of another run.
+    """
+    with self.training_lock:
+        predictor = self.predictor.with_source(name)
+        outputs = predictor.for_source(self.outputs)
+        table = self.collection.table.assign(**describe(predictor, outputs))
+        self.predictor = predictor
+        self.collection = replace(self.collection, table=table, outputs=outputs)
 
 # %% ../../nbs/app/04_workbench.ipynb #n2d0d246
 @patch(as_prop=True)
@@ -125,9 +150,10 @@ def read(
     title: str,  # such as the name of the file
 ) -> str:  # HTML
     "Predict and explain a slice, for one visitor after the other."
+    predictor = self.predictor  # another source may come into force meanwhile
     with self.prediction_lock:
-        reading = look(self.predictor, image)
-    return reading_html(self.predictor, reading, self.scans, title)
+        reading = look(predictor, image)
+    return reading_html(predictor, reading, self.scans, title)
 
 # %% ../../nbs/app/04_workbench.ipynb #ap340030
 def next_row(
@@ -177,7 +203,7 @@ def undo(
 ) -> int | None:  # the row whose label is removed
     "Take back a person's last label and show its slice again."
     person = visitor_name(person)
-    gone = take_back(bench.label_file, person, bench.predictor.classes_)
+    gone = take_back(bench.label_file, person, bench.predictor.classes_, "active")
     if gone is None: return None
     rows = np.flatnonzero(bench.collection.table["sha256"] == gone["sha256"])
     if not len(rows): return None
@@ -185,6 +211,17 @@ def undo(
     return int(rows[0])
 
 # %% ../../nbs/app/04_workbench.ipynb #ap340007
+def _damaged_list(
+    retrained: Path,  # folder of the trainings of a run
+) -> str:  # a sentence; "": there is none
+    "Name the list of labels of an unfinished training that is damaged."
+    started = sorted(retrained.glob("[0-9][0-9][0-9]-labels.json"))
+    if not started or is_intact(started[-1]): return ""
+    if (retrained / started[-1].name[:3] / "run.json").exists(): return ""
+    return (f"{started[-1].name} in {retrained.name} is damaged, so that its training cannot "
+            "continue. ")
+
+
 def _next_training(
     retrained: Path,  # folder of the trainings of a run
     labels: dict[str, str],  # to train with
@@ -206,6 +243,7 @@ def begin_training(
         if bench.training and bench.training.running: return "A training is running already."
         labels = bench.labels()
         if not labels: return "No new labels yet: label some slices first."
+        damaged = _damaged_list(bench.retrained)
         out, continued = _next_training(bench.retrained, labels)
         folder = out.with_name(f"{out.name}-data")
         if not continued:
@@ -222,24 +260,38 @@ def begin_training(
         bench.training = training
         bench.outcome = {"state": "none"}
     if continued: return "The training continues."
-    return f"The training began, with {len(labels)} new labels."
+    return f"{damaged}The training began, with {len(labels)} new labels."
 
 # %% ../../nbs/app/04_workbench.ipynb #new44fd77
+def _label_count(
+    file: Path,  # list of labels of a training
+) -> tuple[int | str, str]:  # labels; a sentence, "" unless the file is damaged
+    "Count the labels of a training."
+    try:
+        return len(load_json(file)["labels"]), ""
+    except (ValueError, OSError, KeyError):
+        return "an unknown number of", f"{file.name} is damaged: nobody can tell which. "
+
+
 def _training_outcome(
     bench: Workbench,
     training: Training,  # that no longer runs
 ) -> dict[str, Any]:  # as `advance`
     "Take up the run of a finished training, and compare it with the one before."
     if training.finished:
-        before = bench.predictor.folder
-        labels = load_json(training.out.with_name(f"{training.out.name}-labels.json"))["labels"]
+        before = bench.predictor
+        labels, note = _label_count(training.out.with_name(f"{training.out.name}-labels.json"))
         try:
             bench.take_up(training.out)
             gains = compare_predictions(
-                read_test_predictions(before), read_test_predictions(training.out))
+                read_test_predictions(before.folder), read_test_predictions(training.out))
         except (ValueError, OSError) as error:  # such as slices that were moved meanwhile
             return {"state": "refused", "reason": str(error)}
-        return {"state": "taken up", "labels": len(labels), "gains": gains.to_dict("records")}
+        if before.source is not None:
+            note += (f"The calibration for {before.source.name} was that of the run before: it is "
+                     "no longer in force.")
+        return {"state": "taken up", "labels": labels, "gains": gains.to_dict("records"),
+                "note": note}
     if training.stopped: return {"state": "stopped"}
     return {"state": "failed", "reason": training.last_line(), "log": training.log.name}
 

@@ -31,7 +31,8 @@ from .predictor import Predictor
 from .source_check import SourceCheck, check_sentence, check_source, plot_check
 
 # %% auto #0
-__all__ = ['REPORT_FILES', 'read_annotated', 'unseen_slices', 'check_report', 'write_check', 'check_folder', 'check_command']
+__all__ = ['REPORT_FILES', 'read_annotated', 'unseen_slices', 'check_report', 'write_check', 'require_classes',
+           'annotation_sentences', 'check_folder', 'check_command']
 
 # %% ../../nbs/runs/22_check_files.ipynb #nc19b81e
 def read_annotated(
@@ -39,7 +40,7 @@ def read_annotated(
     labels: Path,  # labels.csv of the run
     classes: Sequence[str],  # of the run
     **reading: Any,  # as for `read_scan_table`
-) -> pd.DataFrame:  # a scan table with the labels of the web app
+) -> pd.DataFrame:  # a scan table with the labels of the web app; random: drawn for a check
     """Read the slices of a folder that have a label from the web app.
 
     Raises: OSError or ValueError if labels are missing, or none is of these slices.
@@ -48,6 +49,7 @@ def read_annotated(
         raise FileNotFoundError(f"{labels} is missing: label slices in the web app first, or give "
                                 "--labels.")
     given = read_csv(labels, ["label", "sha256"], dtype=str, keep_default_na=False)
+    random = set(given["sha256"][given["query"] == "random"]) if "query" in given else set()
     names = {row.sha256: normalise_class_name(row.label, classes) for row in given.itertuples()}
     unknown = [row.label for row in given.itertuples() if names[row.sha256] is None]
     if unknown:
@@ -55,6 +57,7 @@ def read_annotated(
                          f"{unknown[0]!r}. It belongs to another run.")
     table, _ = read_scan_table(folder, classes, **reading)
     table = table.assign(class_name=table["sha256"].map(names).fillna(""))
+    table = table.assign(random=table["sha256"].isin(random))
     table = table[table["class_name"] != ""].reset_index(drop=True)
     if not len(table):
         raise ValueError(f"{labels} must hold labels of slices in {folder}; it has none of them. "
@@ -63,7 +66,7 @@ def read_annotated(
 
 # %% ../../nbs/runs/22_check_files.ipynb #n4d1c1af
 def unseen_slices(
-    table: pd.DataFrame,  # labelled scans
+    table: pd.DataFrame,  # a scan table
     scans: pd.DataFrame,  # scan table of the run
     workers: int | None = None,  # threads; None: one per core, at most 8
     cache_folder: Path | str | None = None,  # of the measurements; None: the default
@@ -77,14 +80,14 @@ def unseen_slices(
     new = new.drop_duplicates("sha256").reset_index(drop=True)
     if not len(new):
         raise ValueError(f"A check needs slices that the run has not seen; all {len(table)} are in "
-                         "its training, also as near-duplicates. Label others.")
+                         "its training, also as near-duplicates. Choose others.")
     seen = len(table) - len(new)
-    sentences = [f"{seen} of the {len(table)} labelled slices were left out: they are in the run's "
+    sentences = [f"{seen} of the {len(table)} slices were left out: they are in the run's "
                  "training, or there twice."] if seen else []
     gone = sum(not Path(path).exists() for path in used["path"])
     if gone:
         sentences.append(f"{gone} of the run's {len(used)} slices are no longer there: their "
-                         "near-duplicates among the labelled slices could not be left out.")
+                         "near-duplicates among these slices could not be left out.")
     measured, pairs = find_pairs(new, workers, cache_folder)
     return add_groups(new, pairs).reset_index(drop=True), sentences
 
@@ -148,7 +151,7 @@ def write_check(
     """
     if out.exists() and (not out.is_dir() or {f.name for f in out.iterdir()} - REPORT_FILES):
         raise ValueError(f"{out} must be a new folder, or that of an earlier check; it holds other "
-                         "files. Give --out another folder.")
+                         "files. Give another folder (--out), or another name.")
     with atomic_folder(out, lambda folder: False) as building:
         text = check_report(check, name, run.absolute().name, notes)
         (building / "check.md").write_text(text, encoding="utf-8")
@@ -158,6 +161,29 @@ def write_check(
         save_source(run, {"name": name, **check.refitted})
 
 # %% ../../nbs/runs/22_check_files.ipynb #n2a3b27d
+def require_classes(
+    predictor: Predictor,
+) -> None:
+    """Check that a run predicts classes.
+
+    Raises: ValueError if it had no labels.
+    """
+    if not predictor.named:
+        raise ValueError(f"The run {predictor.folder} had no labels, so that it predicts no class: "
+                         "there is nothing to check.")
+
+
+def annotation_sentences(
+    table: pd.DataFrame,  # from `read_annotated`, of the slices that are checked
+) -> list[str]:
+    "Say how many slices active learning has chosen, so that they do not stand for all."
+    chosen = int((~table["random"]).sum())
+    if not chosen: return []
+    return [f"{chosen} of the {len(table)} slices were labelled under Label next, which chooses "
+            "slices that a run is uncertain of: the run may be right in more of all slices. Check "
+            "on my scans in the web app chooses at random."]
+
+
 def check_folder(
     predictor: Predictor,  # without a source
     folder: Path | str,  # labelled scans
@@ -170,15 +196,14 @@ def check_folder(
 
     Raises: OSError or ValueError if the folder cannot be read, or has no label that can be used.
     """
-    if not predictor.named:
-        raise ValueError(f"The run {predictor.folder} had no labels, so that it predicts no class: "
-                         "there is nothing to check.")
+    require_classes(predictor)
     classes = list(map(str, predictor.classes_))
     reading = {"workers": workers, "cache_folder": cache_folder, **predictor.reading}
     table = (read_annotated(folder, predictor.folder / "labels.csv", classes, **reading)
              if annotated else read_external(folder, classes, labels=labels, **reading))
     scans = load_table(predictor.folder / "scans.parquet", "run it again")
     table, sentences = unseen_slices(table, scans, workers, cache_folder)
+    sentences += annotation_sentences(table) if annotated else []
     there = scans[[Path(path).exists() for path in scans["path"]]]
     check = check_source(
         predict_table(predictor, table, workers), table, classes,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -127,6 +128,32 @@ def _calibrate(
 
 # %% ../../nbs/runs/08_predictor.ipynb #n388a321
 @patch
+def with_source(
+    self: Predictor,
+    name: str | None,  # of a source, as in `Predictor`; None: as the run was calibrated
+) -> Predictor:
+    """Return a predictor of the same network that is calibrated for another source.
+
+    Raises: ValueError if the source is unknown, or its file is damaged.
+    """
+    other = copy(self)
+    other.source = (None if name is None else
+                    read_source(self.folder, name, list(map(str, self.classes_))))
+    return other
+
+
+@patch
+def for_source(
+    self: Predictor,
+    found: dict[str, np.ndarray],  # from `outputs` without a source
+) -> dict[str, np.ndarray]:  # the same with the probabilities and sets of the source, if any
+    "Apply the calibration of the source."
+    if self.source is None: return found
+    probabilities = recalibrate(found["probabilities"], self.source.temperature, self.source.bias)
+    return found | {"probabilities": probabilities, "sets": probabilities >= self.source.threshold}
+
+
+@patch
 def outputs(
     self: Predictor,
     prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
@@ -146,14 +173,11 @@ def outputs(
     thresholds = (np.zeros(len(self.classes_)) if self.record["thresholds"] is None
                   else np.array(self.record["thresholds"]))
     sets = seen["probabilities"] >= thresholds
-    if self.source:
-        probabilities = recalibrate(probabilities, self.source.temperature, self.source.bias)
-        sets = probabilities >= self.source.threshold
     score = ood_score(seen["statistics"], self.reference, self.reference["points"])
-    return {"embeddings": seen["embeddings"],
-            "probabilities": probabilities, "sets": sets,
-            "responsibilities": self.mixture.responsibilities(seen["embeddings"]),
-            "ood_score": score / (self.record["limit"] or np.nan)}
+    return self.for_source({
+        "embeddings": seen["embeddings"], "probabilities": probabilities, "sets": sets,
+        "responsibilities": self.mixture.responsibilities(seen["embeddings"]),
+        "ood_score": score / (self.record["limit"] or np.nan)})
 
 # %% ../../nbs/runs/08_predictor.ipynb #n785ea65
 def decide(

@@ -79,8 +79,8 @@ def test_the_end_of_a_training_is_escaped(progress):
 
 def test_every_template_is_filled_by_a_test():
     """Fill each template with an unlikely name: in a test of this room or of the audit."""
-    filled = {"banner", "goal", "groups", "label", "label_errors", "pairs", "reading", "refusal",
-              "training"}
+    filled = {"banner", "check", "check_alert", "check_done", "check_notice", "goal", "groups",
+              "label", "label_errors", "pairs", "reading", "refusal", "training"}
     without_names = {"head", "map", "parts"}  # filled from the package's own files only
     found = {path.stem for path in (ROOT / "brainclust/app/templates").iterdir()}
     assert found == filled | without_names

@@ -36,7 +36,8 @@ brainclust.map = async box => {
   const {element, inside} = brainclust, find = name => box.querySelector(name);
   const canvas = find('canvas'), choose = find('select'), tip = find('.bc-tip');
   const pen = canvas.getContext('2d');
-  const data = await (await fetch('page/map.json')).json();
+  const load = async () => (await fetch('page/map.json')).json();
+  let data = await load();
   const picture = i => `page/slice/${data.rows[i]}.png?v=${data.version}`;
   const choice = () => data.choices[+choose.value];
   let chosen = new Set(), lasso = null, size = 0;
@@ -163,8 +164,16 @@ brainclust.map = async box => {
     draw();
   };
 
-  data.choices.forEach(({title}, k) => choose.append(new Option(title, k)));
+  const offer = () => choose.replaceChildren(...data.choices.map(({title}, k) => new Option(title, k)));
+  offer();
   choose.onchange = recolour;
+  // Another source came into force: the predictions are others, the slices and their places stay.
+  brainclust.remap = async () => {
+    data = await load();
+    offer();
+    select([]);
+    recolour();
+  };
   find('.bc-count').textContent = data.rows.length < data.slices
     ? `${data.rows.length} of ${data.slices} slices are shown, chosen at random.`
     : `${data.slices} slices.`;
@@ -182,14 +191,22 @@ brainclust.opacity = name => value => {
   return [];
 };
 
+brainclust.refresh = () => {
+  brainclust.remap?.();
+  return [];
+};
+
 // --- Keys for labelling --------------------------------------------------------------------------
 // A key labels the slice that is on the screen, and only once: until the next one has come, further
-// keys are ignored.
+// keys are ignored. Two views have these keys, "label" and "check", of which one is on the screen.
 
-brainclust.row = () => document.querySelector('#label-slice [data-row]')?.dataset.row ?? '';
+brainclust.view = () => ['label', 'check'].find(
+  name => document.getElementById(`${name}-view`)?.offsetParent);
 
-brainclust.who = () => {
-  const field = document.querySelector('#label-who textarea, #label-who input');
+brainclust.slice = view => document.querySelector(`#${view}-slice [data-row]`);
+
+brainclust.who = view => {
+  const field = document.querySelector(`#${view}-who textarea, #${view}-who input`);
   const random = () => 'visitor-' + Math.random().toString(36).slice(2, 8);
   let name = (field?.value || '').trim();
   try {
@@ -200,13 +217,13 @@ brainclust.who = () => {
 };
 
 // The browser sends which slice is on its screen, and who is looking.
-brainclust.asked = (row, who, ...rest) => [brainclust.row(), brainclust.who(), ...rest];
+brainclust.asked = view => (row, who, ...rest) => [
+  brainclust.slice(view)?.dataset.row ?? '', brainclust.who(view), ...rest];
 
-brainclust.press = id => {
-  const button = document.getElementById(id);
-  const slice = document.querySelector('#label-slice [data-row]');
+brainclust.press = (view, id) => {
+  const button = document.getElementById(id), slice = brainclust.slice(view);
   if (!button || button.disabled || slice?.dataset.busy) return;
-  if (slice && id !== 'label-retrain') {
+  if (slice) {
     slice.dataset.busy = '1';
     setTimeout(() => delete slice.dataset.busy, 5000);
   }
@@ -214,14 +231,14 @@ brainclust.press = id => {
 };
 
 document.addEventListener('keydown', event => {
-  const target = event.target, view = document.getElementById('label-view');
-  if (!view || view.offsetParent === null) return;
+  const target = event.target, view = brainclust.view();
+  if (!view) return;
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   const writes = /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.type !== 'checkbox';
   if (writes || target.isContentEditable) return;
-  const id = /^[1-9]$/.test(event.key) ? `label-class-${event.key}`
-    : {u: 'label-undo', s: 'label-skip'}[event.key.toLowerCase()];
+  const id = /^[1-9]$/.test(event.key) ? `${view}-class-${event.key}`
+    : {u: `${view}-undo`, s: `${view}-skip`}[event.key.toLowerCase()];
   if (!id || !document.getElementById(id)) return;
   event.preventDefault();
-  brainclust.press(id);
+  brainclust.press(view, id);
 });
