@@ -15,16 +15,13 @@ import torch.nn.functional as F
 
 from .explanation_scores import cam_scores
 from ..core.style import house_style, new_figure, show_outline, show_slice
-from brainclust.imaging.brain_mask import (
-    brain_probabilities, mask_from_probability, network_input,
-)
 from ..models.encoders import ClusteringNetwork
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['lesion_probabilities', 'keep_inside_skull', 'lesion_scores', 'plot_lesion_maps']
+__all__ = ['lesion_probabilities', 'lesion_scores', 'plot_lesion_maps']
 
 # %% ../../nbs/analysis/18_lesion_map.ipynb #nlp00006
 def lesion_probabilities(
@@ -57,20 +54,6 @@ def lesion_probabilities(
             pixels = F.interpolate(covered, x.shape[2:], mode="bicubic", align_corners=False)
             found.append(pixels[:, 0].clamp(0, 1).cpu().numpy())
     return np.concatenate(found)
-
-# %% ../../nbs/analysis/18_lesion_map.ipynb #nlp00010
-def keep_inside_skull(
-    images: np.ndarray,  # uint8 (N, S, S), prepared slices
-    maps: np.ndarray,  # float32 (N, S, S), at least 0
-) -> np.ndarray:  # float32 (N, S, S), 0 outside the brain mask
-    "Set maps to zero outside the brain mask of their slices."
-    kept = maps.copy()
-    for image, one in zip(images, kept):
-        probability = brain_probabilities(network_input(image)[None])[0]
-        brain = mask_from_probability(probability, image.shape) > 0
-        if brain.any():
-            one[~brain] = 0
-    return kept
 
 # %% ../../nbs/analysis/18_lesion_map.ipynb #nlp00013
 def lesion_scores(

@@ -316,7 +316,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "crop": "head",
         "window_percentiles": (1, 99),
         "rehearsal_batch_size": 32,  # keeps what the phantoms taught of other sources
-        "lesion_map_weight": 4.0,  # where a class lies; costs the head nothing
         "epochs": 28,
         "supervised_epochs": 12,  # earlier pseudo-labels are poor, and would be memorised
         "round_epochs": 16,

@@ -6,7 +6,7 @@
 __all__ = ['double_convolution', 'BrainUNet', 'standardise_images', 'mask_loss', 'draw_batch', 'train_brain_network',
            'weights_file', 'save_brain_network', 'load_brain_network', 'brain_network', 'brain_weights_digest',
            'network_input', 'brain_probabilities', 'confident_components', 'mask_from_probability',
-           'replace_empty_mask', 'synth_mask', 'brain_mask_batch']
+           'replace_empty_mask', 'synth_mask', 'brain_mask_batch', 'find_brain', 'keep_inside_skull']
 
 # %% ../../nbs/imaging/01_brain_mask.ipynb #xc65ee74
 import warnings
@@ -281,3 +281,24 @@ def brain_mask_batch(
     if not len(images): return np.zeros(np.shape(images), bool)
     with single_threaded_pool(workers) as pool:
         return np.stack(list(pool.map(partial(synth_mask, network=network), images))).astype(bool)
+
+# %% ../../nbs/imaging/01_brain_mask.ipynb #nbi00002
+def find_brain(
+    image: np.ndarray,  # uint8 (H, W)
+) -> np.ndarray:  # bool (H, W), which may be empty
+    "Find the inside of the skull with the package's weights, without a substitute."
+    probability = brain_probabilities(network_input(image)[None])[0]
+    return mask_from_probability(probability, image.shape) > 0
+
+
+def keep_inside_skull(
+    images: np.ndarray,  # uint8 (N, H, W)
+    maps: np.ndarray,  # float (N, H, W), at least 0
+) -> np.ndarray:  # float (N, H, W), 0 outside the brain masks
+    "Set maps to zero outside the brain masks of their slices."
+    kept = np.array(maps)
+    for image, one in zip(images, kept):
+        brain = find_brain(image)
+        if brain.any():
+            one[~brain] = 0
+    return kept

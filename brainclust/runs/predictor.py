@@ -281,14 +281,16 @@ def explain(
     prepared: np.ndarray,  # uint8 (N, image_size, image_size), from `prepare`, at least one
     targets: Sequence[int],  # (N,), class to explain; of a run without labels, the cluster
 ) -> np.ndarray:  # float32 (N, image_size, image_size), [0, 1]
-    "Compute class activation maps, in single precision."
+    "Compute class activation maps inside the skull, in single precision."
     # torchcam is slow to import
     from brainclust.analysis.explanation import cluster_cam, grad_cam
+    from brainclust.imaging.brain_mask import keep_inside_skull
     x = standardise(scale_to_unit(self.check_prepared(prepared)[:, None], self.fabric.device),
                     self.description["mean"], self.description["std"])
     network = self.network.module
-    return (grad_cam(network, x, targets) if self.named
+    maps = (grad_cam(network, x, targets) if self.named
             else cluster_cam(network, self.mixture, x, targets))
+    return keep_inside_skull(prepared, maps)
 
 
 @patch(as_prop=True)
@@ -307,12 +309,13 @@ def locate(
 
     Raises: ValueError if the run has no lesion map.
     """
-    from brainclust.analysis.lesion_map import keep_inside_skull, lesion_probabilities
+    from brainclust.analysis.lesion_map import lesion_probabilities
+    from brainclust.imaging.brain_mask import keep_inside_skull
     x = standardise(scale_to_unit(self.check_prepared(prepared)[:, None], self.fabric.device),
                     self.description["mean"], self.description["std"])
     maps = lesion_probabilities(
         self.network.module, x, targets, self.description["flip_tta"])
-    return keep_inside_skull(np.asarray(prepared), maps)
+    return keep_inside_skull(prepared, maps)
 
 # %% ../../nbs/runs/08_predictor.ipynb #newb69f14
 def brain_and_tumour(
@@ -322,10 +325,7 @@ def brain_and_tumour(
 ) -> tuple[np.ndarray, np.ndarray]:  # bool (S, S): brain, tumour, which may be empty
     "Compute the brain mask and the region with the most activation."
     from brainclust.analysis.segmentation import choose_region
-    from brainclust.imaging.brain_mask import (
-        brain_probabilities, mask_from_probability, network_input,
-    )
-    probability = brain_probabilities(network_input(image)[None])[0]
-    brain = mask_from_probability(probability, image.shape) > 0
+    from brainclust.imaging.brain_mask import find_brain
+    brain = find_brain(image)
     if not find_tumour or not brain.any(): return brain, np.zeros_like(brain)
     return brain, choose_region(image, brain, cam).mask

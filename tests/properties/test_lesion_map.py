@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 from strategies import FIFTH_OF_EXAMPLES, seeds
 
 from brainclust.analysis import lesion_map
+from brainclust.imaging.brain_mask import find_brain, keep_inside_skull
 from brainclust.models.encoders import ENCODERS, make_network
 
 NETWORKS = {name: make_network(name, 3, 32, seed=5, lesion_map=True).eval() for name in ENCODERS}
@@ -62,5 +63,7 @@ def test_maps_are_drawn_with_their_masks():
 def test_what_lies_outside_the_skull_is_zero(fill):
     """Keep values of the map inside, whatever the slice shows."""
     image = np.full((1, 64, 64), fill, np.uint8)
-    kept = lesion_map.keep_inside_skull(image, np.full((1, 64, 64), .5, np.float32))
+    kept = keep_inside_skull(image, np.full((1, 64, 64), .5, np.float32))
     assert set(np.unique(kept)) <= {0, .5}
+    brain = find_brain(image[0])
+    assert (kept[0] > 0).sum() == (brain.sum() or image[0].size)
