@@ -70,7 +70,7 @@ def judge_sources(
 
 # %% ../../nbs/data/32_held_out.ipynb #n20800f2
 def deal_source(
-    table: pd.DataFrame,  # a scan table: source, split, group, true_label
+    table: pd.DataFrame,  # a scan table: source, split, group, label, true_label
     source: str,
     fraction: float = .5,  # of its slices of every class, to be tested on; (0, 1)
     seed: int = 0,
@@ -86,16 +86,18 @@ def deal_source(
     own = table["source"] == source
     scored = own & (table["true_label"] >= 0)
     learns = table["split"] != "test"
-    open_groups = set(keys[learns])
-    test = scored & ~keys.isin(open_groups)
-    drawable = scored & keys.isin(open_groups)
+    test = scored & ~keys.isin(keys[learns])
+    hidden = ~keys.isin(keys[table["label"] >= 0])
     count = lambda rows: np.bincount(table.loc[rows, "true_label"],
                                      minlength=max(0, table["true_label"].max()) + 1)
-    missing = np.round(fraction * count(scored)).astype(int) - count(test)
-    sizes = pd.crosstab(keys[drawable], table.loc[drawable, "true_label"])
-    sizes = sizes.reindex(columns=range(len(missing)), fill_value=0)
-    if len(sizes):
-        drawn = choose_groups(sizes.to_numpy(), missing.clip(min=0), np.random.default_rng(seed))
+    targets = np.round(fraction * count(scored)).astype(int)
+    for drawable in (hidden, ~hidden):
+        drawable = drawable & scored & ~test
+        sizes = pd.crosstab(keys[drawable], table.loc[drawable, "true_label"])
+        sizes = sizes.reindex(columns=range(len(targets)), fill_value=0)
+        missing = (targets - count(test)).clip(min=0)
+        if not len(sizes) or not missing.any(): continue
+        drawn = choose_groups(sizes.to_numpy(), missing, np.random.default_rng(seed))
         test |= drawable & keys.isin(sizes.index[drawn])
     return np.select([test, own & learns], ["test", "none"], "")
 
