@@ -16,7 +16,7 @@ import pandas as pd
 from ..core.config import HEALTHY
 from ..core.files import write_csv
 from ..core.untrusted import first_few
-from .scan_table import look_up, written_names
+from .scan_table import exact_names, look_up
 from .splits import choose_groups, group_keys, mark_clean
 
 # %% ../../nbs/data/32_held_out.ipynb #nddbffb9
@@ -48,14 +48,15 @@ def _why_not(
     rest = labelled & ~keys.isin(keys[own])
     lost = set(table.loc[labelled, "label"]) - set(table.loc[rest, "label"])
     if lost:
-        return f"without it, no slice labelled {first_few([classes[k] for k in sorted(lost)])} stays"
+        names = first_few([classes[k] for k in sorted(lost)])
+        return f"without it, no slice labelled {names} stays"
     return ""
 
 def judge_sources(
     table: pd.DataFrame,  # a scan table: source, split, group, label, true_label
     classes: Sequence[str],  # of the run
 ) -> pd.DataFrame:  # a row per source, most slices first: slices, groups, classes, reason
-    "Count the slices of every source, and tell why one cannot be left out; the reason is empty else."
+    "Count the slices of every source, with the reason why it cannot be left out, or none."
     keys = group_keys(table)
     names = np.array([*classes, "unknown"])[table["true_label"]]
     rows = []
@@ -109,11 +110,7 @@ def write_held_out(
     csv: Path,
 ) -> Path:  # the file, for the setting `held_out`
     "Write which slices are held out and which are left out."
-    base = Path(folder).expanduser().absolute()
-    # a name that begins as the folder does would be taken for a path from outside of it
-    names = [f"{base.as_posix()}/{name}" if name.startswith(f"{base.name}/") else name
-             for name in written_names(table, folder)]
-    rows = pd.DataFrame({"path": names, "split": dealt})
+    rows = pd.DataFrame({"path": exact_names(table, folder), "split": dealt})
     write_csv(rows[rows["split"] != ""].drop_duplicates(), csv)
     return csv
 
@@ -146,7 +143,7 @@ def hold_out(
     named = asked != ""
     related = ~named & keys.isin(keys[named]) & (table["split"] != "test")
     tested = asked == "test"
-    reasons = pd.Series(np.where(related, "group: it has a held-out slice", "held out"), table.index)
+    reasons = related.map({True: "group: it has a held-out slice", False: "held out"})
     gone = (asked == "none") | related
     _check_training(table, table[~gone & ~tested], csv)
     moved = table.assign(split=table["split"].mask(tested, "test"),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SOURCE_COLUMNS', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'UNKNOWN_SOURCE', 'label_files', 'settle_labels', 'join_facts',
            'without_masks', 'note_sentences', 'settle_sources', 'read_scan_table', 'read_sources', 'written_names',
-           'look_up', 'name_sources', 'check_scan_table', 'class_counts']
+           'exact_names', 'look_up', 'name_sources', 'check_scan_table', 'class_counts']
 
 # %% ../../nbs/data/22_scan_table.ipynb #x1ff3169
 import hashlib
@@ -311,6 +311,16 @@ def written_names(
     volumes = table.get("volume", pd.Series("", table.index))
     files = [Path(volume or path) for volume, path in zip(volumes, table["path"])]
     return [(f.relative_to(base) if f.is_relative_to(base) else f).as_posix() for f in files]
+
+def exact_names(
+    table: pd.DataFrame,  # a scan table
+    folder: str | Path,  # of the data
+) -> list[str]:  # as `written_names`, or absolute
+    "Name every slice for a table, so that reading it finds the slice again."
+    base = Path(folder).expanduser().absolute()
+    # a name that begins as the folder does would be taken for a path from outside of it
+    return [f"{base.as_posix()}/{name}" if name.startswith(f"{base.name}/") else name
+            for name in written_names(table, folder)]
 
 def look_up(
     table: pd.DataFrame,  # a scan table

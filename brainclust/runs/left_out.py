@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from brainclust.runs.predictor import Predictor
 
 # %% auto #0
-__all__ = ['QUANTITIES', 'negative_class', 'SourceScores', 'source_scores', 'auc_gain', 'score_source', 'compare_training',
-           'left_out_results', 'plot_left_out']
+__all__ = ['QUANTITIES', 'negative_class', 'SourceScores', 'source_scores', 'auc_gain', 'score_source', 'Compared',
+           'compare_training', 'left_out_results', 'plot_left_out']
 
 # %% ../../nbs/runs/23_left_out.ipynb #n0b5b7b9
 def negative_class(
@@ -43,7 +43,7 @@ class SourceScores(NamedTuple):
     "How well a run does on the held-out slices of a source."
     row: dict[str, float]  # those of `external_scores`, and macro_recall
     by_class: pd.DataFrame  # class_name, recall, low, high, slices, auc, auc_low, auc_high
-    scores: np.ndarray  # (N,), higher for tumours; NaN if there is no negative class
+    scores: np.ndarray  # (N,), higher for tumours; NaN without a negative class
     positive: np.ndarray  # (N,) bool, of another class than the negative one
     correct: np.ndarray  # (N,) bool
 
@@ -137,12 +137,18 @@ def score_source(
     counts = {"trained": len(own), "labelled": int((own["label"] >= 0).sum())}
     return scored._replace(row=counts | scored.row)
 
+class Compared(NamedTuple):
+    "Two runs on the held-out slices of a source."
+    rows: pd.DataFrame  # source, training, and the quantities of `score_source`
+    by_class: pd.DataFrame  # source, training, class_name, and those of `SourceScores`
+    gains: pd.DataFrame  # one row: source, auc and accuracy, with _low and _high
+
 def compare_training(
     source: str,
     held_out: pd.DataFrame,  # class_name, path, group
     scored: dict[str, SourceScores],  # by training: "with" and "without" the source
     draws: int = 1000,  # of the bootstrap over groups
-) -> tuple[pd.DataFrame, pd.DataFrame, dict]:  # rows by training, rows by class, the gain
+) -> Compared:
     "Compare two runs on the held-out slices of a source."
     rows = pd.DataFrame([{"source": source, "training": name, **one.row}
                          for name, one in scored.items()])
@@ -158,7 +164,7 @@ def compare_training(
         ("auc", auc_gain(known.positive, known.scores, unknown.scores, groups)),
         ("accuracy", difference_interval(known.correct, unknown.correct, groups, draws))):
         gain |= dict(zip((name, f"{name}_low", f"{name}_high"), map(float, values)))
-    return rows, by_class, gain
+    return Compared(rows, by_class, pd.DataFrame([gain]))
 
 # %% ../../nbs/runs/23_left_out.ipynb #n60b3d36
 QUANTITIES = ("auc", "sensitivity", "specificity", "accuracy", "macro_recall", "kept", "ood")
@@ -187,7 +193,7 @@ def plot_left_out(
     rows: pd.DataFrame,  # from `compare_training`, of all sources
 ) -> Figure:
     "Plot the area and the accuracy of every source as pairs, trained with and without it."
-    panels = {"auc": "AUC, tumour or none", "accuracy": "accuracy"}
+    panels = {"auc": "AUC", "accuracy": "accuracy"}
     panels = {name: text for name, text in panels.items() if np.isfinite(rows[name]).any()}
     sources = list(rows["source"].unique())
     figure, axes = new_figure(3.4 * len(panels), 1.2 + .55 * len(sources), 1, len(panels))
