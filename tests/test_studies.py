@@ -233,3 +233,49 @@ def test_recipes_are_compared_inside_and_outside(tmp_path, capfd):
     assert "recipes must be among preset, whole slices" in capfd.readouterr().err
     assert report("external", tmp_path / "none", data=out / "another scanner", epochs=2) == 1
     assert "external must name folders of labelled scans" in capfd.readouterr().err
+
+
+@pytest.mark.nightly
+def test_one_source_is_left_out_at_a_time(tmp_path, capfd):
+    """Train with both scanners and without each; then find the scanners that nobody names."""
+    few = ("{phantom_slices: 2, phantom_size: 64, phantom_patients: 40, bootstrap: 20, "
+           "init: phantom}")
+    settings = dict(epochs=2, image_size=32, device="cpu", overrides=few)
+    out = tmp_path / "run"
+    assert report("leave_one_source_out", out, **settings) == 0
+    rows = pd.read_csv(out / "tables" / "left_out.csv")
+    assert list(zip(rows.source, rows.training)) == [
+        (f"{name} scanner", training) for name in ("first", "second")
+        for training in ("with", "without")]
+    assert (rows.trained[rows.training == "without"] == 0).all()
+    assert (rows.trained[rows.training == "with"] > 0).all()
+    pairs = rows.groupby("source")[["slices", "groups", "tumours"]].nunique()
+    assert (pairs == 1).all(axis=None)
+    record = check_run(out, ("left_out_first scanner_auc", "with_second scanner_auc"))
+    assert record["results"]["gain_first scanner_auc"] == pytest.approx(rows.auc[0] - rows.auc[1])
+    ended = {path: path.stat().st_mtime_ns for path in out.glob("trainings/*/run.json")}
+    assert len(ended) == 3
+    assert report("leave_one_source_out", out, resume=True, **settings) == 0
+    assert all(path.stat().st_mtime_ns == time for path, time in ended.items())
+    tested = [set(part[part.split == "test"].path) for part in map(
+        pd.read_parquet, out.glob("trainings/*/scans.parquet"))]
+    assert tested[0] == tested[1] == tested[2]
+    # two classes, and no source named
+    labels = out / "two scanners" / "labels.csv"
+    table = pd.read_csv(labels).drop(columns="source")
+    table["label"] = table["label"].where(table["label"] == "notumor", "tumor")
+    table.to_csv(labels, index=False)
+    again = dict(data=labels.parent, classes="[notumor, tumor]", sources_left_out="source 2",
+                 preset="demo", epochs=2, image_size=32, device="cpu", label_fraction=.5,
+                 overrides="{bootstrap: 20, init: phantom}")
+    assert report("leave_one_source_out", tmp_path / "found", **again) == 0
+    found = check_run(tmp_path / "found", ("left_out_source 2_auc", "with_source 2_auc"))
+    assert "Nobody names the sources: 2 were found in what is not brain." in found["notes"]
+    named = pd.read_csv(tmp_path / "found" / "found_sources.csv")
+    assert pd.crosstab(named.path.str.split("/").str[0], named.source).astype(
+        bool).sum().tolist() == [1, 1]
+    assert report("leave_one_source_out", tmp_path / "none", **again | {
+        "sources_left_out": "Pune"}) == 1
+    assert "sources that can be judged; Pune: unknown" in capfd.readouterr().err
+    assert report("leave_one_source_out", tmp_path / "none", held_out="some.csv") == 1
+    assert "held_out is written by leave_one_source_out" in capfd.readouterr().err

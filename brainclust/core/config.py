@@ -139,6 +139,9 @@ class Config:
     volume_index: Volume = 0
     # CSV with the columns path, relative to data, and source; None: a column of labels.csv, if any
     sources: Text | None = None
+    # CSV with the columns path, relative to data, and split: "test" holds slices out for the test
+    # set, "none" leaves them out, with the training slices of their groups; None: nothing
+    held_out: Text | None = None
     phantom_patients: Count = 100  # synthetic patients per class
     phantom_slices: Count = 5  # slices per synthetic patient
     phantom_size: Side = 128  # pixels; height and width of the phantoms as they are written

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SOURCE_COLUMNS', 'UNKNOWN_FACTS', 'NOTE_SENTENCES', 'UNKNOWN_SOURCE', 'label_files', 'settle_labels', 'join_facts',
-           'without_masks', 'note_sentences', 'settle_sources', 'read_scan_table', 'read_sources', 'name_sources',
-           'check_scan_table', 'class_counts']
+           'without_masks', 'note_sentences', 'settle_sources', 'read_scan_table', 'read_sources', 'written_names',
+           'exact_names', 'look_up', 'name_sources', 'check_scan_table', 'class_counts']
 
 # %% ../../nbs/data/22_scan_table.ipynb #x1ff3169
 import hashlib
@@ -262,15 +262,15 @@ def _tidy_path(
 ) -> str:  # relative to the folder, with slashes
     "Bring a written path to one form."
     path = written.strip().replace("\\", "/").removeprefix("./").rstrip("/")
-    for start in (folder.as_posix(), folder.name):
-        path = path.removeprefix(f"{start}/")
-    return path or "."
+    start = next((s for s in (folder.as_posix(), folder.name) if path.startswith(f"{s}/")), "")
+    return path.removeprefix(f"{start}/") or "."
 
 def read_sources(
     csv: str | Path,  # a table with the columns `path` and `source`; .tsv: separated by tabs
     folder: str | Path,  # of the data
+    column: str = "source",  # another column to read in its place
 ) -> dict[str, str]:  # source by path in the folder
-    """Read a table of sources.
+    """Read a table of sources, or of another fact about paths.
 
     Raises: ValueError if it lacks a column or names two sources of one path; OSError if there is
     no such file.
@@ -280,17 +280,17 @@ def read_sources(
                     keep_default_na=False, encoding="utf-8-sig")
     rows.columns = [str(name).strip().lower() for name in rows.columns]
     named = [name for name in _PATH_COLUMNS if name in rows]
-    if not named or "source" not in rows:
-        raise ValueError(f"{csv} must have the columns 'path' and 'source'; got "
+    if not named or column not in rows:
+        raise ValueError(f"{csv} must have the columns 'path' and '{column}'; got "
                          f"{first_few(rows.columns, 12)}. Rename its columns.")
     base = Path(folder).expanduser().absolute()
     rows = pd.DataFrame({"path": [_tidy_path(path, base) for path in rows[named[0]]],
-                         "source": rows["source"].str.strip()}).drop_duplicates()
+                         column: rows[column].str.strip()}).drop_duplicates()
     twice = rows["path"][rows["path"].duplicated()]
     if len(twice):
-        raise ValueError(f"{csv} must name one source of each path; got two of "
+        raise ValueError(f"{csv} must name one {column} of each path; got two of "
                          f"{first_few(list(twice))}. Keep the right rows.")
-    return dict(zip(rows["path"], rows["source"]))
+    return dict(zip(rows["path"], rows[column]))
 
 # %% ../../nbs/data/22_scan_table.ipynb #n3dbe2f5
 def _source_of(
@@ -302,6 +302,45 @@ def _source_of(
     places = [name, path.with_suffix("").as_posix(), *(p.as_posix() for p in path.parents)]
     return next((known[place] for place in places if place in known), "")
 
+def written_names(
+    table: pd.DataFrame,  # a scan table
+    folder: str | Path,  # of the data
+) -> list[str]:  # relative to the folder, with slashes
+    "Name every slice by its file, or that of its volume, as tables of sources do."
+    base = Path(folder).expanduser().absolute()
+    volumes = table.get("volume", pd.Series("", table.index))
+    files = [Path(volume or path) for volume, path in zip(volumes, table["path"])]
+    return [(f.relative_to(base) if f.is_relative_to(base) else f).as_posix() for f in files]
+
+def exact_names(
+    table: pd.DataFrame,  # a scan table
+    folder: str | Path,  # of the data
+) -> list[str]:  # as `written_names`, or absolute
+    "Name every slice for a table, so that reading it finds the slice again."
+    base = Path(folder).expanduser().absolute()
+    # a name that begins as the folder does would be taken for a path from outside of it
+    return [f"{base.as_posix()}/{name}" if name.startswith(f"{base.name}/") else name
+            for name in written_names(table, folder)]
+
+def look_up(
+    table: pd.DataFrame,  # a scan table
+    folder: str | Path,  # of the data
+    csv: str | Path,  # as for `read_sources`
+    column: str = "source",
+) -> list[str]:  # the value of every slice, "" for none
+    """Look up every slice in a table of sources, or of another fact about paths.
+
+    Raises: ValueError if the table is wrong or names none of the slices; OSError if there is none.
+    """
+    known = read_sources(csv, folder, column)
+    names = written_names(table, folder)
+    found = [_source_of(name, known) for name in names]
+    if not any(found):
+        raise ValueError(f"{csv} must name the {column}s of slices in {folder}; got none of its "
+                         f"slices, but paths such as {first_few(list(known), 2)}. Write paths "
+                         f"relative to that folder, such as {first_few(names, 1)}.")
+    return found
+
 def name_sources(
     table: pd.DataFrame,  # a scan table
     folder: str | Path,  # of the data
@@ -312,16 +351,7 @@ def name_sources(
     Raises: ValueError if the table is wrong or names none of the slices; OSError if there is none.
     """
     if csv is None: return table
-    known = read_sources(csv, folder)
-    base = Path(folder).expanduser().absolute()
-    volumes = table.get("volume", pd.Series("", table.index))
-    files = [Path(volume or path) for volume, path in zip(volumes, table["path"])]
-    names = [(f.relative_to(base) if f.is_relative_to(base) else f).as_posix() for f in files]
-    found = [_source_of(name, known) for name in names]
-    if not any(found):
-        raise ValueError(f"{csv} must name the sources of slices in {folder}; got none of its "
-                         f"slices, but paths such as {first_few(list(known), 2)}. Write paths "
-                         f"relative to that folder, such as {first_few(names, 1)}.")
+    found = look_up(table, folder, csv)
     return table.assign(source=[source or UNKNOWN_SOURCE for source in found])
 
 # %% ../../nbs/data/22_scan_table.ipynb #010162

@@ -247,7 +247,7 @@ def _read_value(name: str, text: str) -> Any:
     return text if name in _TEXTS and not isinstance(value, (str, dict, list)) else value
 
 
-_TEXTS = {"data", "out", "cache", "device", "model", "test_data", "sources"}
+_TEXTS = {"data", "out", "cache", "device", "model", "test_data", "sources", "held_out"}
 
 
 def parse_parameters(

@@ -77,9 +77,10 @@ def without_seen(
 # %% ../../nbs/runs/09_external.ipynb #nex00010
 def tumour_score(
     found: pd.DataFrame,  # from `Predictor.table`
-) -> np.ndarray:  # (N,); NaN without the healthy class
+    negative: str = HEALTHY,  # a class; the others count as tumours
+) -> np.ndarray:  # (N,); NaN without that class
     "Sum the probabilities of all classes but the healthy one."
-    healthy = f"prob_{HEALTHY}"
+    healthy = f"prob_{negative}"
     return 1 - found[healthy].to_numpy(float) if healthy in found else np.full(len(found), np.nan)
 
 
@@ -128,6 +129,7 @@ def external_scores(
     threshold: float = .5,  # from `tumour_threshold`
     draws: int = 1000,  # of the bootstrap over groups
     seed: int = 0,
+    negative: str = HEALTHY,  # a class; the others count as tumours
 ) -> dict[str, float]:  # by quantity; NaN where it cannot be measured
     """Score predictions on external scans.
 
@@ -138,8 +140,8 @@ def external_scores(
     """
     truth = table["class_name"].to_numpy(str)
     groups = group_keys(table).to_numpy()
-    tumour = truth != HEALTHY
-    scores = tumour_score(found)
+    tumour = truth != negative
+    scores = tumour_score(found, negative)
     right = _right(found["class"].to_numpy(str), truth, classes)
     kept = ~found["abstain"].to_numpy(bool)
     measured = {"auc": (auc_interval(tumour, scores, groups, draws, seed)
@@ -183,13 +185,15 @@ def inner_threshold(
     predictor: Predictor,
     scans: pd.DataFrame,  # scan table of the run: split, true_label
     workers: int | None = None,
+    negative: str = HEALTHY,  # a class; the others count as tumours
 ) -> float:  # see `tumour_threshold`
     "Fix the threshold on the run's calibration split."
     held_out = scans[(scans["split"] == "validation") & (scans["true_label"] >= 0)]
     classes = list(map(str, predictor.classes_))
-    if not len(held_out) or HEALTHY not in classes: return .5
-    tumour = held_out["true_label"].to_numpy() != classes.index(HEALTHY)
-    return tumour_threshold(tumour_score(predict_table(predictor, held_out, workers)), tumour)
+    if not len(held_out) or negative not in classes: return .5
+    tumour = held_out["true_label"].to_numpy() != classes.index(negative)
+    found = predict_table(predictor, held_out, workers)
+    return tumour_threshold(tumour_score(found, negative), tumour)
 
 # %% ../../nbs/runs/09_external.ipynb #nex00018
 def _learnt(
