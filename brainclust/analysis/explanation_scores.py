@@ -176,7 +176,8 @@ def weight_stages(
     """
     stages: dict[str, list[str]] = {}
     for name, module in network.named_modules():
-        if name.startswith("decoder") or not hasattr(module, "reset_parameters"): continue
+        beside = name.startswith(("decoder", "lesion_map"))  # no part of the class
+        if beside or not hasattr(module, "reset_parameters"): continue
         stages.setdefault(
             name if isinstance(module, nn.Linear) else name.rpartition(".")[0], []).append(name)
     # the head first, whatever its place in the network
