@@ -197,11 +197,12 @@ def history_table(epochs: int, clusters: int, seed: int, holes: bool) -> pd.Data
     rng = np.random.default_rng(seed)
     fractions = np.random.default_rng(seed).dirichlet(np.full(clusters, .3), epochs)
     columns = ["loss", "cross_entropy", "cluster_distance", "pseudo_labels", "reconstruction",
-               "rehearsal", "test_accuracy", "test_accuracy_clusters", "pseudo_label_accuracy",
+               "rehearsal", "lesion_map", "test_accuracy", "test_accuracy_clusters",
+               "pseudo_label_accuracy",
                "cluster_change"]
     table = pd.DataFrame(
         {"epoch": np.arange(1, epochs + 1),
-         **{name: rng.choice([0, 1.0, 1e-6, 1e5 if k < 6 else 1], epochs) if seed % 2
+         **{name: rng.choice([0, 1.0, 1e-6, 1e5 if k < 7 else 1], epochs) if seed % 2
             else rng.random(epochs) for k, name in enumerate(columns)},
          **{f"cluster_share_{k}": fractions[:, k] for k in range(clusters)}})
     return (

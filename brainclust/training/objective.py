@@ -32,7 +32,8 @@ __all__ = ['batch_losses', 'loss_weights', 'self_training_round', 'measured_epoc
 # %% ../../nbs/training/05_objective.ipynb #110033
 def batch_losses(
     x: Tensor,  # (B + U, 1, H, W), standardised and augmented, the labelled slices first
-    outputs: tuple[Tensor, Tensor, Tensor | None],  # embeddings, logits, reconstructions
+    # of the network: embeddings, logits, reconstructions; what follows is not read
+    outputs: tuple[Tensor | None, ...],
     labels: Tensor,  # (B,), ids
     responsibilities: Tensor | None,  # (U, K), of the unlabelled slices
     means: Tensor | None,  # (K, D); None: without the clustering term
@@ -40,7 +41,7 @@ def batch_losses(
     threshold: float,  # probability from which a pseudo-label counts
 ) -> dict[str, Tensor]:  # unweighted scalars by name
     "Compute every term of the joint objective for one batch."
-    embedding, logits, reconstruction = outputs
+    embedding, logits, reconstruction = outputs[:3]
     n = len(labels)
     losses = {"cross_entropy": classification_loss(logits[:n], labels)}
     if means is not None:
