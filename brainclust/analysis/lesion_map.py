@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from .explanation_scores import cam_scores
+from .explanation_scores import CAM_SCORES, cam_scores
 from ..core.style import house_style, new_figure, show_outline, show_slice
 from ..models.encoders import ClusteringNetwork
 
@@ -64,8 +64,7 @@ def lesion_scores(
     "Score maps against masks, together and per class."
     table = cam_scores(maps, masks).assign(class_name=np.asarray(class_names))
     masked = table.dropna(subset="pointing_game")
-    means = {name: float(masked[name].mean()) for name in ("pointing_game", "energy_in_mask",
-                                                           "best_iou")}
+    means = {name: float(masked[name].mean()) for name in CAM_SCORES}
     return means | {f"pointing_game_{name}": float(rows.mean())
                     for name, rows in masked.groupby("class_name").pointing_game}, table
 

@@ -22,6 +22,7 @@ from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from ..core.cache import disk_cache
+from ..core.metrics import placements
 from ..core.runtime import map_threads
 from ..core.untrusted import first_few
 from .channels import content_keys, table_channels
@@ -84,15 +85,6 @@ def source_scores(
     return against, posterior
 
 # %% ../../nbs/data/26_confounders.ipynb #n778fc27
-def _placements(
-    scores: np.ndarray,  # (M,)
-    others: np.ndarray,  # (N,)
-) -> np.ndarray:  # (M,) fraction of the others that are lower; equal ones count half
-    "Place scores among others."
-    ordered = np.sort(others)
-    lower, upper = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
-    return (lower + upper) / 2 / len(others)
-
 def fold_auc_interval(
     scores: np.ndarray,  # (N,)
     positive: np.ndarray,  # (N,) bool
@@ -106,7 +98,7 @@ def fold_auc_interval(
         sides = [(folds == fold) & side for side in (positive, ~positive)]
         for own, other in (sides, sides[::-1]):
             if not other.any(): continue
-            placed[own] = _placements(scores[own], scores[other])
+            placed[own] = placements(scores[own], scores[other])
             weight[own] = other.sum()
     placed[~positive] = 1 - placed[~positive]
     pairs = weight[positive].sum()

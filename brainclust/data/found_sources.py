@@ -20,6 +20,7 @@ from .scan_table import exact_names
 # %% ../../nbs/data/31_found_sources.ipynb #naf3a5ae
 _OUTSIDE = ["outside_mean", "outside_std", "outside_sharpness", "outside_flat", "bytes_per_pixel"]
 
+
 def source_features(
     measured: np.ndarray,  # (N, F) from `measure_surroundings`
 ) -> pd.DataFrame:  # a row per slice
@@ -52,6 +53,7 @@ GAP = 5.  # separation from which two parts count as two sources
 STABLE = .9  # adjusted Rand index of the two cuts
 GROUPS = 16  # of each part
 
+
 def _fewest_groups(
     part: np.ndarray,  # (N,) ids from 0
     groups: np.ndarray,  # (N,)
@@ -59,6 +61,7 @@ def _fewest_groups(
 ) -> int:
     "Count the groups of the part that has the fewest."
     return min(len(np.unique(groups[part == k])) for k in range(parts))
+
 
 def try_cut(
     values: np.ndarray,  # (N,)
@@ -85,6 +88,7 @@ def try_cut(
 # %% ../../nbs/data/31_found_sources.ipynb #nce22160
 PARTS = (2, 3, 4)  # into which a trait is cut at once
 
+
 def _widest(
     features: np.ndarray,  # (N, F)
     groups: np.ndarray,  # (N,) ids
@@ -100,6 +104,7 @@ def _widest(
                 best = gap
                 chosen = part
     return chosen
+
 
 def find_sources(
     features: np.ndarray | pd.DataFrame,  # (N, F), finite, such as from `source_features`

@@ -22,6 +22,7 @@ from .splits import choose_groups, group_keys, mark_clean
 # %% ../../nbs/data/32_held_out.ipynb #nddbffb9
 FEWEST = 8  # groups of each of two kinds, below which a source is not judged
 
+
 def _kinds(
     table: pd.DataFrame,  # a scan table: true_label
     classes: Sequence[str],
@@ -30,6 +31,7 @@ def _kinds(
     names = pd.Series(np.array([*classes, ""])[table["true_label"]], table.index)
     if HEALTHY not in classes: return names
     return names.where(names.isin([HEALTHY, ""]), "tumours")
+
 
 def _why_not(
     table: pd.DataFrame,  # as for `judge_sources`
@@ -51,6 +53,7 @@ def _why_not(
         names = first_few([classes[k] for k in sorted(lost)])
         return f"without it, no slice labelled {names} stays"
     return ""
+
 
 def judge_sources(
     table: pd.DataFrame,  # a scan table: source, split, group, label, true_label
@@ -121,7 +124,9 @@ class HeldOut(NamedTuple):
     left_out: pd.DataFrame  # rows that take no part, with `reason`
     sentences: list[str]  # for the readers of the results
 
+
 SPLITS = ("test", "none")
+
 
 def hold_out(
     table: pd.DataFrame,  # a scan table whose labels are hidden
@@ -157,6 +162,7 @@ def hold_out(
         "duplicates or slices of the same patient, were left out too.")
     return HeldOut(kept.assign(clean=clean).reset_index(drop=True),
                    table[gone].assign(reason=reasons[gone]).reset_index(drop=True), [sentence])
+
 
 def _check_training(
     table: pd.DataFrame,  # before

@@ -102,6 +102,7 @@ UNKNOWN_FACTS = {"path": "", "sha256": "", "width": 0, "height": 0, "mode": "", 
                  "frame": -1, "patient": "", "study": "", "class_name": "", "channel": "",
                  "notes": (), "reason": "", **SOURCE_COLUMNS}
 
+
 def join_facts(
     rows: pd.DataFrame,  # one per file, as `label_files` gives them
     found: Sequence[Sequence[dict]],  # per row the result of `inspect_file`
@@ -169,6 +170,7 @@ NOTE_SENTENCES = {
         "are labelled otherwise inside ({}) than by their folder or labels.csv, which was used"),
 }
 
+
 def note_sentences(
     notes: Sequence[Sequence[str]],  # per file its notes, each `kind: detail`
 ) -> list[str]:  # one per kind
@@ -183,6 +185,7 @@ def note_sentences(
 
 # %% ../../nbs/data/22_scan_table.ipynb #n6be6c30
 UNKNOWN_SOURCE = "unknown"
+
 
 def settle_sources(
     named: pd.Series | None,  # the column `source` of labels.csv; None: there is none
@@ -256,6 +259,7 @@ def read_scan_table(
 # %% ../../nbs/data/22_scan_table.ipynb #nbff2c08
 _PATH_COLUMNS = ("path", "file", "id", "folder")
 
+
 def _tidy_path(
     written: str,  # in the table of sources
     folder: Path,  # of the data, absolute
@@ -264,6 +268,7 @@ def _tidy_path(
     path = written.strip().replace("\\", "/").removeprefix("./").rstrip("/")
     start = next((s for s in (folder.as_posix(), folder.name) if path.startswith(f"{s}/")), "")
     return path.removeprefix(f"{start}/") or "."
+
 
 def read_sources(
     csv: str | Path,  # a table with the columns `path` and `source`; .tsv: separated by tabs
@@ -302,6 +307,7 @@ def _source_of(
     places = [name, path.with_suffix("").as_posix(), *(p.as_posix() for p in path.parents)]
     return next((known[place] for place in places if place in known), "")
 
+
 def written_names(
     table: pd.DataFrame,  # a scan table
     folder: str | Path,  # of the data
@@ -312,6 +318,7 @@ def written_names(
     files = [Path(volume or path) for volume, path in zip(volumes, table["path"])]
     return [(f.relative_to(base) if f.is_relative_to(base) else f).as_posix() for f in files]
 
+
 def exact_names(
     table: pd.DataFrame,  # a scan table
     folder: str | Path,  # of the data
@@ -321,6 +328,7 @@ def exact_names(
     # a name that begins as the folder does would be taken for a path from outside of it
     return [f"{base.as_posix()}/{name}" if name.startswith(f"{base.name}/") else name
             for name in written_names(table, folder)]
+
 
 def look_up(
     table: pd.DataFrame,  # a scan table
@@ -340,6 +348,7 @@ def look_up(
                          f"slices, but paths such as {first_few(list(known), 2)}. Write paths "
                          f"relative to that folder, such as {first_few(names, 1)}.")
     return found
+
 
 def name_sources(
     table: pd.DataFrame,  # a scan table

@@ -151,7 +151,8 @@ def lesion_map_loss(
     covered: Tensor,  # (B, 1, h, w) in [0, 1], fraction of each cell that the lesion covers
     emphasis: float = 4.,  # added to the weight 1 of a cell that a lesion covers
 ) -> Tensor:  # scalar, at least 0
-    "Compute the weighted mean cross-entropy of the cells."
+    "Compute the weighted mean cross-entropy of the cells; 0 for a batch without slices."
+    if not len(labels): return cells.sum()
     found = cells.float().log_softmax(dim=1)
     of_class = found.gather(1, (1 + labels)[:, None, None, None].expand_as(found[:, :1]))[:, 0]
     part = covered[:, 0].float()

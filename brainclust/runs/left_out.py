@@ -14,7 +14,7 @@ import pandas as pd
 from ..core.config import HEALTHY
 from ..core.intervals import SERIES_MARKS
 from brainclust.core.metrics import (
-    auc_interval, difference_interval, macro_recall_interval, recall_table,
+    auc_interval, difference_interval, macro_recall_interval, placements, recall_table,
 )
 from ..core.style import house_style, new_figure, wrap_names
 from ..data.splits import group_keys
@@ -39,6 +39,7 @@ def negative_class(
     if HEALTHY in classes: return HEALTHY
     return classes[0] if len(classes) == 2 else ""
 
+
 class SourceScores(NamedTuple):
     "How well a run does on the held-out slices of a source."
     row: dict[str, float]  # those of `external_scores`, and macro_recall
@@ -46,6 +47,7 @@ class SourceScores(NamedTuple):
     scores: np.ndarray  # (N,), higher for tumours; NaN without a negative class
     positive: np.ndarray  # (N,) bool, of another class than the negative one
     correct: np.ndarray  # (N,) bool
+
 
 def source_scores(
     found: pd.DataFrame,  # from `Predictor.table`
@@ -75,20 +77,16 @@ def source_scores(
     return SourceScores(row, by_class, scores, truth != negative, correct)
 
 # %% ../../nbs/runs/23_left_out.ipynb #n74945af
-def _placements(
+def _placed(
     scores: np.ndarray,  # (N,)
     positive: np.ndarray,  # (N,) bool, of both kinds
 ) -> np.ndarray:  # (N,) fraction of the other kind on the right side; equal ones count half
     "Place every score among those of the other kind."
-    def below(own: np.ndarray, others: np.ndarray) -> np.ndarray:
-        "Compute the fraction of others that are lower."
-        ordered = np.sort(others)
-        ends = [np.searchsorted(ordered, own, side) for side in ("left", "right")]
-        return sum(ends) / 2 / len(others)
     placed = np.zeros(len(scores))
-    placed[positive] = below(scores[positive], scores[~positive])
-    placed[~positive] = 1 - below(scores[~positive], scores[positive])
+    placed[positive] = placements(scores[positive], scores[~positive])
+    placed[~positive] = 1 - placements(scores[~positive], scores[positive])
     return placed
+
 
 def auc_gain(
     positive: np.ndarray,  # (N,) bool
@@ -100,7 +98,7 @@ def auc_gain(
     positive = np.asarray(positive, bool)
     usable = np.isfinite(scores).all() and np.isfinite(reference).all()
     if positive.all() or not positive.any() or not usable: return (np.nan,) * 3
-    gains = _placements(np.asarray(scores), positive) - _placements(np.asarray(reference), positive)
+    gains = _placed(np.asarray(scores), positive) - _placed(np.asarray(reference), positive)
     gain = float(gains[positive].mean())
     ids = np.unique(groups, return_inverse=True)[1]
     sizes = np.where(positive, positive.sum(), (~positive).sum())
@@ -137,11 +135,13 @@ def score_source(
     counts = {"trained": len(own), "labelled": int((own["label"] >= 0).sum())}
     return scored._replace(row=counts | scored.row)
 
+
 class Compared(NamedTuple):
     "Two runs on the held-out slices of a source."
     rows: pd.DataFrame  # source, training, and the quantities of `score_source`
     by_class: pd.DataFrame  # source, training, class_name, and those of `SourceScores`
     gains: pd.DataFrame  # one row: source, auc and accuracy, with _low and _high
+
 
 def compare_training(
     source: str,
@@ -169,6 +169,7 @@ def compare_training(
 # %% ../../nbs/runs/23_left_out.ipynb #n60b3d36
 QUANTITIES = ("auc", "sensitivity", "specificity", "accuracy", "macro_recall", "kept", "ood")
 
+
 def left_out_results(
     rows: pd.DataFrame,  # from `compare_training`, of all sources
     by_class: pd.DataFrame,
@@ -187,6 +188,7 @@ def left_out_results(
         results |= {f"gain_{row['source']}_{name}": value for name, value in row.items()
                     if name != "source"}
     return results
+
 
 @house_style
 def plot_left_out(

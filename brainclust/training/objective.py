@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..core.config import CLASSES, Config
 from ..core.runtime import derived_seed
+from ..models.encoders import Outputs
 from brainclust.models.losses import (
     class_weights, classification_loss, cluster_distance, lesion_map_loss, pseudo_label_loss,
     ramp, reconstruction_loss,
@@ -27,7 +28,7 @@ from .distributed import LocalBatch, local_batches, local_weight
 from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
 
 # %% auto #0
-__all__ = ['batch_losses', 'loss_weights', 'self_training_round', 'measured_epochs', 'has_teacher']
+__all__ = ['batch_losses', 'loss_weights', 'self_training_round', 'measured_epochs', 'has_teacher', 'phantom_losses']
 
 # %% ../../nbs/training/05_objective.ipynb #110033
 def batch_losses(
@@ -216,6 +217,40 @@ def step_inputs(
             inputs["rehearsal_lesions"] = take_slices(phantoms.lesions, rehearsal.rows, device)
     return inputs
 
+# %% ../../nbs/training/05_objective.ipynb #njv00001
+@patch
+def joint_views(
+    self: Trainer,
+    labelled: LocalBatch,
+    unlabelled: LocalBatch,
+    rehearsal: LocalBatch | None,  # phantoms
+    batch: dict[str, Tensor | None],  # from `step_inputs`
+) -> tuple[Tensor, Tensor | None]:  # (B, 1, H, W), standardised, in this order; lesions of phantoms
+    "Augment the slices and phantoms of a step."
+    config = self.config
+    shown = [(labelled, "labelled", config.augmentation),
+             (unlabelled, "unlabelled", config.unlabelled_augmentation)]
+    if rehearsal is not None:
+        shown.append((rehearsal, "rehearsal", config.augmentation))
+    views, masks = zip(*[
+        augmented_pairs(batch[f"{name}_slices"], batch.get(f"{name}_lesions"), self.data, policy,
+                        self.state.graph_capture.generator, slices.start, slices.total)
+        for slices, name, policy in shown])
+    return torch.cat(views), masks[-1]
+
+
+def phantom_losses(
+    outputs: Outputs,  # of a step, the phantoms last
+    labels: Tensor,  # (P,), of the phantoms
+    lesions: Tensor | None,  # (P, 1, h, w) in [0, 1], their covered cells; None: not taught
+) -> dict[str, Tensor]:  # unweighted scalars by name
+    "Compute the terms of the phantoms."
+    first = len(outputs.logits) - len(labels)
+    losses = {"rehearsal": classification_loss(outputs.logits[first:], labels)}
+    if lesions is not None:
+        losses["lesion_map"] = lesion_map_loss(outputs.lesions[first:], labels, lesions)
+    return losses
+
 # %% ../../nbs/training/05_objective.ipynb #11003s076
 @patch
 def joint_step(
@@ -229,17 +264,8 @@ def joint_step(
     data, config, state = self.data, self.config, self.state
     part = state.watch.part
     targets = batch.get("targets")
-    augment = partial(augmented_pairs, data=data, generator=state.graph_capture.generator)
-    shown = [(labelled, "labelled", config.augmentation),
-             (unlabelled, "unlabelled", config.unlabelled_augmentation)]
-    if rehearsal is not None:
-        shown.append((rehearsal, "rehearsal", config.augmentation))
     with part("augmentation"):
-        views, masks = zip(*[
-            augment(batch[f"{name}_slices"], batch.get(f"{name}_lesions"), policy=policy,
-                    start=slices.start, total=slices.total)
-            for slices, name, policy in shown])
-        x = torch.cat(views)
+        x, lesions = self.joint_views(labelled, unlabelled, rehearsal, batch)
     with part("forward"):
         outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None,
                                locate=self.locates)
@@ -258,11 +284,8 @@ def joint_step(
     losses = {name: loss * local_weight(name, labelled, unlabelled)
               for name, loss in losses.items()}
     if rehearsal is not None:
-        losses["rehearsal"] = rehearsal.weight * classification_loss(
-            outputs.logits[own:], batch["rehearsal_labels"])
-    if self.locates:
-        losses["lesion_map"] = rehearsal.weight * lesion_map_loss(
-            outputs.lesions[own:], batch["rehearsal_labels"], masks[-1])
+        phantoms = phantom_losses(outputs, batch["rehearsal_labels"], lesions)
+        losses |= {name: rehearsal.weight * loss for name, loss in phantoms.items()}
     weights = dict(zip(TERMS, batch["weights"].unbind()))
     losses["loss"] = sum(weights[name] * loss for name, loss in losses.items())
     take_step(self.fabric, state.optimizer, losses["loss"], part)
