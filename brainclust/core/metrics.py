@@ -23,7 +23,7 @@ from .checks import as_ids, as_points, as_probabilities, same_slices
 __all__ = ['contingency', 'map_clusters', 'hungarian_accuracy', 'class_probabilities', 'partition_scores', 'accuracy',
            'class_table', 'confusion', 'ratio_interval', 'accuracy_interval', 'difference_interval',
            'macro_recall_interval', 'recall_interval', 'recall_table', 'calibration_error',
-           'calibration_error_by_chance', 'f1_interval', 'placements', 'auc_interval']
+           'calibration_error_by_chance', 'f1_interval', 'auc_interval']
 
 # %% ../../nbs/core/07_metrics.ipynb #080005
 def contingency(
@@ -336,16 +336,6 @@ def f1_interval(
         2.0 * (true & predicted), true.astype(float) + predicted, groups, draws, seed)
 
 # %% ../../nbs/core/07_metrics.ipynb #nauc0002
-def placements(
-    scores: np.ndarray,  # (M,)
-    others: np.ndarray,  # (N,), at least one
-) -> np.ndarray:  # (M,) fraction of the others that are lower; equal ones count half
-    "Place scores among others; the mean over positive among negative slices is the AUC."
-    ordered = np.sort(others)
-    lower, upper = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
-    return (lower + upper) / 2 / len(others)
-
-
 def _binned_auc(
     positive: np.ndarray,  # (B,), weight of the positive slices by rising score
     negative: np.ndarray,  # (B,), of the negative ones

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FOLDS', 'FEWEST', 'SURROUNDINGS', 'MOST', 'LIMITS', 'LEAST', 'source_table', 'deal_folds', 'source_scores',
-           'fold_auc_interval', 'find_head', 'describe_surroundings', 'measure_surroundings', 'file_order',
-           'forest_scores', 'Confounders', 'check_confounders', 'named_classes', 'confounder_sentence',
+           'placements', 'fold_auc_interval', 'find_head', 'describe_surroundings', 'measure_surroundings',
+           'file_order', 'forest_scores', 'Confounders', 'check_confounders', 'named_classes', 'confounder_sentence',
            'confounder_results', 'confounder_line', 'confounder_record', 'confounder_table']
 
 # %% ../../nbs/data/26_confounders.ipynb #na99aa14
@@ -22,7 +22,6 @@ from scipy.stats import binomtest
 from sklearn.ensemble import RandomForestClassifier
 
 from ..core.cache import disk_cache
-from ..core.metrics import placements
 from ..core.runtime import map_threads
 from ..core.untrusted import first_few
 from .channels import content_keys, table_channels
@@ -85,6 +84,16 @@ def source_scores(
     return against, posterior
 
 # %% ../../nbs/data/26_confounders.ipynb #n778fc27
+def placements(
+    scores: np.ndarray,  # (M,)
+    others: np.ndarray,  # (N,), at least one
+) -> np.ndarray:  # (M,) fraction of the others that are lower; equal ones count half
+    "Place scores among others; the mean over positive among negative slices is the AUC."
+    ordered = np.sort(others)
+    lower, upper = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    return (lower + upper) / 2 / len(others)
+
+
 def fold_auc_interval(
     scores: np.ndarray,  # (N,)
     positive: np.ndarray,  # (N,) bool

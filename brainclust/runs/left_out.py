@@ -14,9 +14,10 @@ import pandas as pd
 from ..core.config import HEALTHY
 from ..core.intervals import SERIES_MARKS
 from brainclust.core.metrics import (
-    auc_interval, difference_interval, macro_recall_interval, placements, recall_table,
+    auc_interval, difference_interval, macro_recall_interval, recall_table,
 )
 from ..core.style import house_style, new_figure, wrap_names
+from ..data.confounders import placements
 from ..data.splits import group_keys
 from brainclust.runs.external import (
     external_scores, inner_threshold, predict_table, tumour_score,
