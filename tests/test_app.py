@@ -593,6 +593,7 @@ def test_fifty_visitors_at_once_get_their_own_answers(server, run, capsys):
 
 
 @needs_browser
+@pytest.mark.nightly
 def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
     run = Path(shutil.copytree(report, tmp_path / "run"))
     before = pd.read_parquet(run / "scans.parquet")

@@ -30,6 +30,7 @@ def planted(before: str, after: str) -> Mutant:
                   f"{before} -> {after}", start, start + len(before.encode()), after)
 
 
+@pytest.mark.nightly
 def test_a_notebook_counts_for_its_module(tmp_path):
     done = subprocess.run(
         [sys.executable, "tests/notebooks.py", "--coverage", tmp_path, "models/02_losses"],
@@ -39,6 +40,7 @@ def test_a_notebook_counts_for_its_module(tmp_path):
     assert float(covered["models/losses"]) > 90 and float(covered["data/cleaning"]) == 0
 
 
+@pytest.mark.nightly
 def test_a_planted_fault_is_noticed_and_an_equal_program_is_not():
     fault, same, endless = (planted("epoch / (warmup + 1)", "epoch / (warmup + 2)"),
                             planted("(1 - mixture_weight) * probabilities",

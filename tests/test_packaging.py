@@ -287,6 +287,7 @@ def test_an_installed_package_runs_the_study_from_an_empty_folder(fresh, tmp_pat
     assert {"train.ipynb", "model.safetensors", "figures", "tables"} <= names
 
 
+@pytest.mark.nightly
 def test_the_first_cell_installs_the_package_where_it_is_missing(tmp_path):
     """Run the study's first cell as in Colab: its source alone, in an environment without us."""
     if not (ROOT / ".git").exists():

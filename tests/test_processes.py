@@ -79,6 +79,7 @@ def test_two_processes_train_as_one(slices, tmp_path, shared_batch_norm):
             name)
 
 
+@pytest.mark.nightly
 def test_two_processes_augment_as_one(slices, tmp_path, shared_batch_norm):
     changes = dict(epochs=2, supervised_epochs=1, round_epochs=1, augmentation="cnn",
                    unlabelled_augmentation="strong")
@@ -89,6 +90,7 @@ def test_two_processes_augment_as_one(slices, tmp_path, shared_batch_norm):
         two.history[0]["cross_entropy"], rel=1e-4)
 
 
+@pytest.mark.nightly
 def test_each_process_normalises_its_own_slices_on_a_cpu(slices, tmp_path):
     """The history is another one then, but one process can go on with what two have begun."""
     one, two = train_one_and_two(slices, tmp_path, settings(epochs=2, round_epochs=1))
@@ -103,6 +105,7 @@ def test_each_process_normalises_its_own_slices_on_a_cpu(slices, tmp_path):
     assert on.history[:2] == two.history and np.isfinite(on.history[2]["loss"])
 
 
+@pytest.mark.nightly
 def test_the_death_of_a_process_ends_the_training_with_its_words(slices, tmp_path):
     data, file = slices
     config = settings(epochs=400, round_epochs=399)

@@ -161,6 +161,11 @@ def test_label_efficiency_goes_on_cell_by_cell(
     assert ladder.change["joint training"] == 0 and np.isclose(
         ladder.change["no flip at test time"],
         ladder.accuracy["no flip at test time"] - ladder.accuracy["joint training"])
+
+
+@pytest.mark.nightly
+def test_label_efficiency_names_what_it_does_not_know(phantom_tree, tmp_path, capfd):
+    settings = dict(data=phantom_tree, labels="0.5", epochs=2, image_size=32, device="cpu")
     assert report("label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
     assert "methods and ablations must be known names; got 'magic'" in capfd.readouterr().err
     assert report("label_efficiency", tmp_path / "none", **settings | {"labels": "0.5, few"}) == 1

@@ -41,12 +41,14 @@ ROTATION = nibabel.eulerangles.euler2mat(0.1, -0.15, 0.2)
 
 
 @pytest.fixture
-def marking():
+def marking(monkeypatch):
     """Return a predictor of tumours, whose mask and map are the bright pixels of the slice."""
-    predictor = small_predictor()
+    predictor = small_predictor()  # other tests use it, too
     table = predictor.table
-    predictor.table = lambda prepared: table(prepared).assign(in_distribution=True)
-    predictor.explain = lambda prepared, targets: prepared.astype(np.float32) / 255
+    monkeypatch.setattr(
+        predictor, "table", lambda prepared: table(prepared).assign(in_distribution=True))
+    monkeypatch.setattr(
+        predictor, "explain", lambda prepared, targets: prepared.astype(np.float32) / 255)
     with patch.object(prediction_files, "brain_and_tumour",
                       lambda image, cam: (image > 0, image > 180)):
         yield predictor

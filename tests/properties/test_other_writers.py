@@ -342,12 +342,14 @@ def test_tiff_of_twelve_bits(photometric, factor):
 
 
 @pytest.mark.parametrize("suffix", [".dcm.gz", ".gz", ".img"])
-def test_a_compressed_series_gets_a_segmentation(suffix, tmp_path):
+def test_a_compressed_series_gets_a_segmentation(suffix, tmp_path, monkeypatch):
     """Write DICOM-SEG for slices that are compressed as files."""
-    predictor = small_predictor()
+    predictor = small_predictor()  # other tests use it, too
     table = predictor.table
-    predictor.table = lambda prepared: table(prepared).assign(in_distribution=True)
-    predictor.explain = lambda prepared, targets: prepared.astype(np.float32) / 255
+    monkeypatch.setattr(
+        predictor, "table", lambda prepared: table(prepared).assign(in_distribution=True))
+    monkeypatch.setattr(
+        predictor, "explain", lambda prepared, targets: prepared.astype(np.float32) / 255)
     (tmp_path / "in").mkdir()
     for place in range(4):
         data = dicom_bytes(
