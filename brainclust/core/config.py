@@ -198,8 +198,8 @@ class Config:
     lesion_map_weight: Weight = 0.0
     unlabelled_batch_size: Count = 32  # slices; ours: small, as the number of steps decides
     # how rare classes count in the labelled term: "batches" shows every class equally often,
-    # "sources" every class of every source, "weights" weights a slice by the inverse frequency of
-    # its class, "none" does none of this
+    # "sources" every class of every source by the square root of its number, "weights" weights a
+    # slice by the inverse frequency of its class, "none" does none of this
     class_balance: Literal["none", "batches", "sources", "weights"] = "none"
     # how far the labels teach only what tells classes apart within one source; 1: that alone
     source_adjustment: Fraction = 0.0

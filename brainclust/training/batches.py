@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['Rehearsal', 'TrainingData', 'take_slices', 'place_images', 'augmented', 'augmented_pairs', 'view', 'embed_slices',
-           'count_steps', 'cycle_batches', 'split_batches', 'rows_on_device', 'balanced_batches']
+           'count_steps', 'cycle_batches', 'split_batches', 'rows_on_device', 'balanced_batches', 'root_batches']
 
 # %% ../../nbs/training/01_batches.ipynb #110005
 class Rehearsal(NamedTuple):
@@ -208,24 +208,52 @@ def rows_on_device(
     return list(torch.from_numpy(np.concatenate(batches)).to(device).split(sizes))
 
 # %% ../../nbs/training/01_batches.ipynb #n419830c
+def _fill_places(
+    order: np.ndarray,  # (P,), the id that each place shows
+    rows: np.ndarray,  # (B,)
+    ids: np.ndarray,  # (B,)
+    rng: np.random.Generator,
+) -> np.ndarray:  # (P,), rows; each goes through all of its id before it comes again
+    "Draw a row for every place."
+    drawn = np.zeros(len(order), dtype=rows.dtype)
+    for one in np.unique(ids):
+        own = rows[ids == one]
+        wanted = int((order == one).sum())
+        passes = [rng.permutation(own) for _ in range(math.ceil(wanted / len(own)))]
+        drawn[order == one] = np.concatenate([own[:0], *passes])[:wanted]
+    return drawn
+
+
 def balanced_batches(
     rows: np.ndarray,  # (B,), of labelled slices
-    labels: np.ndarray,  # (B,), their ids, of classes or of classes within sources
+    labels: np.ndarray,  # (B,), their ids
     size: int,  # slices of a batch
     steps: int,
     seed: int,
-) -> list[np.ndarray]:  # of rows; each id has an equal number of places, or one more
-    "Draw `steps` batches of `size` rows that show every class, or class and source, equally often."
+) -> list[np.ndarray]:  # of rows; each class has an equal number of places, or one more
+    "Draw `steps` batches of `size` rows that show every class equally often."
     if not len(rows): return [rows] * steps
     rng = np.random.default_rng(seed)
     present = np.unique(labels)
     places = steps * size
     rounds = [rng.permutation(present) for _ in range(math.ceil(places / len(present)))]
     order = np.concatenate(rounds)[:places]
-    drawn = np.zeros(places, dtype=rows.dtype)
-    for label in present:
-        own = rows[labels == label]
-        wanted = int((order == label).sum())
-        passes = [rng.permutation(own) for _ in range(math.ceil(wanted / len(own)))]
-        drawn[order == label] = np.concatenate([own[:0], *passes])[:wanted]
-    return np.array_split(drawn, steps)
+    return np.array_split(_fill_places(order, rows, labels, rng), steps)
+
+# %% ../../nbs/training/01_batches.ipynb #n5ce0002
+def root_batches(
+    rows: np.ndarray,  # (B,), of labelled slices
+    kinds: np.ndarray,  # (B,), ids of their classes within their sources
+    size: int,  # slices of a batch
+    steps: int,
+    seed: int,
+) -> list[np.ndarray]:  # of rows
+    "Draw `steps` batches of `size` rows that show every kind by the square root of its number."
+    if not len(rows): return [rows] * steps
+    rng = np.random.default_rng(seed)
+    present, counts = np.unique(kinds, return_counts=True)
+    places = steps * size
+    # where the kinds end, in places; rounded, so that the numbers add up
+    ends = np.rint(places * np.cumsum(np.sqrt(counts)) / np.sqrt(counts).sum()).astype(int)
+    order = rng.permutation(np.repeat(present, np.diff(ends, prepend=0)))
+    return np.array_split(_fill_places(order, rows, kinds, rng), steps)

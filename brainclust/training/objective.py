@@ -21,8 +21,8 @@ from brainclust.models.losses import (
     ramp, reconstruction_loss,
 )
 from brainclust.training.batches import (
-    TrainingData, augmented_pairs, balanced_batches, count_steps, cycle_batches, rows_on_device,
-    split_batches, take_slices,
+    TrainingData, augmented_pairs, balanced_batches, count_steps, cycle_batches, root_batches,
+    rows_on_device, split_batches, take_slices,
 )
 from .distributed import LocalBatch, local_batches, local_weight
 from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
@@ -153,11 +153,13 @@ def joint_batches(
     config, data, device = self.config, self.data, self.data.images.device
     seed = lambda name: derived_seed(config.seed, name, epoch)
     size = config.labelled_batch_size
-    if config.class_balance in ("batches", "sources"):
-        kinds = data.labels[data.labelled]
-        if config.class_balance == "sources" and data.sources is not None:
-            kinds = kinds + data.n_classes * data.sources[data.labelled]
-        of_labelled = balanced_batches(data.labelled, kinds, size, steps, seed("labelled"))
+    classes = data.labels[data.labelled]
+    if config.class_balance == "batches":
+        of_labelled = balanced_batches(data.labelled, classes, size, steps, seed("labelled"))
+    elif config.class_balance == "sources":
+        sources = 0 if data.sources is None else data.sources[data.labelled]
+        kinds = classes + data.n_classes * sources
+        of_labelled = root_batches(data.labelled, kinds, size, steps, seed("labelled"))
     else:
         of_labelled = cycle_batches(data.labelled, size, steps, seed("labelled"))
     of_unlabelled = split_batches(unlabelled, steps, seed("unlabelled"))

@@ -61,26 +61,40 @@ def test_balanced_batches_show_classes_equally_often(counts, size, steps, seed):
     assert all((a == b).all() for a, b in zip(drawn, again))
 
 
-def test_batches_show_every_class_of_every_source_equally_often(tmp_path):
-    """Show the two slices of the rare source as often as the ten of the frequent one."""
-    images = np.random.default_rng(0).integers(0, 256, (24, 1, 32, 32), dtype=np.uint8)
-    labels = labels_of([12, 12])
-    sources = np.tile([0] * 10 + [1] * 2, 2)
+@given(counts=COUNTS, size=st.integers(1, 9), steps=st.integers(1, 9), seed=st.integers(0, 9))
+def test_root_batches_show_kinds_by_the_square_root_of_their_number(counts, size, steps, seed):
+    """Fill every place, and give each kind its part, to within rounding."""
+    kinds = labels_of(counts)
+    drawn = batches.root_batches(100 + np.arange(len(kinds)), kinds, size, steps, seed)
+    assert [len(batch) for batch in drawn] == [size] * steps
+    shown = np.bincount(np.concatenate(drawn) - 100, minlength=len(kinds))
+    each = np.array([shown[kinds == k].sum() for k in range(len(counts))])
+    roots = np.sqrt(counts)
+    assert np.abs(each - size * steps * roots / roots.sum()).max() <= 1
+    assert all(np.ptp(shown[kinds == k]) <= 1 for k in np.unique(kinds))
+
+
+def test_batches_show_rare_sources_by_the_square_root_of_their_number(tmp_path):
+    """Show the two slices of the rare source half as often as the eight of the frequent one."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 1, 32, 32), dtype=np.uint8)
+    labels = labels_of([10, 10])
+    sources = np.tile([0] * 8 + [1] * 2, 2)
     one = tiny_data(images, labels, 2)
     named = replace(one, sources=sources)
     network = make_network("autoencoder", 2, 32)
 
     def shown(data: batches.TrainingData, balance: str) -> np.ndarray:
-        """Count how often each slice is drawn in an epoch of twelve steps."""
+        """Count how often each slice is drawn in an epoch of ten steps."""
         trainer = Trainer(FABRIC, network, data, tiny_config(class_balance=balance,
                                                              labelled_batch_size=4))
-        drawn = trainer.joint_batches(data.unlabelled, 12, 1)
-        return np.bincount(np.concatenate([step[0] for step in drawn]), minlength=24)
+        drawn = trainer.joint_batches(data.unlabelled, 10, 1)
+        return np.bincount(np.concatenate([step[0] for step in drawn]), minlength=20)
 
     counts = shown(named, "sources")
     each = [counts[(labels == k) & (sources == s)].sum() for k in (0, 1) for s in (0, 1)]
-    assert each == [12] * 4
-    assert (shown(one, "sources") == shown(one, "batches")).all()  # nobody named a source
+    assert np.abs(np.array(each) - 40 * np.tile([2, 1], 2) / 6).max() < 1
+    counts = shown(one, "sources")  # nobody named a source
+    assert counts[:10].sum() == counts[10:].sum() == 20
     assert (shown(named, "none") == 2).all()
 
     np.save(tmp_path / "images.npy", images)
@@ -88,7 +102,7 @@ def test_batches_show_every_class_of_every_source_equally_often(tmp_path):
                     tmp_path / "images.npy")
     assert (read_job(job, torch.device("cpu"))[2].sources == sources).all()
     with pytest.raises(ValueError, match="sources must be one whole number per slice"):
-        replace(one, sources=np.array(["a"] * 24))
+        replace(one, sources=np.array(["a"] * 20))
 
 
 @given(counts=COUNTS, seed=st.integers(0, 9), large=st.integers(1, 4))
