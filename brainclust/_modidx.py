@@ -904,6 +904,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'brainclust/core/untrusted.py'),
                                            'brainclust.core.untrusted.check_record': ( 'core/untrusted.html#check_record',
                                                                                        'brainclust/core/untrusted.py'),
+                                           'brainclust.core.untrusted.encoder_name': ( 'core/untrusted.html#encoder_name',
+                                                                                       'brainclust/core/untrusted.py'),
                                            'brainclust.core.untrusted.first_fault': ( 'core/untrusted.html#first_fault',
                                                                                       'brainclust/core/untrusted.py'),
                                            'brainclust.core.untrusted.first_few': ( 'core/untrusted.html#first_few',
