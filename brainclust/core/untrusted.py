@@ -322,7 +322,7 @@ def encoder_name(
 ) -> str:  # the same
     """Check the name of an encoder; timm's names are looked up only where timm is installed.
 
-    Raises: ValueError if there is no such encoder, with the nearest names.
+    Raises: ValueError if the name is unknown, with the nearest names.
     """
     network = name.removeprefix(TIMM)
     if name in own: return name
