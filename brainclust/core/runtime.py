@@ -112,7 +112,7 @@ _RECORDED_MODULES = {
     "cv2": "opencv-python-headless", "numpy": "numpy", "pandas": "pandas",
     "torchmetrics": "torchmetrics", "nilearn": "nilearn", "PIL": "pillow", "pydicom": "pydicom",
     "nibabel": "nibabel", "h5py": "h5py", "torchcam": "torchcam",
-    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "segmentation_models_pytorch": "segmentation-models-pytorch", "timm": "timm",
 }
 
 
