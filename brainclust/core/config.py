@@ -196,12 +196,15 @@ class Config:
     # phantoms beside the slices of every step, in which the class is independent of the source
     rehearsal_batch_size: Whole = 0
     rehearsal_phantoms: Count = 3000  # rendered once, with four images of each
+    rehearsal_weight: Weight = 1.0  # of their cross-entropy, at the first epoch of a round
+    rehearsal_decay: Fraction = 0.0  # how far it falls until the last; 1: to zero
     # of the lesion map, a second output that the masks of these phantoms teach; 0: there is none
     lesion_map_weight: Weight = 0.0
     unlabelled_batch_size: Count = 32  # slices; ours: small, as the number of steps decides
     # how rare classes count in the labelled term: "batches" shows every class equally often,
-    # "weights" weights a slice by the inverse frequency of its class, "none" does neither
-    class_balance: Literal["none", "batches", "weights"] = "none"
+    # "sources" every class of every source, "weights" weights a slice by the inverse frequency of
+    # its class, "none" does none of this
+    class_balance: Literal["none", "batches", "sources", "weights"] = "none"
     # how far the labels teach only what tells classes apart within one source; 1: that alone
     source_adjustment: Fraction = 0.0
     learning_rate: Annotated[Number, Field(gt=0)] = 1e-3  # ours

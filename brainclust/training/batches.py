@@ -57,6 +57,8 @@ class TrainingData:
     # float32 (N, C), from `source_adjustments`, added to the logits in training; None: nothing is
     adjustments: np.ndarray | None = None
     rehearsal: Rehearsal | None = None  # None: only the slices themselves are learnt
+    # int64 (N,), ids of the sources, by which batches are balanced; None: all are of one source
+    sources: np.ndarray | None = None
 
     def __post_init__(self):
         "Refuse data that would silently train to something else."
@@ -70,6 +72,8 @@ class TrainingData:
                              "standardised.")
         for name in ("labels", "truth"):
             as_ids(getattr(self, name), name, -1, self.n_classes)
+        if self.sources is not None:
+            as_ids(self.sources, "sources")
 
     @property
     def labelled(self) -> np.ndarray:
@@ -206,12 +210,12 @@ def rows_on_device(
 # %% ../../nbs/training/01_batches.ipynb #n419830c
 def balanced_batches(
     rows: np.ndarray,  # (B,), of labelled slices
-    labels: np.ndarray,  # (B,), their ids
+    labels: np.ndarray,  # (B,), their ids, of classes or of classes within sources
     size: int,  # slices of a batch
     steps: int,
     seed: int,
-) -> list[np.ndarray]:  # of rows; each class has an equal number of places, or one more
-    "Draw `steps` batches of `size` rows that show every class equally often."
+) -> list[np.ndarray]:  # of rows; each id has an equal number of places, or one more
+    "Draw `steps` batches of `size` rows that show every class, or class and source, equally often."
     if not len(rows): return [rows] * steps
     rng = np.random.default_rng(seed)
     present = np.unique(labels)

@@ -48,8 +48,9 @@ def write_job(
     job = folder / "job"
     save_tensors(job / "network.safetensors", network.state_dict())
     rows = {name: getattr(data, name) for name in _ROWS}
-    if data.adjustments is not None:
-        rows["adjustments"] = data.adjustments
+    for name in ("adjustments", "sources"):
+        if getattr(data, name) is not None:
+            rows[name] = getattr(data, name)
     if data.rehearsal is not None:
         rows |= {"rehearsal_images": data.rehearsal.images.cpu().numpy(),
                  "rehearsal_labels": data.rehearsal.labels}

@@ -28,7 +28,7 @@ from .distributed import LocalBatch, local_batches, local_weight
 from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
 
 # %% auto #0
-__all__ = ['batch_losses', 'loss_weights', 'self_training_round', 'measured_epochs', 'has_teacher', 'phantom_losses']
+__all__ = ['batch_losses', 'self_training_round', 'loss_weights', 'measured_epochs', 'has_teacher', 'phantom_losses']
 
 # %% ../../nbs/training/05_objective.ipynb #110033
 def batch_losses(
@@ -53,18 +53,6 @@ def batch_losses(
         losses["reconstruction"] = reconstruction_loss(reconstruction, x)
     return losses
 
-# %% ../../nbs/training/05_objective.ipynb #110034
-def loss_weights(
-    config: Config,
-    epoch: int,  # from 1
-) -> dict[str, float]:
-    "Compute the weight of each term in an epoch."
-    growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
-    return {"cross_entropy": 1., "cluster_distance": config.cluster_weight * growing,
-            "pseudo_labels": config.pseudo_label_weight * growing,
-            "reconstruction": config.reconstruction_weight, "rehearsal": 1.,
-            "lesion_map": config.lesion_map_weight}
-
 # %% ../../nbs/training/05_objective.ipynb #110036
 def self_training_round(
     epoch: int,  # from 1
@@ -80,6 +68,22 @@ def self_training_round(
     if epoch <= supervised: return 1, min(supervised, config.epochs)
     first = supervised + 1 + (epoch - supervised - 1) // length * length
     return first, min(length, config.epochs - first + 1)
+
+# %% ../../nbs/training/05_objective.ipynb #110034
+def loss_weights(
+    config: Config,
+    epoch: int,  # from 1
+    labelled: bool = True,  # whether there are labelled slices
+) -> dict[str, float]:
+    "Compute the weight of each term in an epoch."
+    first, length = self_training_round(epoch, config, labelled)
+    passed = (epoch - first) / max(1, length - 1)
+    growing = ramp(max(1, epoch - config.supervised_epochs), config.cluster_warmup)
+    return {"cross_entropy": 1., "cluster_distance": config.cluster_weight * growing,
+            "pseudo_labels": config.pseudo_label_weight * growing,
+            "reconstruction": config.reconstruction_weight,
+            "rehearsal": config.rehearsal_weight * (1 - config.rehearsal_decay * passed),
+            "lesion_map": config.lesion_map_weight}
 
 # %% ../../nbs/training/05_objective.ipynb #n4fda64a
 def measured_epochs(
@@ -149,9 +153,11 @@ def joint_batches(
     config, data, device = self.config, self.data, self.data.images.device
     seed = lambda name: derived_seed(config.seed, name, epoch)
     size = config.labelled_batch_size
-    if config.class_balance == "batches":
-        of_labelled = balanced_batches(
-            data.labelled, data.labels[data.labelled], size, steps, seed("labelled"))
+    if config.class_balance in ("batches", "sources"):
+        kinds = data.labels[data.labelled]
+        if config.class_balance == "sources" and data.sources is not None:
+            kinds = kinds + data.n_classes * data.sources[data.labelled]
+        of_labelled = balanced_batches(data.labelled, kinds, size, steps, seed("labelled"))
     else:
         of_labelled = cycle_batches(data.labelled, size, steps, seed("labelled"))
     of_unlabelled = split_batches(unlabelled, steps, seed("unlabelled"))
@@ -171,7 +177,7 @@ def epoch_inputs(
     "Collect the inputs of all steps, and tables of labels, responsibilities and pseudo-labels."
     config, data, tensors = self.config, self.data, self.state.tensors
     here = partial(torch.as_tensor, device=self.fabric.device)
-    weights = loss_weights(config, epoch)
+    weights = loss_weights(config, epoch, len(data.labelled) > 0)
     common = {"means": None, "weights": here([weights[term] for term in TERMS],
                                              dtype=next(self.network.parameters()).dtype)}
     if config.class_balance == "weights" and len(data.labelled):

@@ -1,17 +1,23 @@
 """Properties of rare classes: weights, batches, splits, recalls and the notes of a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from examples import FABRIC, tiny_config, tiny_data
 from hypothesis import given, strategies as st
 from scipy.sparse import csr_array
 
 from brainclust.core import files, metrics
 from brainclust.data import rare_classes, splits
 from brainclust.models import losses
+from brainclust.models.encoders import make_network
 from brainclust.runs import evaluation, execute
 from brainclust.training import batches
+from brainclust.training.launch import read_job, write_job
+from brainclust.training.loop import Trainer
 
 COUNTS = st.lists(st.integers(0, 40), min_size=2, max_size=6).filter(lambda n: sum(n) > 0)
 
@@ -53,6 +59,36 @@ def test_balanced_batches_show_classes_equally_often(counts, size, steps, seed):
     assert all(np.ptp(shown[labels == k]) <= 1 for k in np.unique(labels))
     again = batches.balanced_batches(rows, labels, size, steps, seed)
     assert all((a == b).all() for a, b in zip(drawn, again))
+
+
+def test_batches_show_every_class_of_every_source_equally_often(tmp_path):
+    """Show the two slices of the rare source as often as the ten of the frequent one."""
+    images = np.random.default_rng(0).integers(0, 256, (24, 1, 32, 32), dtype=np.uint8)
+    labels = labels_of([12, 12])
+    sources = np.tile([0] * 10 + [1] * 2, 2)
+    one = tiny_data(images, labels, 2)
+    named = replace(one, sources=sources)
+    network = make_network("autoencoder", 2, 32)
+
+    def shown(data: batches.TrainingData, balance: str) -> np.ndarray:
+        """Count how often each slice is drawn in an epoch of twelve steps."""
+        trainer = Trainer(FABRIC, network, data, tiny_config(class_balance=balance,
+                                                             labelled_batch_size=4))
+        drawn = trainer.joint_batches(data.unlabelled, 12, 1)
+        return np.bincount(np.concatenate([step[0] for step in drawn]), minlength=24)
+
+    counts = shown(named, "sources")
+    each = [counts[(labels == k) & (sources == s)].sum() for k in (0, 1) for s in (0, 1)]
+    assert each == [12] * 4
+    assert (shown(one, "sources") == shown(one, "batches")).all()  # nobody named a source
+    assert (shown(named, "none") == 2).all()
+
+    np.save(tmp_path / "images.npy", images)
+    job = write_job(tmp_path, "joint training", network, named, tiny_config(),
+                    tmp_path / "images.npy")
+    assert (read_job(job, torch.device("cpu"))[2].sources == sources).all()
+    with pytest.raises(ValueError, match="sources must be one whole number per slice"):
+        replace(one, sources=np.array(["a"] * 24))
 
 
 @given(counts=COUNTS, seed=st.integers(0, 9), large=st.integers(1, 4))

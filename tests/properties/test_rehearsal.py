@@ -178,6 +178,23 @@ def test_phantoms_are_ignored_where_none_are_asked_for():
     assert {len(batch) for batch in trainer.joint_batches(data.unlabelled, 3, 1)} == {2}
 
 
+def test_phantoms_without_weight_teach_nothing(tmp_path):
+    """Give the weights of a training in which the phantoms have other labels."""
+    rng = np.random.default_rng(0)
+    data = tiny_data(rng.integers(0, 256, (12, 1, 32, 32), dtype=np.uint8))
+    shown = torch.from_numpy(stripes(9, np.arange(9) % 2 == 1))
+    heads = []
+    for labels, weight in ((0, 0.), (1, 0.), (0, .5), (1, .5)):
+        given_phantoms = Rehearsal(shown, np.full(9, labels, np.int64))
+        network = make_network("autoencoder", 3, 32, seed=0)
+        train_supervised_baseline(
+            FABRIC, network, replace(data, rehearsal=given_phantoms),
+            tiny_config(epochs=1, rehearsal_batch_size=4, rehearsal_weight=weight),
+            tmp_path / f"{labels} {weight}")
+        heads.append(network.head.weight)
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[2], heads[3])
+
+
 def of_hospital(image: np.ndarray, second: bool) -> np.ndarray:
     """Give a phantom the look of one of two hospitals: bright and blurred, or dark."""
     if not second: return (image * .55).astype(np.uint8)
