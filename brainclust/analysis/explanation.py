@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ..models.encoders import ClusteringNetwork
 from ..models.mixture import Mixture
+from ..models.timm_encoders import TimmEncoder
 
 # %% ../../nbs/analysis/01_explanation.ipynb #130005
 def log_odds(
@@ -86,11 +87,14 @@ VIEWS = {"one": ((0, False),), "mirrored": ((0, False), (0, True)),
 def default_layers(
     network: nn.Module,  # with one of the encoders of `make_network`
 ) -> tuple[str, ...]:  # names of modules of the network
-    """Return the layers that localise best.
+    """Return the layers that localise best; for timm, those that are as coarse as the ResNet's.
 
     Raises: ValueError for an encoder that was never measured.
     """
     kind = type(network.encoder).__name__
+    if isinstance(network.encoder, TimmEncoder):
+        return tuple(name for name in candidate_layers(network)
+                     if network.encoder.layers[name.removeprefix("encoder.")] <= 16)
     if kind not in LAYERS:
         raise ValueError(f"{kind} has no default layer. Give the names of its layers in `layer`.")
     return LAYERS[kind]
@@ -98,6 +102,8 @@ def default_layers(
 
 def candidate_layers(network: nn.Module) -> list[str]:
     "Return all layers of the encoder that are worth comparing, from fine to coarse."
+    if isinstance(network.encoder, TimmEncoder):
+        return [f"encoder.{name}" for name in network.encoder.layers]
     default_layers(network)  # raises for an unknown encoder
     return CANDIDATE_LAYERS[type(network.encoder).__name__]
 

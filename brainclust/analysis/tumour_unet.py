@@ -89,6 +89,9 @@ def make_unet(
     Raises: ValueError if `encoder` is unknown; RuntimeError with torch's list of differences if
     `source` has another encoder.
     """
+    if encoder not in ENCODERS:
+        raise ValueError(f"encoder={encoder!r}: choose one of {', '.join(ENCODERS)}; networks of "
+                         "timm have no U-Net here.")
     beginning = make_network(encoder, 2, 64, seed=seed) if source is None else source
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

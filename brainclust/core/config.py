@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from brainclust.core.untrusted import (
-    first_few, first_fault, folder_names, read_names, read_settings, written_name,
+    TIMM, encoder_name, first_few, first_fault, folder_names, read_names, read_settings,
+    written_name,
 )
 
 # %% ../../nbs/core/03_config.ipynb #lib47fb87
@@ -107,6 +108,7 @@ ClassNames = Annotated[tuple[Text, ...], Field(strict=True), _tuple, AfterValida
 Folders = Annotated[tuple[Text, ...], Field(strict=True), _tuple]
 Augmentation = Literal["none", "paper", "weak", "strong", "cnn", "cut", "wide"]
 Engine = Literal["local", "ray"]
+Encoder = Annotated[Text, AfterValidator(encoder_name)]
 Positive = Annotated[float, Field(gt=0)]  # of records
 
 # %% ../../nbs/core/03_config.ipynb #000005
@@ -157,10 +159,12 @@ class Config:
     closing_radius: Annotated[Integer, Field(ge=0, le=100)] = 5  # pixels; of closing and opening
     window_percentiles: Window = None  # (low, high) of the grey levels; None: no windowing
     # the network
-    encoder: Literal["resnet18", "autoencoder"] = "resnet18"
-    # "phantom": encoder autoencoder; "imagenet": encoder resnet18; "autoencoder": reconstruction
+    encoder: Encoder = "resnet18"  # or "autoencoder"; "timm:NAME": a network of timm
+    # "phantom": encoder autoencoder; "imagenet": resnet18 or timm; "autoencoder": reconstruction
     init: Literal["random", "phantom", "imagenet", "autoencoder"] = "random"
     pretrain_epochs: Count = 10  # epochs of reconstruction, for init="autoencoder"
+    # of resnet18 or timm, not trained, with what precedes them; 0: the whole network is trained
+    frozen_stages: Whole = 0
     # the joint training
     # passes over the unlabelled slices; a preset's supervised_epochs and round_epochs follow in
     # proportion, unless they are given
@@ -241,8 +245,12 @@ class Config:
     @model_validator(mode="after")
     def _agree(self) -> "Config":
         "Refuse settings that contradict each other."
-        if self.init == "imagenet" and self.encoder != "resnet18":
-            raise ValueError(f"init='imagenet' needs encoder='resnet18', not {self.encoder!r}.")
+        from_outside = self.encoder == "resnet18" or self.encoder.startswith(TIMM)
+        asking = {"init='imagenet'": self.init == "imagenet",
+                  f"frozen_stages={self.frozen_stages}": self.frozen_stages > 0}
+        for setting in [name for name, asks in asking.items() if asks and not from_outside]:
+            raise ValueError(f"{setting} needs encoder='resnet18' or a network of timm, as "
+                             f"'timm:resnet18', not {self.encoder!r}.")
         if self.init == "phantom" and self.encoder != "autoencoder":
             raise ValueError(f"init='phantom' needs encoder='autoencoder', not {self.encoder!r}.")
         if self.pseudo_label_weight and not self.anchored:

@@ -74,6 +74,7 @@ def has_fast_bfloat16() -> bool:
 def choose_precision(
     device: "torch.device",
     name: str = "auto",  # "auto", or a precision of Lightning Fabric
+    depthwise: bool = False,  # whether the network has depthwise convolutions
 ) -> str:  # "32-true", "bf16-mixed" or "16-mixed"
     """Return the precision to train in.
 
@@ -84,7 +85,7 @@ def choose_precision(
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False): return "bf16-mixed"
         return "16-mixed" if torch.cuda.get_device_capability(device) >= (7, 0) else "32-true"
-    if device.type == "cpu" and has_fast_bfloat16(): return "bf16-mixed"
+    if device.type == "cpu" and not depthwise and has_fast_bfloat16(): return "bf16-mixed"
     return "32-true"  # MPS: autocast there was not measured to be faster
 
 # %% ../../nbs/core/04_runtime.ipynb #000033
@@ -111,7 +112,7 @@ _RECORDED_MODULES = {
     "cv2": "opencv-python-headless", "numpy": "numpy", "pandas": "pandas",
     "torchmetrics": "torchmetrics", "nilearn": "nilearn", "PIL": "pillow", "pydicom": "pydicom",
     "nibabel": "nibabel", "h5py": "h5py", "torchcam": "torchcam",
-    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "segmentation_models_pytorch": "segmentation-models-pytorch", "timm": "timm",
 }
 
 

@@ -21,6 +21,7 @@ from ..core.config import Positive
 from ..core.files import load_arrays, load_json, save_json, save_tensors
 from ..core.untrusted import Record, check_record
 from ..imaging.preprocessing import scale_to_unit
+from ..models.timm_encoders import TimmEncoder
 from ..training.batches import TrainingData, take_slices
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def described_blocks(
     encoder: nn.Module,  # of `make_network`
 ) -> list[nn.Module]:
     "List the blocks whose activations describe a slice, from fine to coarse."
+    if isinstance(encoder, TimmEncoder):
+        return [encoder.get_submodule(name) for name, pixels in encoder.layers.items()
+                if pixels >= 4]
     if hasattr(encoder, "resnet"):
         return [encoder.resnet.layer1, encoder.resnet.layer2, encoder.resnet.layer3,
                 encoder.resnet.layer4]

@@ -19,6 +19,7 @@ from ..analysis.recalibration import read_source, recalibrate
 from ..core.config import HEALTHY
 from ..core.runtime import choose_device, choose_precision
 from ..imaging.preprocessing import preprocess_slice, scale_to_unit, standardise
+from ..models.timm_encoders import has_depthwise
 from .ood import look_at_slices, ood_score, read_record, read_reference
 from ..training.distributed import make_fabric
 from ..training.saved_model import READING, load_model
@@ -58,7 +59,8 @@ class Predictor:
         self.reference = read_reference(
             self.folder / "prediction.safetensors", network, self.description["image_size"])
         chosen = choose_device(device)
-        self.fabric = make_fabric(chosen, choose_precision(chosen, precision))
+        depthwise = has_depthwise(self.description["encoder"])
+        self.fabric = make_fabric(chosen, choose_precision(chosen, precision, depthwise))
         self.network = self.fabric.setup_module(network)
         self.classes_ = np.array(self.description["classes"])
         self.settings = {name: self.description[name] for name in PREPARATION}

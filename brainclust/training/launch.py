@@ -22,6 +22,7 @@ from ..core.config import Config, validate
 from ..core.files import load_arrays, load_json, load_tensors, save_json, save_tensors
 from ..core.runtime import choose_device, choose_precision
 from ..models.encoders import ClusteringNetwork, make_network
+from ..models.timm_encoders import find_encoder, has_depthwise
 from .batches import Rehearsal, TrainingData, place_images
 from .checkpoints import load_weights
 from .distributed import make_fabric
@@ -77,8 +78,10 @@ def read_job(
     record = load_json(job / "job.json")
     config = validate(record["config"])
     network = make_network(
-        config.encoder, record["n_classes"], config.image_size, record["decoder"],
+        find_encoder(config.encoder), record["n_classes"], config.image_size, record["decoder"],
         lesion_map=record["lesion_map"])
+    if config.frozen_stages:
+        network.encoder.freeze(config.frozen_stages)
     load_weights(network, load_tensors(job / "network.safetensors"), job / "network.safetensors")
     images = place_images(np.lib.format.open_memmap(record["images"], "r"), device)
     rows = load_arrays(job / "rows.safetensors")
@@ -107,7 +110,7 @@ def run_job(
         device = torch.device("cuda", rank)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
-    precision = choose_precision(device, config.precision)
+    precision = choose_precision(device, config.precision, has_depthwise(config.encoder))
     folder = record["tensorboard"]
     loggers = [tensorboard_logger(Path(folder))] if folder else []
     fabric = make_fabric(device, precision, processes, processes // here, loggers)
@@ -183,7 +186,7 @@ def train_in_processes(
             f"devices must be at most {here}, the GPUs of this machine; got {config.devices}. "
             "Lower devices, or set BRAINCLUST_LAUNCHER to a command that starts processes on "
             "several machines.")
-    exact = choose_precision(device, config.precision)
+    exact = choose_precision(device, config.precision, has_depthwise(config.encoder))
     job = write_job(
         folder, training, network, data, replace(config, precision=exact), images, tensorboard)
     command = [*launch_command(config.devices, launcher), str(job.resolve())]

@@ -32,6 +32,7 @@ from ..core.runtime import choose_device, choose_precision
 from ..data.channels import content_keys, table_channels
 from ..data.scan_table import read_scan_table
 from ..imaging.slice_cache import build_slice_cache, iterate_preprocessed
+from ..models.timm_encoders import has_depthwise
 from .batches import TrainingData, embed_slices
 from .distributed import make_fabric
 from .saved_model import READING, load_model, read_description
@@ -172,7 +173,8 @@ def embed_part(
             if remarks.items() <= written.metadata().items(): return len(files)
     network, mixture, description = load_model(model)
     chosen = choose_device(device)
-    fabric = make_fabric(chosen, choose_precision(chosen))
+    fabric = make_fabric(chosen, choose_precision(
+        chosen, depthwise=has_depthwise(description["encoder"])))
     data = _prepare_part(files, description, workers)
     embeddings, probabilities = embed_slices(
         fabric, fabric.setup_module(network), data, flip_tta=description["flip_tta"])

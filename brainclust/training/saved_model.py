@@ -17,6 +17,7 @@ from ..core.files import load_json, load_tensors, save_json, save_tensors
 from ..core.metrics import contingency, map_clusters
 from ..core.untrusted import Record, check_record
 from ..models.encoders import ClusteringNetwork, make_network
+from ..models.timm_encoders import find_encoder
 from ..models.mixture import Mixture
 from .batches import TrainingData
 from .checkpoints import TrainingState, load_weights
@@ -128,7 +129,8 @@ def load_model(
 ) -> tuple[ClusteringNetwork, Mixture, dict]:  # network in evaluation mode, mixture, description
     """Read a model that `save_model` wrote.
 
-    Raises: ValueError if a file is missing or damaged, or if the two do not belong together.
+    Raises: ValueError if a file is missing or damaged, or if the two do not belong together;
+    ImportError if the encoder needs timm and it is missing.
     """
     file = folder / "model.safetensors"
     description = read_description(folder / "model.json")
@@ -138,8 +140,9 @@ def load_model(
     classes, named = description["classes"], description["cluster_classes"]
     if "head.bias" not in weights or weights["head.bias"].shape != (len(classes),):
         raise ValueError(f"{file} must have the {len(classes)} classes of model.json. Train again.")
-    network = make_network(description["encoder"], len(classes), description["image_size"],
-                           description["decoder"], lesion_map=description["lesion_map"])
+    network = make_network(
+        find_encoder(description["encoder"]), len(classes), description["image_size"],
+        description["decoder"], lesion_map=description["lesion_map"])
     load_weights(network, weights, file)
     mixture = read_mixture(parts, network.encoder.dimensions, file)
     if named is not None and len(named) != len(mixture.weights):

@@ -20,6 +20,7 @@ from ..core.runtime import derived_seed
 from ..models.companions import LogitsOnly
 from ..models.encoders import ClusteringNetwork, make_network
 from ..models.imagenet import load_imagenet_weights
+from ..models.timm_encoders import TimmEncoder, find_encoder, load_timm_weights
 from ..synthetic.rehearsal import rehearses
 from .batches import TrainingData
 from .checkpoints import TrainingState
@@ -124,7 +125,9 @@ def initialise(
     if init == "phantom":
         load_phantom_weights(network, class_names)
     if init == "imagenet":
-        load_imagenet_weights(network.encoder)
+        load = (load_timm_weights if isinstance(network.encoder, TimmEncoder)
+                else load_imagenet_weights)
+        load(network.encoder)
     return network
 
 # %% ../../nbs/training/09_synthetic_pretraining.ipynb #nin00002
@@ -132,9 +135,15 @@ def initial_network(
     config: Config,
     decoder: bool = False,  # whether to add a decoder; the autoencoder always has one
 ) -> ClusteringNetwork:
-    "Build the network of a config with its initial weights."
+    """Build the network of a config with its initial weights, its frozen stages untrained.
+
+    Raises: ValueError if the encoder has fewer stages, or weights are damaged; ImportError if
+    timm or a wheel is missing; ConnectionError without a network.
+    """
     network = make_network(
-        config.encoder, len(config.classes), config.image_size, decoder,
+        find_encoder(config.encoder), len(config.classes), config.image_size, decoder,
         derived_seed(config.seed, "network"),
         lesion_map=config.lesion_map_weight > 0 and rehearses(config))
+    if config.frozen_stages:
+        network.encoder.freeze(config.frozen_stages)
     return initialise(network, config.init, config.classes)
