@@ -871,6 +871,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'brainclust.core.style._shade': ('core/style.html#_shade', 'brainclust/core/style.py'),
                                        'brainclust.core.style._undrawn_labels': ( 'core/style.html#_undrawn_labels',
                                                                                   'brainclust/core/style.py'),
+                                       'brainclust.core.style._write_png': ('core/style.html#_write_png', 'brainclust/core/style.py'),
                                        'brainclust.core.style.add_legend': ('core/style.html#add_legend', 'brainclust/core/style.py'),
                                        'brainclust.core.style.add_note': ('core/style.html#add_note', 'brainclust/core/style.py'),
                                        'brainclust.core.style.as_picture': ('core/style.html#as_picture', 'brainclust/core/style.py'),

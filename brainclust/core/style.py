@@ -20,7 +20,9 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -89,6 +91,27 @@ STYLE = {
 }
 
 
+def _write_png(
+    figure: Figure,
+    target: str | Path | BytesIO,
+    dpi: float,  # dots per inch
+    **metadata: None,  # what is left out of the file
+) -> None:
+    "Write a figure as `savefig` does, which draws twice; one drawing is enough for a fixed layout."
+    engine = figure.get_layout_engine()
+    if engine is not None and not isinstance(engine, PlaceHolderLayoutEngine):
+        figure.savefig(target, format="png", dpi=dpi, metadata=metadata)
+        return
+    before = figure.canvas, figure.dpi
+    canvas = FigureCanvasAgg(figure)
+    try:
+        figure.dpi = dpi
+        canvas.print_png(target, metadata=metadata)
+    finally:
+        figure.dpi = before[1]
+        figure.set_canvas(before[0])
+
+
 class PlotFigure(Figure):
     "A matplotlib Figure that pyplot does not know and that a notebook shows as a PNG."
 
@@ -97,7 +120,7 @@ class PlotFigure(Figure):
         full = BytesIO()
         small = BytesIO()
         with matplotlib.style.context(STYLE, after_reset=True):
-            self.savefig(full, format="png")
+            _write_png(self, full, self.dpi)
         picture = Image.open(full).convert("RGB")
         # the default method merges rare colours, such as a class of few points, into others
         reduced = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE)
@@ -159,9 +182,12 @@ def save_figure(
     if path.suffix not in _FIGURE_METADATA:
         raise ValueError(
             f"A figure's suffix must be .png, .pdf or .svg; got {path.name!r}. Change the suffix.")
+    metadata = _FIGURE_METADATA[path.suffix]
     with atomic_write(path) as temporary:
-        figure.savefig(
-            temporary, format=path.suffix[1:], dpi=dpi, metadata=_FIGURE_METADATA[path.suffix])
+        if path.suffix == ".png":
+            _write_png(figure, temporary, dpi, **metadata)
+        else:
+            figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, metadata=metadata)
     return path
 
 # %% ../../nbs/core/08_style.ipynb #120024
