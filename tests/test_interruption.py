@@ -13,18 +13,21 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from conftest import TINY, made_once
 
 from brainclust.core.files import load_table
+from brainclust.runs.execute import report_command
 
-SETTINGS = {**TINY, "epochs": 4, "tsne_slices": 40, "baselines": False}
 KINDS = ("SIGKILL", "SIGTERM", "Ctrl-C", "kernel death")
 
 
-def start(out: Path, cache: Path, **more) -> subprocess.Popen:
+def words_of(settings: dict) -> list[str]:
+    """Return settings as words of a command line."""
+    return [word for name, value in settings.items() for word in ("-p", name, str(value))]
+
+
+def start(settings: dict, out: Path, cache: Path, **more) -> subprocess.Popen:
     """Start `brainclust-report` as a user does."""
-    words = [word for name, value in {**SETTINGS, "out": out, **more}.items()
-             for word in ("-p", name, str(value))]
+    words = words_of({**settings, "out": out, **more})
     log = open(out.with_name(f"{out.name}.log"), "ab")
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("brainclust-report")), *words],
@@ -70,7 +73,8 @@ def where(out: Path) -> str:
     if (out / "run.json").exists(): return "HTML export"
     if not (out / "figures" / "tensor_preparation.png").exists(): return "cache building"
     if not state.exists(): return "before the first checkpoint"
-    if json.loads(state.read_text())["epoch"] < SETTINGS["epochs"]: return "joint training"
+    epochs = json.loads((out / "config.json").read_text())["epochs"]
+    if json.loads(state.read_text())["epoch"] < epochs: return "joint training"
     return ("supervised baseline" if not (out / "tables" / "methods.csv").exists()
             else "measuring and plotting")
 
@@ -89,8 +93,7 @@ def results(out: Path) -> dict[str, bytes]:
                if file.stem != "seconds")]
     content = {file.relative_to(out).as_posix(): file.read_bytes() for file in files}
     content["scans.parquet"] = load_table(out / "scans.parquet").to_csv().encode()
-    return {name: value.replace(str(out.with_name("cache")).encode(), b"cache")
-            for name, value in content.items()}
+    return content
 
 
 def check_same(whole: dict[str, bytes], out: Path) -> None:
@@ -105,24 +108,20 @@ def check_same(whole: dict[str, bytes], out: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[dict[str, bytes], float]:
+def whole(report: Path) -> tuple[dict[str, bytes], float]:
     """The results of the uninterrupted run, and its seconds."""
-    def make(folder: Path) -> None:
-        begun = time.monotonic()
-        assert finish(start(folder / "run", folder / "cache")) == 0, (
-            folder / "run.log").read_text()
-        (folder / "seconds").write_text(str(time.monotonic() - begun))
-    folder = made_once(tmp_path_factory, "whole", make)
-    return results(folder / "run"), float((folder / "seconds").read_text())
+    return results(report), float((report.parent / "seconds").read_text())
 
 
-def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) -> str:
+def interrupt_and_resume(
+    settings: dict, folder: Path, kind: str, due, whole: dict[str, bytes],
+) -> str:
     """Start a run, stop it when `due(out)` is true, resume it, compare.
 
     Return where it was stopped.
     """
     out, cache = folder / "run", folder / "cache"
-    process = start(out, cache)
+    process = start(settings, out, cache)
     while process.poll() is None and not due(out):
         time.sleep(.01)
     place = where(out) if process.poll() is None else "ended"
@@ -132,7 +131,7 @@ def interrupt_and_resume(folder: Path, kind: str, due, whole: dict[str, bytes]) 
         sentence = (f"brainclust-report: .* -p out {out} -p resume True" if out.exists()
                     else "brainclust-report: interrupted before the run began")
         assert re.match(sentence, message.splitlines()[-1]), message[-2000:]
-    process = start(out, cache, resume=True)
+    process = start(settings, out, cache, resume=True)
     assert finish(process) == 0, (folder / "run.log").read_text(errors="replace")[-4000:]
     check_same(whole, out)
     return place
@@ -150,7 +149,7 @@ def exporting(seconds: float):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(5))  # ten moments each, for several processes
-def test_at_fifty_random_moments(tmp_path, whole, part):
+def test_at_fifty_random_moments(tmp_path, report_settings, whole, part):
     numbers = random.Random(part)
     rows = []
     for number in range(10):
@@ -162,7 +161,7 @@ def test_at_fifty_random_moments(tmp_path, whole, part):
         # chance would miss what is so short
         moment = ((lambda out: time.monotonic() - begun > after) if number < 8
                   else exporting(numbers.uniform(0, 1)))
-        place = interrupt_and_resume(folder, kind, moment, whole[0])
+        place = interrupt_and_resume(report_settings, folder, kind, moment, whole[0])
         rows.append(
             {"moment": 10 * part + number, "kind": kind, "seconds": round(after, 1), "place": place}
         )
@@ -174,9 +173,9 @@ def test_at_fifty_random_moments(tmp_path, whole, part):
             and len({row["place"] for row in rows}) >= 3)
 
 
-def interrupted(out: Path, cache: Path, kind: str, place: str) -> None:
+def interrupted(settings: dict, out: Path, cache: Path, kind: str, place: str) -> None:
     """Go on with a run, and stop it when it has come to a place."""
-    process = start(out, cache, resume=True)
+    process = start(settings, out, cache, resume=True)
     while where(out) != place:
         assert process.poll() is None and not time.sleep(.01)
     stop(process, kind)
@@ -187,7 +186,8 @@ def interrupted(out: Path, cache: Path, kind: str, place: str) -> None:
 @pytest.mark.parametrize("kind, place", [
     ("kernel death", "joint training"),
     pytest.param("Ctrl-C", "measuring and plotting", marks=pytest.mark.nightly)])
-def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, whole, kind, place):
+def test_a_run_outlives_a_full_disk_and_an_interruption(
+    tmp_path, report_settings, whole, kind, place):
     """The disk of run and cache is too small at first.
 
     Without the right to mount such a disk, only the interruption is tested.
@@ -198,36 +198,37 @@ def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, whole, kind, p
     small = (
         os.name != "nt"
         and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(disk)], capture_output=True
+            ["mount", "-t", "tmpfs", "-o", "size=1000k", "tmpfs", str(disk)], capture_output=True
         ).returncode == 0)
     try:
         if small:
-            assert finish(start(out, cache)) in (1, 2)
+            assert finish(start(report_settings, out, cache)) in (1, 2)
             message = log.read_text(errors="replace")
             assert ("the disk is full" in message.splitlines()[-1]
                     and "brainclust-report: " in message.splitlines()[-1]), message[-2000:]
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
-        interrupted(out, cache, kind, place)
-        assert finish(start(out, cache, resume=True)) == 0, log.read_text(errors="replace")[-4000:]
+        interrupted(report_settings, out, cache, kind, place)
+        again = start(report_settings, out, cache, resume=True)
+        assert finish(again) == 0, log.read_text(errors="replace")[-4000:]
         check_same(whole[0], out)
     finally:
         if small:
             subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_two_runs_do_not_share_a_folder(tmp_path):
+def test_two_runs_do_not_share_a_folder(report_settings, tmp_path, capsys):
+    """The first is a process; this one asks for its folder, before and after the first's death."""
     out = tmp_path / "run"
-    first = start(out, tmp_path / "cache")
+    first = start(report_settings, out, tmp_path / "cache")
     while not (out / "config.json").exists():
         assert first.poll() is None and not time.sleep(.02)
     before = (out / "config.json").read_bytes()
     for more in ({}, {"seed": 5, "resume": True}):
-        second = start(out, tmp_path / "cache", **more)
-        assert second.wait(300) == 2
-    assert (tmp_path / "run.log").read_text().count(
-        f"brainclust-report: {out} is being written by another process") == 2
+        assert report_command(words_of({**report_settings, "out": out, **more})) == 2
+        assert capsys.readouterr().err.count(
+            f"brainclust-report: {out} is being written by another process") == 1
     assert (out / "config.json").read_bytes() == before and first.poll() is None
     stop(first, "SIGKILL")
-    assert start(out, tmp_path / "cache").wait(300) == 2
+    assert report_command(words_of({**report_settings, "out": out})) == 2
     assert ("already holds a run; pass resume=True to go on with it"
-            in (tmp_path / "run.log").read_text(errors="replace").splitlines()[-1])
+            in capsys.readouterr().err.splitlines()[-1])
