@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from conftest import keep_measured
 
 from brainclust.core.files import load_table
 from brainclust.runs.execute import report_command
@@ -207,6 +208,7 @@ def test_a_run_outlives_a_full_disk_and_an_interruption(
             assert ("the disk is full" in message.splitlines()[-1]
                     and "brainclust-report: " in message.splitlines()[-1]), message[-2000:]
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        keep_measured(cache)
         interrupted(report_settings, out, cache, kind, place)
         again = start(report_settings, out, cache, resume=True)
         assert finish(again) == 0, log.read_text(errors="replace")[-4000:]

@@ -277,7 +277,8 @@ def test_an_installed_package_runs_the_study_from_an_empty_folder(fresh, tmp_pat
     file = Path(call(fresh / "python", "-c", place, cwd=tmp_path).strip())
     assert file.is_relative_to(fresh.parent) and not file.is_relative_to(ROOT)
 
-    parameters = {**TINY, "epochs": 1, "preset": "demo", "out": "a-run"}
+    parameters = {**TINY, "epochs": 1, "preset": "demo", "out": "a-run", "baselines": False,
+                  "supervised_baseline": False}
     words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
     printed = call(fresh / "brainclust-report", "--no-html", *words, cwd=tmp_path, PATH=path)
     assert "a-run" in printed and [path.name for path in tmp_path.iterdir()] == ["a-run"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from test_formats import good_files
 from brainclust.core.config import make_config
 from brainclust.core.files import load_json, save_json
 from brainclust.models.encoders import make_network
+from brainclust.runs import prediction_files
 from brainclust.runs.ood import Calibration, save_reference
-from brainclust.runs.prediction_files import predict_command
+from brainclust.runs.prediction_files import predict_command, predict_files, predict_part
 from brainclust.runs.predictor import Predictor
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import save_model
@@ -82,21 +84,27 @@ def test_one_sentence_for_what_cannot_be_used(trained, tmp_path, capsys):
 
 
 def test_a_killed_call_goes_on(trained, phantom_tree, tmp_path):
+    """A process is killed between two parts; this one goes on with what it left."""
     code = ("import sys, time\nfrom brainclust.runs.predictor import Predictor; from "
             "brainclust.runs.prediction_files import predict_files\n"
             "class Slow(Predictor):\n    def table(self, prepared):\n        time.sleep(.3)\n     "
             "   return super().table(prepared)\n"
             "predict_files(Slow(sys.argv[1], 'cpu'), [sys.argv[2]], sys.argv[3], part=16)\n")
-    call = [sys.executable, "-c", code, str(trained), str(phantom_tree)]
-    assert subprocess.run([*call, str(tmp_path / "whole.csv")], capture_output=True).returncode == 0
-    process = subprocess.Popen([*call, str(tmp_path / "killed.csv")], stderr=subprocess.DEVNULL)
+    predict = lambda name: predict_files(
+        Predictor(trained, "cpu"), [phantom_tree], tmp_path / name, part=16)
+    predict("whole.csv")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(trained), str(phantom_tree), str(tmp_path / "killed.csv")],
+        stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob(".killed-*.parts/*.json")):
-        time.sleep(.05)
+        assert process.poll() is None and not time.sleep(.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "killed.csv").exists()
-    assert (
-        subprocess.run([*call, str(tmp_path / "killed.csv")], capture_output=True).returncode == 0)
+    left = len(list(tmp_path.glob(".killed-*.parts/[0-9]*.json")))
+    assert left and not (tmp_path / "killed.csv").exists()
+    with patch.object(prediction_files, "predict_part", wraps=predict_part) as asked:
+        predict("killed.csv")
+    assert asked.call_count == -(-len(list(phantom_tree.rglob("*.png"))) // 16) - left
     assert (tmp_path / "killed.csv").read_text() == (tmp_path / "whole.csv").read_text()
 
 

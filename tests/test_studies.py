@@ -96,6 +96,7 @@ def test_explanation_of_a_part_of_the_folder(collections, tmp_path):
     assert set(record["data"]["counts"]["train"]) == {"glioma", "meningioma", "pituitary"}
 
 
+@pytest.mark.nightly
 def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
     assert report("segmentation", tmp_path / "run", data=phantom_tree, device="cpu") == 1
     last = capfd.readouterr().err.strip().splitlines()[-1]
@@ -103,8 +104,8 @@ def test_a_folder_without_masks_is_one_sentence(phantom_tree, tmp_path, capfd):
 
 
 def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
-    for notebook in ("segmentation", "explanation", "companions", "subtypes", "skull_stripping",
-                     "ood"):
+    for notebook in ("train", "segmentation", "explanation", "companions", "subtypes",
+                     "skull_stripping", "ood"):
         assert report(notebook, tmp_path / "run", imagesize=64) == 2
         assert "Unknown setting imagesize; the settings are: " in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -147,8 +148,9 @@ def test_label_efficiency_goes_on_cell_by_cell(
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     assert len(half) == cells_expected // 2
-    assert (report("label_efficiency", out, **settings) == 1
-            and "pass resume=True" in capfd.readouterr().err)
+    if cells_expected > 7:  # at night: another start of the notebook
+        assert (report("label_efficiency", out, **settings) == 1
+                and "pass resume=True" in capfd.readouterr().err)
     assert report("label_efficiency", out, resume=True, **settings) == 0
     cells = pd.read_csv(out / "tables" / "cells.csv")
     assert len(cells) == len(list((out / "cells").iterdir())) == cells_expected

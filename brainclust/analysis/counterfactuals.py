@@ -14,6 +14,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
+from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import CLASSES, HEALTHY
 from ..core.style import house_style, new_figure, show_slice
 from ..synthetic.anatomy import load_atlas
@@ -71,15 +72,23 @@ def counterfactual_pairs(
     size: int = 144,  # pixels
     workers: int = 1,  # processes; the result does not depend on it
 ) -> Pairs:
-    "Render tumours of all kinds in turn, each in three versions."
+    "Render tumours of all kinds in turn, each in three versions, at most once."
     numbers = [k for k in range(2 * count + 4) if CLASSES[k % len(CLASSES)] != HEALTHY][:count]
-    pairs = Parallel(n_jobs=workers)(delayed(_pair)(seed, number, size) for number in numbers)
-    if workers > 1:
-        get_reusable_executor().shutdown()  # idle processes would delay the caller's end
-    tumour, healthy, masks = (np.stack(part) for part in zip(*pairs))
+
+    def render() -> pd.DataFrame:
+        "Return the bytes of each pair and its mask."
+        pairs = Parallel(n_jobs=workers)(delayed(_pair)(seed, number, size) for number in numbers)
+        if workers > 1:
+            get_reusable_executor().shutdown()  # idle processes would delay the caller's end
+        return pd.DataFrame([[part.astype(np.uint8).tobytes() for part in pair] for pair in pairs],
+                            columns=["tumour", "healthy", "mask"])
+    table = disk_cache(default_cache_folder(), "counterfactuals", [count, seed, size], render)
+    tumour, healthy, masks = (
+        np.frombuffer(bytearray(b"".join(table[name])), np.uint8).reshape(count, size, size)
+        for name in ("tumour", "healthy", "mask"))
     margin = size // 5
     framed = np.pad(tumour, ((0, 0), (margin, margin), (margin, margin)), constant_values=FRAME)
-    return Pairs(tumour, healthy, framed, np.array(numbers) % len(CLASSES), masks)
+    return Pairs(tumour, healthy, framed, np.array(numbers) % len(CLASSES), masks.astype(bool))
 
 # %% ../../nbs/analysis/17_counterfactuals.ipynb #ncf00009
 def counterfactual_scores(

@@ -219,7 +219,7 @@ def tumours_told(data: TrainingData, folder: Path, **changes) -> float:
     """Train on confounded phantoms, and give the AUC of tumour or none in the test set."""
     config = tiny_config(**{
         "image_size": 64, "epochs": 6, "init": "phantom", "labelled_batch_size": 16,
-        "augmentation": "cut", "schedule": "cosine", "rehearsal_phantoms": 120} | changes)
+        "augmentation": "cut", "schedule": "cosine", "rehearsal_phantoms": 48} | changes)
     hidden = data.truth == CLASSES.index("notumor")
     hospital = hidden != np.isin(np.arange(len(hidden)), data.test)
     adjustments = source_adjustments(hospital, data.labels, 4, config.source_adjustment)
