@@ -80,6 +80,18 @@ def test_two_processes_train_as_one(slices, tmp_path, shared_batch_norm):
 
 
 @pytest.mark.nightly
+def test_two_processes_pretrain(slices, tmp_path, capsys):
+    """The cell of the notebook that starts processes."""
+    data, file = slices
+    config = settings(pretrain_epochs=1)
+    network = make_network("autoencoder", 4, 64, decoder=True, seed=1)
+    train_in_processes(tmp_path / "two", "pretraining", network, data, config, file)
+    assert "pretraining 1/1" in capsys.readouterr().err
+    history = json.loads((tmp_path / "two" / "state.json").read_text())["history"]
+    assert [row["epoch"] for row in history] == [1]
+
+
+@pytest.mark.nightly
 def test_two_processes_augment_as_one(slices, tmp_path, shared_batch_norm):
     changes = dict(epochs=2, supervised_epochs=1, round_epochs=1, augmentation="cnn",
                    unlabelled_augmentation="strong")
