@@ -14,13 +14,13 @@ from brainclust.data import duplicates
 COMMON = dict(deadline=None, derandomize=True, print_blob=False,
               suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture,
                                      HealthCheck.data_too_large])
-settings.register_profile("brief", max_examples=15, **COMMON)
+settings.register_profile("brief", max_examples=8, **COMMON)
 settings.register_profile("nightly", max_examples=300, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "brief"))
 # Fewer examples for slow tests.
 TENTH_OF_EXAMPLES = settings(max_examples=max(3, settings().max_examples // 10))
 FIFTH_OF_EXAMPLES = settings(max_examples=max(3, settings().max_examples // 5))
-THIRD_OF_EXAMPLES = settings(max_examples=settings().max_examples // 3)
+THIRD_OF_EXAMPLES = settings(max_examples=max(3, settings().max_examples // 3))
 
 LAYOUTS = ("plain", "fortran", "strided", "reversed", "read-only")
 

@@ -174,9 +174,8 @@ def test_at_fifty_random_moments(tmp_path, report_settings, whole, part):
             and len({row["place"] for row in rows}) >= 3)
 
 
-def interrupted(settings: dict, out: Path, cache: Path, kind: str, place: str) -> None:
-    """Go on with a run, and stop it when it has come to a place."""
-    process = start(settings, out, cache, resume=True)
+def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> None:
+    """Stop a run when it has come to a place."""
     while where(out) != place:
         assert process.poll() is None and not time.sleep(.01)
     stop(process, kind)
@@ -184,12 +183,19 @@ def interrupted(settings: dict, out: Path, cache: Path, kind: str, place: str) -
                     out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
 
 
-@pytest.mark.parametrize("kind, place", [
-    ("kernel death", "joint training"),
-    pytest.param("Ctrl-C", "measuring and plotting", marks=pytest.mark.nightly)])
-def test_a_run_outlives_a_full_disk_and_an_interruption(
-    tmp_path, report_settings, whole, kind, place):
-    """The disk of run and cache is too small at first.
+def test_a_run_outlives_the_death_of_its_kernel(tmp_path, report_settings, whole):
+    """It dies while it trains."""
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    keep_measured(cache)
+    interrupted(start(report_settings, out, cache), out, "kernel death", "joint training")
+    again = start(report_settings, out, cache, resume=True)
+    assert finish(again) == 0, (tmp_path / "run.log").read_text(errors="replace")[-4000:]
+    check_same(whole[0], out)
+
+
+@pytest.mark.nightly
+def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, report_settings, whole):
+    """The disk of run and cache is too small at first; Ctrl-C comes at the end.
 
     Without the right to mount such a disk, only the interruption is tested.
     """
@@ -209,7 +215,8 @@ def test_a_run_outlives_a_full_disk_and_an_interruption(
                     and "brainclust-report: " in message.splitlines()[-1]), message[-2000:]
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         keep_measured(cache)
-        interrupted(report_settings, out, cache, kind, place)
+        second = start(report_settings, out, cache, resume=True)
+        interrupted(second, out, "Ctrl-C", "measuring and plotting")
         again = start(report_settings, out, cache, resume=True)
         assert finish(again) == 0, log.read_text(errors="replace")[-4000:]
         check_same(whole[0], out)

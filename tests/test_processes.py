@@ -210,7 +210,7 @@ def test_ray_completes_the_work_of_a_killed_worker(tmp_path):
     assert not (tmp_path / "ray" / "parts").exists()
 
 
-def losses_of(memory_format, precision, fused=False, steps=4):
+def losses_of(memory_format, precision, fused=False, steps=3):
     """Return the losses of a few steps from the same weights on the same slices."""
     fabric = make_fabric(torch.device("cpu"), precision)
     network = make_network("resnet18", 4, 64, seed=0).to(memory_format=memory_format)

@@ -135,8 +135,22 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
     assert record["results"]["brain_mask_empty"] == 0
 
 
-@pytest.mark.parametrize("labels, cells_expected", [
-    ("0.5, all", 7), pytest.param("0.5, 2, 0, all", 12, marks=pytest.mark.nightly)])
+def test_a_study_trains_and_measures(phantom_tree, tmp_path):
+    """Two cells of one study, on every change: the others run at night."""
+    few = ("{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+           "unlabelled_batch_size: 16, rehearsal_batch_size: 0}")
+    assert report("label_efficiency", tmp_path / "run", data=phantom_tree, labels="0.5",
+                  methods="supervised baseline, joint training", epochs=2, image_size=32,
+                  device="cpu", overrides=few) == 0
+    cells = pd.read_csv(tmp_path / "run" / "tables" / "cells.csv")
+    assert list(cells.method) == ["supervised baseline", "joint training"]
+    assert cells[["accuracy", "clean_accuracy"]].stack().between(0, 1).all()
+    assert len(list((tmp_path / "run" / "cells").iterdir())) == 2
+    check_run(tmp_path / "run", ())
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("labels, cells_expected", [("0.5, all", 7), ("0.5, 2, 0, all", 12)])
 def test_label_efficiency_goes_on_cell_by_cell(
     phantom_tree, tmp_path, capfd, labels, cells_expected):
     out = tmp_path / "run"
@@ -148,9 +162,8 @@ def test_label_efficiency_goes_on_cell_by_cell(
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     assert len(half) == cells_expected // 2
-    if cells_expected > 7:  # at night: another start of the notebook
-        assert (report("label_efficiency", out, **settings) == 1
-                and "pass resume=True" in capfd.readouterr().err)
+    assert (report("label_efficiency", out, **settings) == 1
+            and "pass resume=True" in capfd.readouterr().err)
     assert report("label_efficiency", out, resume=True, **settings) == 0
     cells = pd.read_csv(out / "tables" / "cells.csv")
     assert len(cells) == len(list((out / "cells").iterdir())) == cells_expected
