@@ -136,7 +136,7 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
 
 
 def test_a_study_trains_and_measures(phantom_tree, tmp_path):
-    """Two cells of one study, on every change: the others run at night."""
+    """Two cells of one study, on every change: the others run nightly."""
     few = ("{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
            "unlabelled_batch_size: 16, rehearsal_batch_size: 0}")
     assert report("label_efficiency", tmp_path / "run", data=phantom_tree, labels="0.5",

@@ -97,7 +97,7 @@ def _write_png(
     dpi: float,  # dots per inch
     **metadata: None,  # what is left out of the file
 ) -> None:
-    "Write a figure as `savefig` does, which draws twice; one drawing is enough for a fixed layout."
+    "Write a figure as `savefig` does, which renders twice; once is enough for a fixed layout."
     engine = figure.get_layout_engine()
     if engine is not None and not isinstance(engine, PlaceHolderLayoutEngine):
         figure.savefig(target, format="png", dpi=dpi, metadata=metadata)
