@@ -1,4 +1,5 @@
 """Fixtures of the tests: tiny phantoms and tiny runs of the training notebook."""
+import gc
 import os
 import shutil
 import subprocess
@@ -51,6 +52,7 @@ def pytest_addoption(parser) -> None:
 
 def pytest_configure(config) -> None:
     """Name the mark, and ignore the warnings that damaged files are expected to cause."""
+    gc.disable()  # what imports leave is not looked through a thousand times
     config.addinivalue_line("markers", "nightly: takes too long for every change")
     for warning in ("UserWarning:pydicom", "PIL.Image.DecompressionBombWarning"):
         config.addinivalue_line("filterwarnings", f"ignore::{warning}")
@@ -82,6 +84,13 @@ def private_cache(tmp_path_factory) -> None:
     keep_measured(cache)  # of the notebooks, which CI runs before
     os.environ["BRAINCLUST_CACHE"] = str(cache)
     os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+def pytest_collection_finish(session) -> None:
+    """Collect garbage as usual from now on, but not the modules."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -529,10 +529,9 @@ def scan_apart(folder: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFrame, flo
             json.loads(done.stdout)["grown"])
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.nightly)])
-def test_many_broken_files(slices, tmp_path, count):
+def test_a_thousand_broken_files(slices, tmp_path):
     good = good_files(slices)
-    broken = mutations(good, slices, count)
+    broken = mutations(good, slices, 1000)
     folder = tmp_path / "scans"
     for name, content in good.items():
         write(folder / "good" / name, content)

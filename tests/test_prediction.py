@@ -96,11 +96,12 @@ def test_a_killed_call_goes_on(trained, phantom_tree, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(trained), str(phantom_tree), str(tmp_path / "killed.csv")],
         stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob(".killed-*.parts/*.json")):
+    finished = lambda: list(tmp_path.glob(".killed-*.parts/[0-9]*.json"))
+    while not finished():
         assert process.poll() is None and not time.sleep(.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = len(list(tmp_path.glob(".killed-*.parts/[0-9]*.json")))
+    left = len(finished())
     assert left and not (tmp_path / "killed.csv").exists()
     with patch.object(prediction_files, "predict_part", wraps=predict_part) as asked:
         predict("killed.csv")
