@@ -93,6 +93,8 @@ class Config:
     reconstruction_weight: Weight = 1.0  # of the reconstruction term, in runs that have a decoder
     anchored: Switch = False  # whether labelled slices fix the mixture component of their class
     supervised_epochs: Whole = 0  # first epochs, trained on the labelled slices alone
+    supervised_batch_size: Whole = 0  # labelled slices of their steps; 0: labelled_batch_size
+    supervised_rehearsal: Switch = True  # whether phantoms take part in them
     # weight of the pseudo-labels of the unlabelled slices; needs anchored
     pseudo_label_weight: Weight = 0.0
     pseudo_label_threshold: Fraction = 0.95  # probability from which a slice counts
@@ -233,6 +235,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder": "autoencoder",  # eight times cheaper than the ResNet: minutes on two cores
         "epochs": 30,
         "supervised_epochs": 10,
+        "supervised_batch_size": 64,  # a step shows as many slices as one of the student
         "round_epochs": 20,
         "clustering_epochs": 4,  # pseudo-labels need only the last clustering; the others are shown
         "unlabelled_batch_size": 48,

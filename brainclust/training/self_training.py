@@ -281,9 +281,8 @@ def train_jointly(
     if not (folder / "state.json").exists():
         trainer.cluster_initially()
     # slices that an epoch shows, for the progress bar
-    labelled = trainer.steps * config.labelled_batch_size * bool(len(data.labelled))
-    supervised = config.supervised_epochs if labelled else 0
-    slices = [labelled + len(data.unlabelled) * (epoch > supervised)
+    slices = [trainer.steps * trainer.labelled_batch_size(epoch) * bool(len(data.labelled))
+              + len(data.unlabelled) * (not trainer.is_supervised(epoch))
               for epoch in range(1, config.epochs + 1)]
     run_epochs(trainer.state, config.epochs, partial(trainer.self_training_epoch, folder), folder,
                "joint training", slices, on_epoch)
@@ -336,6 +335,8 @@ def train_supervised_baseline(
     trainer = Trainer(fabric, network, data, replace(config, reinitialise=False))
     trainer.state.tensors = {"responsibilities": torch.zeros(len(data.train), 1),
                              "mixture.means": torch.zeros(1, network.encoder.dimensions)}
+    slices = [trainer.steps * trainer.labelled_batch_size(epoch)
+              for epoch in range(1, config.epochs + 1)]
     run_epochs(trainer.state, config.epochs, partial(trainer.supervised_baseline_epoch, folder),
-               folder, "supervised baseline", trainer.steps * config.labelled_batch_size, on_epoch)
+               folder, "supervised baseline", slices, on_epoch)
     return trainer.finish()
