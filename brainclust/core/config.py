@@ -238,6 +238,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "supervised_batch_size": 64,  # a step shows as many slices as one of the student
         "round_epochs": 20,
         "clustering_epochs": 4,  # pseudo-labels need only the last clustering; the others are shown
+        "teacher_mixture_weight": 0.5,
+        "distribution_alignment": 0.5,
         "unlabelled_batch_size": 48,
         "learning_rate": 2e-3,
     },
