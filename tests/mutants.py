@@ -36,7 +36,7 @@ from notebooks import ROOT, exported_cells, run_notebook
 
 NOTEBOOKS = {"data/duplicates": "data/23_duplicates", "data/splits": "data/24_splits",
              "data/cleaning": "data/25_cleaning", "models/mixture": "models/01_mixture",
-             "models/losses": "models/02_losses", "core/metrics": "core/07_metrics"}
+             "models/losses": "models/02_losses", "core/metrics": "core/08_metrics"}
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.csv")
 # times the processor seconds that the unchanged code takes, after which a fault counts as noticed
 PATIENCE = 4

@@ -2,7 +2,7 @@
 
 So coverage counts the cells in their modules.
 
-    python tests/notebooks.py models/02_losses core/07_metrics       these notebooks
+    python tests/notebooks.py models/02_losses core/08_metrics       these notebooks
     python tests/notebooks.py --coverage FOLDER                      nightly: all, and the table
     python tests/notebooks.py --coverage FOLDER models/02_losses test_audit     only these
 

@@ -906,7 +906,7 @@ def test_a_run_gets_its_parameters_as_data(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name",
     ["../../x", "../x", "/tmp/x", "{place}/x", "./train", "train.ipynb", "", ".", "00_config",
-     "03_config", "index", "x\0", "../nbs/train", "study_*", "experiments/*", "s3://a/b"])
+     "04_config", "index", "x\0", "../nbs/train", "study_*", "experiments/*", "s3://a/b"])
 def test_only_the_projects_notebooks_are_run(name, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place in (tmp_path / "x.ipynb", tmp_path.parent / "x.ipynb"):

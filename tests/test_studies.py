@@ -161,7 +161,7 @@ def test_label_efficiency_goes_on_cell_by_cell(
                     ablation_labels=0.5, epochs=2, image_size=32, device="cpu", overrides=few)
     assert report("label_efficiency", out, part="2/2", **settings) == 0  # every second cell
     half = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
-    assert len(half) == cells_expected // 2
+    assert cells_expected // 2 <= len(half) < cells_expected  # a teacher comes with its student
     assert (report("label_efficiency", out, **settings) == 1
             and "pass resume=True" in capfd.readouterr().err)
     assert report("label_efficiency", out, resume=True, **settings) == 0

@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from .calibration import minimum_slices
 from ..core.checks import as_probabilities, same_slices
-from ..core.config import Positive
+from ..core.setting_types import Positive
 from ..core.files import file_digest, load_json, save_json
 from ..core.untrusted import Record, check_record
 

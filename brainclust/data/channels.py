@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..core.config import channel_setting
+from ..core.setting_types import channel_setting
 
 if TYPE_CHECKING:
     import pandas as pd

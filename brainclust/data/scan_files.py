@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.cache import disk_cache
-from ..core.config import channel_setting
+from ..core.setting_types import channel_setting
 from ..core.runtime import map_threads, quiet_libraries
 from .bids import bids_reasons
 from .formats import file_format, pair_header

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core.config import channel_setting
+from ..core.setting_types import channel_setting
 from brainclust.data.cheng import (
     MAXIMUM_SLICE_BYTES, MAXIMUM_VOLUME_BYTES, decode_cheng, load_cheng,
 )

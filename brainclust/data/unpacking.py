@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core.config import channel_setting
+from ..core.setting_types import channel_setting
 from ..core.files import atomic_folder, file_digest
 from ..core.untrusted import no_formula
 from .cheng import MAXIMUM_VOLUME_BYTES

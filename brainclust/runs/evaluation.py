@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'PREDICTIONS', 'CLASSICAL', 'CLAIMED', 'METHOD_NAMES', 'check_outputs', 'source_columns', 'prediction_table',
-           'best_matching', 'score_method', 'compare_methods', 'class_recalls', 'recall_results', 'summarise',
-           'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods']
+           'best_matching', 'score_method', 'compare_methods', 'class_recalls', 'recall_results', 'teacher_table',
+           'summarise', 'macro_scores', 'claims_table', 'tidy_claims', 'tidy_methods']
 
 # %% ../../nbs/runs/01_evaluation.ipynb #xcf2a07f
 from typing import Any
@@ -189,6 +189,22 @@ def recall_results(
     if not rows: return {}
     return {"test_macro_recall": rows.pop("macro recall"), "test_recall": rows}
 
+# %% ../../nbs/runs/01_evaluation.ipynb #n7eac0002
+def teacher_table(
+    history: pd.DataFrame,  # of the joint training: epoch, and teacher_<name>_<score>, if any
+) -> pd.DataFrame:  # epoch, teacher, accuracy, counted, counted_accuracy; no rows without any
+    "List who gave pseudo-labels after which epoch, and how many counted and were right."
+    scores = ["accuracy", "counted", "counted_accuracy"]
+    rows = []
+    for name in ("head", "mixture", "both"):
+        columns = {f"teacher_{name}_{score}": score for score in scores}
+        if not set(columns) <= set(history): continue
+        given = history.dropna(subset=f"teacher_{name}_counted")
+        rows.append(given[["epoch", *columns]].rename(columns=columns).assign(teacher=name))
+    if not rows: return pd.DataFrame(columns=["epoch", "teacher", *scores])
+    table = pd.concat(rows, ignore_index=True)[["epoch", "teacher", *scores]]
+    return table.sort_values("epoch", kind="stable", ignore_index=True)
+
 # %% ../../nbs/runs/01_evaluation.ipynb #180028
 def summarise(
     history: pd.DataFrame,  # of the joint training
@@ -213,6 +229,10 @@ def summarise(
         "baseline_accuracy": {m: value(m) for m in by_method.index if m in CLASSICAL}}
     results["intervals"] = {m: [row.low, row.high] for m, row in by_method.iterrows()}
     results |= recall_results(predictions, draws)
+    teachers = teacher_table(history)
+    if len(teachers):  # those of the last student
+        last_teachers = teachers[teachers["epoch"] == teachers["epoch"].max()]
+        results["pseudo_label_accuracy"] = dict(zip(last_teachers.teacher, last_teachers.accuracy))
     if {"head", "supervised_baseline"} <= set(by_method.index):
         known = predictions[predictions.y_true != ""]
         right = [(known[PREDICTIONS[m]] == known.y_true).to_numpy()

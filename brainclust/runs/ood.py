@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 import torch
 from torch import Tensor, nn
 
-from ..core.config import Positive
+from ..core.setting_types import Positive
 from ..core.files import load_arrays, load_json, save_json, save_tensors
 from ..core.untrusted import Record, check_record
 from ..imaging.preprocessing import scale_to_unit

@@ -28,7 +28,8 @@ from .distributed import LocalBatch, local_batches, local_weight
 from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
 
 # %% auto #0
-__all__ = ['batch_losses', 'self_training_round', 'loss_weights', 'measured_epochs', 'has_teacher', 'phantom_losses']
+__all__ = ['batch_losses', 'self_training_round', 'loss_weights', 'measured_epochs', 'baseline_epoch', 'has_teacher',
+           'phantom_losses']
 
 # %% ../../nbs/training/05_objective.ipynb #110033
 def batch_losses(
@@ -98,6 +99,14 @@ def measured_epochs(
         return teaches or epoch % config.clustering_epochs == 0 or epoch == config.epochs
     return [epoch for epoch in range(1, config.epochs + 1) if is_measured(epoch)]
 
+# %% ../../nbs/training/05_objective.ipynb #nba5e0002
+def baseline_epoch(
+    config: Config,
+) -> int:  # from 1; 0: no epoch of the joint training is one of a supervised baseline
+    "Find the epoch of the joint training after which its network is the supervised baseline."
+    if not config.reinitialise: return 0
+    return min(config.supervised_epochs, config.epochs)
+
 # %% ../../nbs/training/05_objective.ipynb #ned6b2d1
 def has_teacher(
     config: Config,
@@ -120,16 +129,32 @@ def reinitialise(self: Trainer) -> None:
             moment.zero_()
 
 # %% ../../nbs/training/05_objective.ipynb #libe5f30b
-@patch(as_prop=True)
-def rehearses(self: Trainer) -> bool:
-    "Tell whether phantoms take part in every step."
-    return self.data.rehearsal is not None and self.config.rehearsal_batch_size > 0
+@patch
+def is_supervised(self: Trainer, epoch: int) -> bool:
+    "Tell whether an epoch, counted from 1, trains on the labelled slices alone."
+    return len(self.data.labelled) > 0 and epoch <= self.config.supervised_epochs
+
+
+@patch
+def labelled_batch_size(self: Trainer, epoch: int) -> int:
+    "Return the number of labelled slices of a step of an epoch."
+    config = self.config
+    alone = config.supervised_batch_size if self.is_supervised(epoch) else 0
+    return alone or config.labelled_batch_size
+
+
+@patch
+def rehearses(self: Trainer, epoch: int) -> bool:
+    "Tell whether phantoms take part in the steps of an epoch."
+    config = self.config
+    return (self.data.rehearsal is not None and config.rehearsal_batch_size > 0
+            and (config.supervised_rehearsal or not self.is_supervised(epoch)))
 
 
 @patch(as_prop=True)
 def locates(self: Trainer) -> bool:
-    "Tell whether the phantoms teach a lesion map."
-    return (self.rehearses and self.data.rehearsal.lesions is not None
+    "Tell whether the phantoms, where they take part, teach a lesion map."
+    return (self.data.rehearsal is not None and self.data.rehearsal.lesions is not None
             and self.network.lesion_map is not None and self.config.lesion_map_weight > 0)
 
 
@@ -152,7 +177,7 @@ def joint_batches(
     "Draw the batches of an epoch, as rows on the device of the slices."
     config, data, device = self.config, self.data, self.data.images.device
     seed = lambda name: derived_seed(config.seed, name, epoch)
-    size = config.labelled_batch_size
+    size = self.labelled_batch_size(epoch)
     classes = data.labels[data.labelled]
     if config.class_balance == "batches":
         of_labelled = balanced_batches(data.labelled, classes, size, steps, seed("labelled"))
@@ -164,7 +189,7 @@ def joint_batches(
         of_labelled = cycle_batches(data.labelled, size, steps, seed("labelled"))
     of_unlabelled = split_batches(unlabelled, steps, seed("unlabelled"))
     drawn = [of_labelled, of_unlabelled]
-    if self.rehearses:
+    if self.rehearses(epoch):
         phantoms = np.arange(len(data.rehearsal.labels))
         drawn.append(cycle_batches(phantoms, config.rehearsal_batch_size, steps, seed("rehearsal")))
     return list(zip(*(rows_on_device(batches, device) for batches in drawn)))
@@ -276,7 +301,7 @@ def joint_step(
         x, lesions = self.joint_views(labelled, unlabelled, rehearsal, batch)
     with part("forward"):
         outputs = self.wrapped(x, reconstruct=not len(data.labelled) and targets is None,
-                               locate=self.locates)
+                               locate=rehearsal is not None and self.locates)
         own = len(batch["labels"]) + len(batch["unlabelled_slices"])
         embedding, logits, drawn = (
             None if values is None else values[:own] for values in outputs[:3])
@@ -312,7 +337,7 @@ def joint_epoch(
     config = self.config
     state = self.state
     has_labels = len(self.data.labelled) > 0
-    if has_labels and epoch <= config.supervised_epochs:
+    if self.is_supervised(epoch):
         unlabelled = unlabelled[:0]
     first, length = (self_training_round(epoch, config, has_labels) if config.reinitialise
                      else (1, config.epochs))

@@ -24,7 +24,7 @@ from safetensors import safe_open
 import torch
 from tqdm import tqdm
 
-from ..core.config import Engine
+from ..core.setting_types import Engine
 from brainclust.core.files import (
     make_folder, atomic_write, file_digest, is_intact, load_arrays, save_table, save_tensors,
 )

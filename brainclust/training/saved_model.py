@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.config import Config, Positive, validate
+from ..core.config import Config, validate
+from ..core.setting_types import Positive
 from ..core.files import load_json, load_tensors, save_json, save_tensors
 from ..core.metrics import contingency, map_clusters
 from ..core.untrusted import Record, check_record

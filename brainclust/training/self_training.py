@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['prior_factors', 'measure_clusters', 'save_outputs', 'load_outputs', 'load_all_outputs', 'train_jointly',
-           'train_supervised_baseline']
+__all__ = ['prior_factors', 'measure_clusters', 'teacher_scores', 'save_outputs', 'load_outputs', 'load_all_outputs',
+           'train_jointly', 'train_supervised_baseline']
 
 # %% ../../nbs/training/06_self_training.ipynb #libf60409
 @patch
@@ -169,6 +169,26 @@ def measure_clusters(
            "alarm": collapse_alarm(responsibilities[data.train], rank)}
     return row, by_cluster
 
+
+def teacher_scores(
+    teachers: dict[str, np.ndarray],  # class probabilities (U, C) of the unlabelled slices, by name
+    truth: np.ndarray,  # (U,), their ids; -1: unknown, not counted
+    threshold: float,  # probability from which a pseudo-label counts
+) -> dict[str, float]:  # NaN where nothing is known
+    """Measure pseudo-labels: how many are right, how many count, and how many of these are right.
+
+    The columns are teacher_<name>_ and accuracy, counted and counted_accuracy.
+    """
+    scores = {}
+    for name, probabilities in teachers.items():
+        predicted = probabilities.argmax(axis=1)
+        counts = probabilities.max(axis=1, initial=0) >= threshold
+        scores |= {f"teacher_{name}_accuracy": accuracy(truth, predicted),
+                   f"teacher_{name}_counted": float(counts.mean()) if len(counts) else float("nan"),
+                   f"teacher_{name}_counted_accuracy": accuracy(truth[counts], predicted[counts])}
+    return scores
+
+
 # %% ../../nbs/training/06_self_training.ipynb #110041
 def save_outputs(path: Path, **arrays: np.ndarray) -> None:
     "Write arrays to one safetensors file, embeddings in half precision."
@@ -221,6 +241,14 @@ def cluster_and_measure(
     save_outputs(folder / f"epoch_{epoch:03d}.safetensors", embeddings=embeddings[test],
                  head=head[test], clusters=by_cluster[test].astype(np.float32),
                  responsibilities=responsibilities[test], validation=head[data.validation])
+    starts_round = self_training_round(
+        epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1
+    if has_teacher(config, data) and starts_round and epoch < config.epochs:
+        rows = np.setdiff1d(data.unlabelled, data.joined)
+        targets = np.zeros_like(head)
+        targets[data.train] = self.state.tensors["targets"].numpy()
+        teachers = {"head": head[rows], "mixture": responsibilities[rows], "both": targets[rows]}
+        row |= teacher_scores(teachers, data.truth[rows], config.pseudo_label_threshold)
     if epoch == config.epochs:
         save_outputs(folder / "all_slices.safetensors", embeddings=embeddings, head=head)
 
@@ -281,9 +309,8 @@ def train_jointly(
     if not (folder / "state.json").exists():
         trainer.cluster_initially()
     # slices that an epoch shows, for the progress bar
-    labelled = trainer.steps * config.labelled_batch_size * bool(len(data.labelled))
-    supervised = config.supervised_epochs if labelled else 0
-    slices = [labelled + len(data.unlabelled) * (epoch > supervised)
+    slices = [trainer.steps * trainer.labelled_batch_size(epoch) * bool(len(data.labelled))
+              + len(data.unlabelled) * (not trainer.is_supervised(epoch))
               for epoch in range(1, config.epochs + 1)]
     run_epochs(trainer.state, config.epochs, partial(trainer.self_training_epoch, folder), folder,
                "joint training", slices, on_epoch)
@@ -336,6 +363,8 @@ def train_supervised_baseline(
     trainer = Trainer(fabric, network, data, replace(config, reinitialise=False))
     trainer.state.tensors = {"responsibilities": torch.zeros(len(data.train), 1),
                              "mixture.means": torch.zeros(1, network.encoder.dimensions)}
+    slices = [trainer.steps * trainer.labelled_batch_size(epoch)
+              for epoch in range(1, config.epochs + 1)]
     run_epochs(trainer.state, config.epochs, partial(trainer.supervised_baseline_epoch, folder),
-               folder, "supervised baseline", trainer.steps * config.labelled_batch_size, on_epoch)
+               folder, "supervised baseline", slices, on_epoch)
     return trainer.finish()

@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from brainclust.core.config import channel_setting, make_config
+from brainclust.core.config import make_config
+from brainclust.core.setting_types import channel_setting
 from brainclust.data import channels, several_volumes
 from brainclust.data.images import (
     UnreadableSlice,

@@ -174,7 +174,7 @@ def test_phantoms_are_ignored_where_none_are_asked_for():
     images = np.random.default_rng(0).integers(0, 256, (12, 1, 32, 32), dtype=np.uint8)
     data = replace(tiny_data(images), rehearsal=Rehearsal(torch.zeros(0), np.zeros(0)))
     trainer = Trainer(FABRIC, make_network("autoencoder", 3, 32), data, tiny_config())
-    assert not trainer.rehearses
+    assert not trainer.rehearses(1)
     assert {len(batch) for batch in trainer.joint_batches(data.unlabelled, 3, 1)} == {2}
 
 
