@@ -87,7 +87,7 @@ def over_cluster(
 ) -> OverClustering:
     """Divide slices into more clusters than there are classes.
 
-    Raises: ValueError if there is no slice, or embeddings are not finite.
+    Raises: ValueError without training slices, or if embeddings are not finite.
     """
     same_slices(embeddings=embeddings, groups=groups)
     if n_components < 1 or not len(train):
