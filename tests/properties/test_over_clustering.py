@@ -14,7 +14,7 @@ def blobs(seed: int, spread: float = 1., n: int = 800) -> tuple[np.ndarray, np.n
     rng = np.random.default_rng(seed)
     centres = 20 * np.stack([np.arange(8) % 3, np.arange(8) // 3, np.arange(8) % 2], axis=1)
     blob = np.arange(n) % 8
-    return centres[blob] + spread * rng.normal(size=(n, 3)), blob, np.array([0, 0, 0, 1, 1, 2, 3, 3])
+    """Draw points around eight far centres; return them, their blob and the class of each blob."""
 
 
 @FIFTH_OF_EXAMPLES
