@@ -14,7 +14,8 @@ def blobs(seed: int, spread: float = 1., n: int = 800) -> tuple[np.ndarray, np.n
     rng = np.random.default_rng(seed)
     centres = 20 * np.stack([np.arange(8) % 3, np.arange(8) // 3, np.arange(8) % 2], axis=1)
     blob = np.arange(n) % 8
-    """Draw points around eight far centres; return them, their blob and the class of each blob."""
+    kinds = np.array([0, 0, 0, 1, 1, 2, 3, 3])
+    return centres[blob] + spread * rng.normal(size=(n, 3)), blob, kinds
 
 
 @FIFTH_OF_EXAMPLES
