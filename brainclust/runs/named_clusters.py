@@ -24,14 +24,17 @@ from brainclust.core.style import (
 )
 from ..core.untrusted import first_few
 from ..data.labels import normalise_class_name, read_csv_rows, translate_column
+from ..data.scan_table import read_scan_table
 from ..data.splits import group_keys
+from ..imaging.slice_cache import build_slice_cache
 from ..models.mixture import Mixture
 from brainclust.models.over_clustering import (
-    OverClustering, name_by_nearest, over_cluster, predict_by_component,
+    FeatureSpace, OverClustering, fit_space, name_by_nearest, over_cluster, predict_by_component,
+    slice_edges,
 )
 from .evaluation import SCORES, score_method, source_columns
 from ..synthetic.rehearsal import rehearses
-from ..training.parts import embed_folder
+from .predictor import Predictor
 from ..training.saved_model import read_description, read_mixture
 
 # %% auto #0
@@ -46,17 +49,22 @@ def knows_phantoms(config: Config) -> bool:
 
 
 def cluster_slices(
-    embeddings: np.ndarray,  # (N, D), of all slices of the run
+    images: np.ndarray,  # uint8 (N, 1, S, S), prepared, of all slices of the run
+    embeddings: np.ndarray,  # (N, D)
     head: np.ndarray,  # (N, C), probabilities of the head
     train: np.ndarray,  # (n,), rows of the training slices
     scans: pd.DataFrame,  # scan table
     config: Config,
 ) -> OverClustering:
-    "Divide the slices of a run into components, with names if the head knows the classes."
-    return over_cluster(embeddings, train, group_keys(scans).to_numpy(),
-                        head if knows_phantoms(config) else None, seed=config.seed,
-                        dimensions=config.cluster_dimensions,
-                        variance_floor=config.variance_floor)
+    """Divide the slices of a run into components, with names if the head knows the classes.
+
+    Raises: ValueError as `over_cluster`.
+    """
+    edges = slice_edges(images)
+    space = fit_space(embeddings[train], edges[train])
+    found = over_cluster(space.points(embeddings, edges), train, group_keys(scans).to_numpy(),
+                         head if knows_phantoms(config) else None, seed=config.seed)
+    return found._replace(space=space)
 
 # %% ../../nbs/runs/25_named_clusters.ipynb #nee30892
 def clusters_table(
@@ -77,12 +85,14 @@ def clusters_table(
 
 def save_clusters(
     folder: Path,  # run directory; gets clusters.csv and over_clusters.safetensors
-    found: OverClustering,
+    found: OverClustering,  # from `cluster_slices`
     table: pd.DataFrame,  # from `clusters_table`
 ) -> None:
     "Write the components of a run, and the table that a person fills in."
     arrays = {f"mixture.{name}": np.asarray(part) for name, part in vars(found.mixture).items()}
-    save_tensors(folder / "over_clusters.safetensors", arrays | {"components": found.components})
+    arrays |= {"components": found.components, "space.shift": found.space.shift,
+               "space.matrix": found.space.matrix}
+    save_tensors(folder / "over_clusters.safetensors", arrays)
     file = folder / "clusters.csv"
     if file.exists():
         before = read_csv_rows(file)
@@ -203,7 +213,7 @@ def read_names(
 
 def load_clusters(
     folder: Path,  # run directory
-) -> tuple[Mixture, np.ndarray]:  # mixture; component of each slice of scans.parquet (N,)
+) -> tuple[Mixture, FeatureSpace, np.ndarray]:  # component of each slice of scans.parquet (N,)
     """Read the components that a run without labels has written.
 
     Raises: ValueError if the file is missing or damaged.
@@ -213,16 +223,21 @@ def load_clusters(
         raise ValueError(f"{folder} holds no {file.name}: give the directory of a run without "
                          "labels (label_fraction 0) that has ended.")
     tensors = load_tensors(file, "run it again", 2**32)
-    components = tensors.pop("components", None)
+    wrong = ValueError(f"{file} must hold a mixture, its space and the component of every slice; "
+                       "got others. Run it again.")
+    try:
+        components, shift, matrix = (
+            tensors.pop(name).numpy() for name in ("components", "space.shift", "space.matrix"))
+    except KeyError:
+        raise wrong from None
+    if matrix.ndim != 2 or shift.shape != matrix.shape[:1]: raise wrong
+    if not (np.isfinite(shift).all() and np.isfinite(matrix).all()): raise wrong
     parts = {name.removeprefix("mixture."): value for name, value in tensors.items()}
-    centre = parts.get("centre")
-    mixture = read_mixture(parts, 0 if centre is None else centre.numel(), file)
-    k = len(mixture.weights)
-    if components is None or components.ndim != 1 or components.is_floating_point() or (
-        len(components) and not 0 <= int(components.min()) <= int(components.max()) < k):
-        raise ValueError(f"{file} must hold the component of every slice, from 0 to {k - 1}; got "
-                         "others. Run it again.")
-    return mixture, components.numpy()
+    mixture = read_mixture(parts, matrix.shape[1], file)
+    ids = set(range(len(mixture.weights)))
+    if components.ndim != 1 or components.dtype.kind != "i" or not set(components) <= ids:
+        raise wrong
+    return mixture, FeatureSpace(shift, matrix), components
 
 # %% ../../nbs/runs/25_named_clusters.ipynb #na167702
 def name_slices(
@@ -234,7 +249,7 @@ def name_slices(
 
     Raises: ValueError if the scan table and the components are not of the same slices.
     """
-    components = load_clusters(folder)[1]
+    components = load_clusters(folder)[2]
     scans = load_table(folder / "scans.parquet", "run it again")
     if len(scans) != len(components) or not {"path", "split"} <= set(scans):
         raise ValueError(f"{folder} must hold the components of its {len(scans)} slices; got "
@@ -256,14 +271,24 @@ def name_folder(
 
     Raises: ValueError if the run or the folder cannot be used.
     """
-    mixture = load_clusters(run)[0]
+    mixture, space, _ = load_clusters(run)
+    predictor = Predictor(run, device)
+    scans, unreadable = read_scan_table(scans_folder, **predictor.reading)
+    if not len(scans):
+        raise ValueError(f"{scans_folder} must hold at least one readable slice; got none "
+                         f"({'; '.join(unreadable.reason.head(3))}). Give a folder of scans.")
     with TemporaryDirectory() as place:
-        scans, _ = embed_folder(run, scans_folder, Path(place), device=device)
-        embeddings = np.load(Path(place) / "embeddings.npy").astype(np.float32)
-    components = mixture.responsibilities(embeddings).argmax(axis=1)
+        images = build_slice_cache(scans, place, **predictor.settings)
+        points = [space.points(predictor.outputs(part[:, 0])["embeddings"], slice_edges(part))
+                  for part in np.split(images, range(_PART, len(images), _PART))]
+        del images  # its file is deleted
+    components = mixture.responsibilities(np.concatenate(points)).argmax(axis=1)
     labels = np.array([*class_names, ""])[predict_by_component(components, names)]
     return pd.DataFrame({"path": scans.path.to_numpy(), **source_columns(scans),
                          "component": components, "label": labels})
+
+
+_PART = 500  # slices that are embedded at once
 
 # %% ../../nbs/runs/25_named_clusters.ipynb #na8dd537
 def _name_parser() -> argparse.ArgumentParser:
@@ -293,7 +318,7 @@ def name_command(
         if options.folder and options.looked_at:
             raise ValueError("--looked-at must stand without --folder: a person has looked at "
                              "slices of the run. Leave one out.")
-        mixture, _ = load_clusters(run)
+        mixture = load_clusters(run)[0]
         class_names = tuple(read_description(run / "model.json")["classes"])
         file = Path(options.clusters).expanduser() if options.clusters else run / "clusters.csv"
         if not file.exists(): raise FileNotFoundError(f"{file} is missing: give --clusters.")

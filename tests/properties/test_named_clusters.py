@@ -27,8 +27,8 @@ def made(tmp_path_factory):
     images = build_slice_cache(scans, folder / "cache", 64, "none")
     seen = Predictor(run, "cpu", "32-true").outputs(images[:, 0])
     train = np.flatnonzero(scans.split == "train")
-    found = named_clusters.cluster_slices(seen["embeddings"], seen["probabilities"], train, scans,
-                                          make_config("best"))
+    found = named_clusters.cluster_slices(images, seen["embeddings"], seen["probabilities"],
+                                          train, scans, make_config("best"))
     table = named_clusters.clusters_table(found, scans, CLASSES)
     named_clusters.save_clusters(run, found, table)
     return run, scans, images, found, table
@@ -150,7 +150,13 @@ def test_damaged_components_are_refused(made, tmp_path):
     assert "label_fraction 0" in refused(named_clusters.load_clusters, tmp_path)
     file = tmp_path / "over_clusters.safetensors"
     arrays = {f"mixture.{name}": np.asarray(part) for name, part in vars(found.mixture).items()}
-    for broken in ({"components": found.components}, arrays,
+    arrays |= {"space.shift": found.space.shift, "space.matrix": found.space.matrix,
+               "components": found.components}
+    without = lambda name: {key: value for key, value in arrays.items() if key != name}
+    for broken in ({"components": found.components}, without("components"),
+                   without("space.shift"), without("mixture.means"),
+                   arrays | {"space.matrix": found.space.matrix[1:]},
+                   arrays | {"space.shift": found.space.shift * np.nan},
                    arrays | {"components": found.components + 50},
                    arrays | {"components": found.components.astype(np.float32)}):
         save_tensors(file, broken)

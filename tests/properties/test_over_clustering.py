@@ -129,3 +129,29 @@ def test_a_component_without_a_label_stays_unnamed(labels, expected):
     distances = np.array([[0., 5], [5, 0], [1, 5]])
     nearest = over_clustering.nearest_slices(np.array([0, 1, 0]), distances)
     assert over_clustering.name_by_nearest(nearest, np.array(labels), 3).tolist() == expected
+
+
+@given(n=st.integers(2, 30), d=st.integers(1, 6), weight=st.floats(0, 2), seed=seeds())
+def test_a_space_ignores_the_units_of_the_embedding(n, d, weight, seed):
+    """Place slices alike if dimensions are scaled and shifted, and weigh the edges."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d))
+    edges = over_clustering.slice_edges(rng.integers(0, 256, (n, 1, 64, 64)).astype(np.uint8))
+    places = over_clustering.fit_space(x, edges, weight).points(x, edges)
+    units = rng.uniform(.1, 100, d)
+    other = over_clustering.fit_space(x * units + 5, edges, weight).points(x * units + 5, edges)
+    assert np.allclose(places, other, atol=1e-6)
+    lengths = (places ** 2).sum(axis=1).mean()
+    assert lengths == pytest.approx(1 + weight ** 2, rel=1e-6)
+
+
+def test_blank_slices_and_constant_features_have_places():
+    """Give finite points to blank slices, one slice, and dimensions without variance."""
+    blank = over_clustering.slice_edges(np.zeros((4, 1, 32, 32), np.uint8))
+    assert (blank == 0).all()
+    assert over_clustering.slice_edges(np.zeros((0, 1, 32, 32), np.uint8)).shape == (0, 512)
+    for x in (np.ones((4, 3)), np.arange(12.).reshape(4, 3), np.arange(12.).reshape(4, 3)[:1]):
+        edges = blank[:len(x)]
+        assert np.isfinite(over_clustering.fit_space(x, edges).points(x, edges)).all()
+    assert "at least 1" in refused(over_clustering.fit_space, np.zeros((0, 3)), blank[:0])
+    assert "same slices" in refused(over_clustering.fit_space, np.zeros((1, 3)), blank)
