@@ -170,11 +170,11 @@ def named_results(
     by_method = scores.set_index("method")
     for who, method in NAMED.items():
         if method not in by_method.index: continue
-        row = by_method.loc[method]
-        results |= {f"named_by_{who}_accuracy": row.accuracy,
-                    f"named_by_{who}_accuracy_clean": row.clean_accuracy,
-                    f"named_by_{who}_interval": [row.low, row.high],
-                    f"named_by_{who}_interval_clean": [row.clean_low, row.clean_high]}
+        row = by_method.loc[method].astype(float).to_dict()
+        results |= {f"named_by_{who}_accuracy": row["accuracy"],
+                    f"named_by_{who}_accuracy_clean": row["clean_accuracy"],
+                    f"named_by_{who}_interval": [row["low"], row["high"]],
+                    f"named_by_{who}_interval_clean": [row["clean_low"], row["clean_high"]]}
     return results
 
 # %% ../../nbs/runs/25_named_clusters.ipynb #n6277cfa
