@@ -12,6 +12,7 @@ from PIL import Image
 from brainclust.runs.comparison import compare_command
 from brainclust.runs.execute import report_command, run_headline
 from brainclust.runs.model_card import card_command
+from brainclust.runs.named_clusters import name_command
 from brainclust.runs.prediction_files import predict_command
 from brainclust.synthetic.phantoms import write_phantoms
 
@@ -174,6 +175,9 @@ def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree
         record["results"]["test_accuracy"] is None and record["results"]["silhouette"] is not None)
     table = pd.read_csv(tmp_path / "run" / "tables" / "test_predictions.csv")
     assert len(table) and table.y_pred.isna().all() and table.cluster.between(0, 3).all()
+    to_name = pd.read_csv(tmp_path / "run" / "clusters.csv")
+    assert len(to_name) == record["results"]["named_components"]
+    assert to_name.suggested.isna().all()  # a random network knows no class
     assert (predict_command(
                 [str(tmp_path / "run"), str(folder), "--out", str(tmp_path / "out.csv"), "--device",
                  "cpu"]) == 0)
@@ -182,6 +186,33 @@ def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree
             and asked.cluster.between(0, 3).all())
     assert (card_command([str(tmp_path / "run")]) == 0
             and "Without labels" in (tmp_path / "run" / "MODEL_CARD.md").read_text())
+
+
+def test_a_run_without_labels_has_components_to_name(tmp_path, phantom_tree):
+    """Score components named by phantoms and by a person, and take the person's names back."""
+    settings = {**TINY, "data": phantom_tree, "out": tmp_path / "run", "label_fraction": 0,
+                "init": "phantom", "baselines": False}
+    words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
+    assert report_command([*words, "--no-html"]) == 0
+    results = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
+    assert results["test_accuracy"] is None and results["hungarian_accuracy"] > 0
+    for who in ("phantoms", "person"):
+        for clean in ("", "_clean"):
+            low, high = results[f"named_by_{who}_interval{clean}"]
+            assert 0 <= low <= results[f"named_by_{who}_accuracy{clean}"] <= high <= 1
+        assert f"components_named_by_{who}" in results["intervals"]
+    assert (tmp_path / "run" / "figures" / "clusters_to_name.png").exists()
+    table = pd.read_csv(tmp_path / "run" / "clusters.csv")
+    assert len(table) == results["named_components"] and table.label.isna().all()
+    scans = pd.read_parquet(tmp_path / "run" / "scans.parquet").set_index("path")
+    classes = np.array(["glioma", "meningioma", "notumor", "pituitary"])
+    table.assign(label=classes[scans.true_label[table.path]]).to_csv(
+        tmp_path / "run" / "clusters.csv", index=False)
+    assert name_command([str(tmp_path / "run"), "--out", str(tmp_path / "named.csv")]) == 0
+    named = pd.read_csv(tmp_path / "named.csv").set_index("path")
+    tested = scans[scans.split == "test"]
+    right = named.label[tested.index] == classes[tested.true_label]
+    assert right.mean() == pytest.approx(results["named_by_person_accuracy"])
 
 
 def test_classes_of_other_names_and_sizes_run_to_every_figure(report, odd_run, tmp_path, capsys):

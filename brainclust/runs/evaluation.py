@@ -340,4 +340,6 @@ def tidy_methods(
 
 METHOD_NAMES = {"k_means": "K-Means on pixels", "gaussian_mixture": "Gaussian mixture on pixels",
                 "pca_k_means": "PCA, then K-Means", "supervised_baseline": "supervised baseline",
-                "clusters": "joint training, clusters", "head": "joint training, head"}
+                "clusters": "joint training, clusters", "head": "joint training, head",
+                "components_named_by_phantoms": "components named by phantoms",
+                "components_named_by_person": "components named by a person"}
