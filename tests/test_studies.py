@@ -208,6 +208,21 @@ def test_labelling_keeps_finished_chains(phantom_tree, tmp_path, capfd):
 
 
 @pytest.mark.nightly
+def test_rare_populations_counts_their_labels(tmp_path, capfd):
+    out = tmp_path / "run"
+    settings = dict(budgets="4, 8", repeats=2, rare_fraction=0.1, device="cpu",
+                    overrides="{phantom_patients: 12}")
+    assert report("rare_populations", out, **settings) == 0
+    summary = pd.read_csv(out / "tables" / "summary.csv")
+    assert set(summary.labels) == {4, 8}
+    assert {"list", "BADGE", "ProbCover", "TypiClust", "chance"} <= set(summary.strategy)
+    assert (summary["meningioma of clinic"] <= summary.labels).all()
+    check_run(out, ())
+    assert report("rare_populations", tmp_path / "none", **settings | {"budgets": "4, 10000"}) == 1
+    assert "groups of the pile" in capfd.readouterr().err
+
+
+@pytest.mark.nightly
 def test_pretraining_draws_trains_and_judges(phantom_tree, tmp_path):
     assert (report("pretraining", tmp_path / "run", data=phantom_tree, heads=40, pictures=1,
                    pretraining_epochs=1, image_size=64, device="cpu", overrides="{bootstrap: 20}")
