@@ -859,6 +859,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'brainclust/core/setting_types.py'),
                                                'brainclust.core.setting_types._class_names': ( 'core/setting_types.html#_class_names',
                                                                                                'brainclust/core/setting_types.py'),
+                                               'brainclust.core.setting_types._folds': ( 'core/setting_types.html#_folds',
+                                                                                         'brainclust/core/setting_types.py'),
                                                'brainclust.core.setting_types._listed': ( 'core/setting_types.html#_listed',
                                                                                           'brainclust/core/setting_types.py'),
                                                'brainclust.core.setting_types._low_below_high': ( 'core/setting_types.html#_low_below_high',
