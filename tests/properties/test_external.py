@@ -178,6 +178,7 @@ class StubPredictor:
     classes_ = np.array(CLASSES)
     reading: dict = {}
     settings = {"image_size": 32, "skull_strip": "none"}
+    folder = Path("no run")
 
     def table(self, prepared: np.ndarray) -> pd.DataFrame:
         """Return predictions."""
