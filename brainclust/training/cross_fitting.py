@@ -146,7 +146,7 @@ def read_out_of_fold(
 
     Raises: ValueError if the file is damaged.
     """
-    file = folder / OUT_OF_FOLD
+    file = Path(folder) / OUT_OF_FOLD
     if not file.exists(): return None
     arrays = load_arrays(file, "train again", 2**30)
     try:

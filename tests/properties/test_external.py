@@ -1,4 +1,6 @@
 """Properties of brainclust.runs.external, and of areas under ROC curves."""
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
