@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from brainclust.core.setting_types import (
-    Augmentation, Channel, ClassNames, Count, Encoder, Engine, Folders, Fraction, Integer, Number,
-    Pixels, Side, Switch, Text, Volume, Weight, Whole, Window,
+    Augmentation, Channel, ClassNames, Count, Encoder, Engine, Folders, Folds, Fraction, Integer,
+    Number, Pixels, Side, Switch, Text, Volume, Weight, Whole, Window,
 )
 from brainclust.core.untrusted import (
     TIMM, first_few, first_fault, folder_names, read_settings, written_name,
@@ -47,6 +47,9 @@ class Config:
     labels_per_class: Whole = 0  # in the place of label_fraction; 0: label_fraction counts
     # of the labelled slices, held out of training as the calibration split
     validation_fraction: Annotated[Number, Field(ge=0, le=.5)] = 0.0
+    # of the labelled slices, each predicted by a network that did not learn from it, by which
+    # probabilities are calibrated without holding labels out of the run; 0: none
+    calibration_folds: Folds = 0
     # held out as the test set if the data have no test split
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.2
     # in which NIfTI volumes are cut into slices
@@ -178,6 +181,11 @@ class Config:
         if self.unlabelled_labels and not self.unlabelled:
             raise ValueError("unlabelled_labels needs unlabelled, the folders of which labels are "
                              f"drawn; got {self.unlabelled_labels} and no folder. Give a folder.")
+        if self.calibration_folds and self.validation_fraction:
+            raise ValueError(
+                f"calibration_folds={self.calibration_folds} needs validation_fraction=0, not "
+                f"{self.validation_fraction:g}: labels are predicted fold by fold, or held out. "
+                "Set one of them to 0.")
         if self.anchored and self.n_clusters != len(self.classes):
             raise ValueError(
                 f"anchored=True needs one cluster per class: got n_clusters={self.n_clusters} and "

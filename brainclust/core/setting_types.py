@@ -30,6 +30,12 @@ def _low_below_high(ends: tuple[float, float]) -> tuple[float, float]:
     raise ValueError("must be two percentiles, low below high")
 
 
+def _folds(count: int) -> int:
+    "Refuse a number of folds that divides nothing, or leaves hardly anything in each."
+    if count == 0 or 2 <= count <= 10: return count
+    raise ValueError("must be 0, for none, or from 2 to 10")
+
+
 def _number(value: Any) -> Any:
     "Text such as 1e-3 and NumPy's numbers as floats, other values as they are."
     try:
@@ -81,6 +87,7 @@ Switch = Annotated[bool, Field(strict=True), _truth]
 Integer = Annotated[int, Field(strict=True)]
 Whole = Annotated[Integer, Field(ge=0)]
 Count = Annotated[Integer, Field(ge=1)]
+Folds = Annotated[Integer, AfterValidator(_folds)]
 Side = Annotated[Integer, Field(ge=32, le=1024, multiple_of=32)]  # pixels
 Number = Annotated[float, Field(strict=True), BeforeValidator(_number)]
 Weight = Annotated[Number, Field(ge=0)]

@@ -5,7 +5,7 @@
 # %% ../../nbs/runs/14_accuracy_estimate.ipynb #n9830950
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,9 +37,10 @@ from ..training.synthetic_pretraining import load_phantom_weights
 
 # %% auto #0
 __all__ = ['STYLES', 'PILE_FORMAT', 'STYLED', 'EXTERNAL_ERROR', 'NO_REFERENCE', 'confidence_threshold', 'thresholded_confidence',
-           'difference_of_confidences', 'agreeing_confidence', 'phantom_network', 'describe_pile', 'styled_piles',
-           'all_estimates', 'measure_estimates', 'held_out_record', 'best_estimate', 'save_pile_reference',
-           'read_pile_reference', 'estimate_error', 'accuracy_sentence', 'assess_pile', 'sample_files']
+           'difference_of_confidences', 'agreeing_confidence', 'phantom_network', 'pile_predictions', 'describe_pile',
+           'styled_piles', 'all_estimates', 'measure_estimates', 'held_out_record', 'best_estimate',
+           'save_pile_reference', 'read_pile_reference', 'estimate_error', 'accuracy_sentence', 'assess_pile',
+           'sample_files']
 
 # %% ../../nbs/runs/14_accuracy_estimate.ipynb #n7745478
 def confidence_threshold(
@@ -89,7 +90,7 @@ def phantom_network(
     return predictor.fabric.setup_module(load_phantom_weights(network, classes).eval())
 
 
-def _predictions(
+def pile_predictions(
     predictor: Predictor,
     prepared: np.ndarray,  # uint8 (N, S, S)
 ) -> pd.DataFrame:  # predicted, confidence, agrees, mixture_agrees, point_0 …
@@ -120,7 +121,7 @@ def describe_pile(
     prepared: np.ndarray,  # uint8 (N, S, S), the same slices
     cache_folder: Path | str,  # of the measurements
     workers: int | None = None,  # threads; None: one per core, at most 8
-) -> pd.DataFrame:  # patient, kind, SURROUNDINGS, and those of `_predictions`
+) -> pd.DataFrame:  # patient, kind, SURROUNDINGS, and those of `pile_predictions`
     "Describe slices for the comparison with the training scans."
     unknown = {"patient": "", "volume": "", "frame": -1, "mode": ""}
     table = scans.assign(channel=table_channels(scans), **{
@@ -134,7 +135,7 @@ def describe_pile(
     patient = table["patient"].where(table["patient"] != "", table["volume"])
     return pd.concat([
         pd.DataFrame({"patient": patient, "kind": suffixes.where(alone, "volume")}),
-        pd.DataFrame(around, columns=SURROUNDINGS), _predictions(predictor, prepared)], axis=1)
+        pd.DataFrame(around, columns=SURROUNDINGS), pile_predictions(predictor, prepared)], axis=1)
 
 # %% ../../nbs/runs/14_accuracy_estimate.ipynb #nf679613
 def _framed(image: np.ndarray, fraction: float) -> np.ndarray:
@@ -192,7 +193,7 @@ def all_estimates(
 
 
 def measure_estimates(
-    predictor: Predictor,
+    predict: Callable[[np.ndarray], pd.DataFrame],  # such as `pile_predictions` of a run
     prepared: np.ndarray,  # uint8 (N, S, S), held-out slices
     labels: np.ndarray,  # (N,), their class ids
     known: dict[str, Any],  # of held-out slices
@@ -200,7 +201,7 @@ def measure_estimates(
     "Estimate the accuracy on slices in other styles, beside the true one."
     rows = []
     for name, images in styled_piles(prepared):
-        pile = _predictions(predictor, images)
+        pile = predict(images)
         right = float((pile["predicted"].to_numpy() == labels).mean())
         rows.append({"pile": name, "accuracy": right} | all_estimates(pile, known))
     return pd.DataFrame(rows)
@@ -211,23 +212,22 @@ STYLED = 100  # held-out slices that are rendered in every style, at most
 
 
 def held_out_record(
-    predictor: Predictor,
-    prepared: np.ndarray,  # uint8 (N, S, S), calibration split
+    predict: Callable[..., pd.DataFrame],  # `pile_predictions` of prepared slices and their `rows`
+    prepared: np.ndarray,  # uint8 (N, S, S), slices that it has not learnt from
     labels: np.ndarray,  # (N,), class ids
     seed: int = 0,
-) -> dict[str, Any] | None:  # None: fewer than eight slices, or a run without labels
+) -> dict[str, Any] | None:  # None: fewer than eight slices, or none of them is right
     "Measure on held-out slices what an estimate of the accuracy needs, and its error."
-    if len(labels) < 8 or not predictor.named: return None
-    pile = _predictions(predictor, prepared)
+    if len(labels) < 8: return None
+    pile = predict(prepared, rows=np.arange(len(labels)))
     accuracy = float((pile["predicted"].to_numpy() == labels).mean())
     if not accuracy: return None
-    agreement = float(pile["agrees"].mean())
     known = {"slices": len(labels), "accuracy": accuracy,
              "confidence": float(pile["confidence"].mean()),
              "threshold": confidence_threshold(pile["confidence"].to_numpy(), accuracy),
-             "agreement": agreement if np.isfinite(agreement) else None}
+             "agreement": None if pile["agrees"].isna().all() else float(pile["agrees"].mean())}
     rows = np.random.default_rng(seed).permutation(len(labels))[:STYLED]
-    table = measure_estimates(predictor, prepared[rows], np.asarray(labels)[rows], known)
+    table = measure_estimates(partial(predict, rows=rows), prepared[rows], labels[rows], known)
     name = best_estimate(known)
     return known | {"error": float((table[name] - table["accuracy"]).abs().quantile(.9))}
 
@@ -257,9 +257,10 @@ def save_pile_reference(
                          else np.array(images[rows]))[:, 0]
     save_table(predictor.folder / "pile.parquet",
                describe_pile(predictor, scans.iloc[rows], take(rows), cache_folder, workers))
-    held_out = np.flatnonzero((scans["split"] == "validation") & (scans["true_label"] >= 0))
-    labels = scans["true_label"].to_numpy()[held_out]
-    known = held_out_record(predictor, take(held_out), labels, seed) if len(held_out) else None
+    labels = scans["true_label"].to_numpy()
+    held_out = np.flatnonzero((scans["split"] == "validation") & (labels >= 0) & predictor.named)
+    predict = lambda prepared, rows: pile_predictions(predictor, prepared)
+    known = held_out_record(predict, take(held_out), labels[held_out], seed)
     record = {"format": PILE_FORMAT, "slices": len(rows), "held_out": known}
     save_json(predictor.folder / "pile.json", record)
     return record

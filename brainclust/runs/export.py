@@ -47,7 +47,7 @@ def describe_export(
             "reading": predictor.reading, "mean": run["mean"], "std": run["std"],
             "flip_tta": run["flip_tta"], "encoder": run["encoder"],
             "temperature": record["temperature"], "thresholds": record["thresholds"],
-            "coverage": record["coverage"],
+            "coverage": record["coverage"], "scaled_sets": bool(record["folds"]),
             "model_sha256": file_digest(predictor.folder / "model.safetensors"),
             "versions": {"brainclust": __version__, "torch": torch.__version__}}
 
@@ -57,9 +57,11 @@ def network_of_run(
 ) -> ExportedNetwork:
     "Join all steps of a run in one module."
     run, record = predictor.description, predictor.record
-    return ExportedNetwork(
+    joined = ExportedNetwork(
         predictor.network.module, predictor.mixture, run["mean"], run["std"], run["flip_tta"],
         record["temperature"], record["thresholds"])
+    joined.scaled_sets = bool(record["folds"])
+    return joined
 
 # %% ../../nbs/runs/19_export.ipynb #ex300021
 class ExportedRun:
@@ -197,7 +199,7 @@ TOLERANCE = 1e-4  # of every difference
 def differences(
     found: dict[str, np.ndarray],  # from `ExportedRun.outputs`
     expected: dict[str, np.ndarray],  # from `Predictor.outputs`, for the same slices
-    temperature: float | None = None,  # of the run
+    temperature: float | None = None,  # of the run; None: the sets are those of `probabilities`
     thresholds: Sequence[float] | None = None,  # (C,), of the run
 ) -> dict[str, float]:  # by the names of `OUTPUTS`, at least 0
     "Compute the largest difference of each output."
@@ -227,9 +229,10 @@ def check_agreement(
     prepared = check_slices(predictor)
     exported = load_exported(file)
     record = predictor.record
+    before_sets = None if record["folds"] else record["temperature"]
     expected = predictor.outputs(prepared)
     table = pd.DataFrame(
-        {name: differences(exported.outputs(prepared, size), expected, record["temperature"],
+        {name: differences(exported.outputs(prepared, size), expected, before_sets,
                            record["thresholds"])
          for name, size in (("one by one", 1), ("together", len(prepared)))})
     worst = table.max(axis=1, skipna=False)

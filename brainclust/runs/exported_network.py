@@ -106,6 +106,7 @@ class ExportedNetwork(nn.Module):
         self.std = std
         self.flip_tta = flip_tta
         self.temperature = temperature or 1.0
+        self.scaled_sets = False  # whether the thresholds belong to calibrated probabilities
         self.l2_normalise = bool(mixture.l2_normalise)
         for name in ("centre", "components", "weights", "reduced_means", "variances"):
             self.register_buffer(name, torch.as_tensor(getattr(mixture, name), dtype=torch.float64))
@@ -149,8 +150,9 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # (B, D), (B, C), bool (B, C), (B, K)
     "Compute the `OUTPUTS` of slices."
     embeddings, probabilities = self.embed(slices)
-    return (embeddings, calibrated(probabilities, self.temperature),
-            probabilities.double() >= self.thresholds, self.cluster(embeddings))
+    scaled = calibrated(probabilities, self.temperature)
+    compared = scaled if self.scaled_sets else probabilities
+    return (embeddings, scaled, compared.double() >= self.thresholds, self.cluster(embeddings))
 
 # %% ../../nbs/runs/18_exported_network.ipynb #n7d5f1ed
 METADATA = "brainclust"  # key of the file's metadata

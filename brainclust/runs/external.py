@@ -14,6 +14,8 @@ import pandas as pd
 from sklearn.metrics import roc_curve
 from tqdm import tqdm
 
+from ..analysis.calibration import scale_temperature
+from ..analysis.cross_calibration import fold_temperature
 from ..core.intervals import plot_intervals
 from ..core.metrics import accuracy_interval, auc_interval
 from ..data.channels import table_channels
@@ -24,6 +26,7 @@ from ..data.scan_table import read_scan_table
 from ..data.splits import group_keys
 from ..imaging.slice_cache import iterate_preprocessed
 from .predictor import HEALTHY
+from ..training.cross_fitting import read_out_of_fold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -187,9 +190,15 @@ def inner_threshold(
     workers: int | None = None,
     negative: str = HEALTHY,  # a class; the others count as tumours
 ) -> float:  # see `tumour_threshold`
-    "Fix the threshold on the run's calibration split."
+    "Fix the threshold on predictions out of fold, else on the run's calibration split."
     held_out = scans[(scans["split"] == "validation") & (scans["true_label"] >= 0)]
     classes = list(map(str, predictor.classes_))
+    found = read_out_of_fold(predictor.folder)
+    if found is not None and len(found.rows) and negative in classes:
+        own = scale_temperature(
+            found.probabilities, fold_temperature(found.probabilities, found.labels))
+        healthy = classes.index(negative)
+        return tumour_threshold(1 - own[:, healthy], found.labels != healthy)
     if not len(held_out) or negative not in classes: return .5
     tumour = held_out["true_label"].to_numpy() != classes.index(negative)
     found = predict_table(predictor, held_out, workers)

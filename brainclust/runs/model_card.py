@@ -25,6 +25,7 @@ from ..data.confounders import confounder_line
 from brainclust.runs.comparison import (
     METHODS, PARTS, RunConfig, RunData, RunRecord, claim_less, read_run,
 )
+from .ood import calibration_sentence
 from .run import run_table
 
 # %% ../../nbs/runs/17_model_card.ipynb #cd290005
@@ -151,6 +152,8 @@ class _Calibration(Record):
     "The entries of prediction.json that a card needs; None: not fitted."
     temperature: float | None = None
     coverage: float | None = None
+    thresholds: list[float] | None = None
+    folds: int = 0
 
 
 def trust_section(
@@ -164,14 +167,9 @@ def trust_section(
     file = folder / "prediction.json"
     known = (check_record(load_json(file, "train again"), _Calibration, file) if file.exists()
              else _Calibration())
-    if known.temperature is None or known.coverage is None:
-        return section + [
-            "No labelled slices were held out, so probabilities are not calibrated and there are "
-            "no prediction sets."]
-    return section + [
-        f"Predictions divide the logits by {known.temperature:.2f}, and prediction sets have a "
-        f"coverage of {known.coverage:.0%} in every class; both were fitted on labelled slices "
-        "that were held out of training."]
+    coverage = None if known.folds and known.thresholds is None else known.coverage
+    return section + [calibration_sentence(known.temperature, coverage, known.folds,
+                                           record["results"].get("coverage"))]
 
 # %% ../../nbs/runs/17_model_card.ipynb #cd290010
 class _CardConfig(RunConfig):
@@ -307,7 +305,7 @@ def _about_data(
         14: "Labels as the collection gives them.",
         20: f"{counts}; labels used: {data['labelled']}; "
             + _settings(config, "label_fraction", "labels_per_class", "test_fraction",
-                        "validation_fraction", "seed"),
+                        "validation_fraction", "calibration_folds", "seed"),
         21: "Groups: patients where they are known, else duplicates. Test slices without a "
             f"duplicate in training: {data['clean_test']}.",
     }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['NEIGHBOURS', 'COMPONENTS', 'REFERENCES', 'TYPICAL', 'PREDICTION_FORMAT', 'described_blocks', 'activation_statistics',
            'look_at_slices', 'describe_statistics', 'divide_statistics', 'neighbour_distance', 'ood_score',
-           'ood_threshold', 'Calibration', 'save_reference', 'read_record', 'read_reference']
+           'ood_threshold', 'Calibration', 'save_reference', 'read_record', 'calibration_sentence', 'read_reference']
 
 # %% ../../nbs/runs/07_ood.ipynb #pr160005
 def described_blocks(
@@ -187,6 +187,8 @@ class Calibration(NamedTuple):
     thresholds: Sequence[float] | None = None  # (C,), from `set_thresholds`; None: not fitted
     coverage: float = 0.95  # of the prediction sets
     flip_tta: bool = False  # whether outputs are means with those of the flipped slice
+    # whose networks gave the thresholds, which then belong to scaled probabilities; 0: of none
+    folds: int = 0
 
 
 def save_reference(
@@ -206,7 +208,7 @@ def save_reference(
     thresholds = calibration.thresholds
     record = {"format": PREDICTION_FORMAT, "temperature": calibration.temperature,
               "thresholds": None if thresholds is None else [float(t) for t in thresholds],
-              "coverage": calibration.coverage,
+              "coverage": calibration.coverage, "folds": calibration.folds,
               "limit": ood_threshold(seen["statistics"], np.asarray(groups)[rows], seed=seed),
               "slices": len(rows)}
     kept = {
@@ -224,6 +226,7 @@ class _PredictionRecord(Record):
     limit: Positive | None
     coverage: Annotated[float, Field(ge=0, le=1)]
     slices: int
+    folds: Annotated[int, Field(ge=0, le=10)] = 0  # runs of earlier versions had none
     thresholds: list[float] | None  # one per class
 
 
@@ -243,7 +246,30 @@ def read_record(
     if thresholds is not None and len(thresholds) != classes:
         raise ValueError(
             f"{file} is damaged: thresholds must be {classes} numbers; got {len(thresholds)}.")
-    return record
+    return {"folds": 0} | record
+
+# %% ../../nbs/runs/07_ood.ipynb #ncf3002
+def calibration_sentence(
+    temperature: float | None,  # None: not fitted
+    coverage: float | None,  # of the prediction sets; None: there are none
+    folds: int = 0,  # as in `Calibration`
+    measured: float | None = None,  # coverage on the test set; None: not measured
+) -> str:
+    "Tell on what probabilities and prediction sets rest."
+    if temperature is None or (coverage is None and not folds):
+        return ("No labelled slices were held out, so probabilities are not calibrated and "
+                "prediction sets are missing.")
+    divided = f"Predictions divide the logits by {temperature:.2f}, and"
+    if not folds:
+        return (f"{divided} prediction sets have a coverage of {coverage:.0%} in every class; both "
+                "were fitted on labelled slices that were held out of training.")
+    basis = f"predictions for the labelled slices by {folds} networks that had not learnt from them"
+    if coverage is None:
+        return f"{divided} the labels are too few for prediction sets; this rests on {basis}."
+    found = "" if measured is None else f" On the test set it is {measured:.1%}."
+    return (f"{divided} prediction sets aim at a coverage of {coverage:.0%}. Both rest on {basis} "
+            f"(cross-conformal prediction), which approximates the coverage without a guarantee."
+            f"{found}")
 
 # %% ../../nbs/runs/07_ood.ipynb #n8c627e6
 def read_reference(

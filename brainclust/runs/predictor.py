@@ -174,7 +174,8 @@ def outputs(
     probabilities = _calibrate(seen["probabilities"], self.record["temperature"])
     thresholds = (np.zeros(len(self.classes_)) if self.record["thresholds"] is None
                   else np.array(self.record["thresholds"]))
-    sets = seen["probabilities"] >= thresholds
+    # thresholds of folds belong to scaled probabilities, as networks differ in sharpness
+    sets = (probabilities if self.record["folds"] else seen["probabilities"]) >= thresholds
     score = ood_score(seen["statistics"], self.reference, self.reference["points"])
     return self.for_source({
         "embeddings": seen["embeddings"], "probabilities": probabilities, "sets": sets,

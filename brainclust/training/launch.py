@@ -31,7 +31,8 @@ from .self_training import train_jointly, train_supervised_baseline
 
 # %% ../../nbs/training/10_launch.ipynb #sc270005
 TRAININGS = {"pretraining": pretrain, "joint training": train_jointly,
-             "supervised baseline": train_supervised_baseline}
+             "supervised baseline": train_supervised_baseline,
+             "cross-fitting": partial(train_supervised_baseline, name="cross-fitting")}
 _ROWS = ("labels", "truth", "train", "test", "validation", "joined")  # arrays of `TrainingData`
 
 

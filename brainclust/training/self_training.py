@@ -350,6 +350,7 @@ def train_supervised_baseline(
     config: Config,
     folder: Path,  # of the checkpoint and the test outputs of each epoch
     on_epoch: Callable[[str, dict], None] = lambda name, row: None,  # called with each new row
+    name: str = "supervised baseline",  # shown at the bar
 ) -> TrainingState:  # history columns: epoch, loss, cross_entropy, learning_rate, test_accuracy
     """Train on the labelled slices with the steps of the joint training.
 
@@ -366,5 +367,5 @@ def train_supervised_baseline(
     slices = [trainer.steps * trainer.labelled_batch_size(epoch)
               for epoch in range(1, config.epochs + 1)]
     run_epochs(trainer.state, config.epochs, partial(trainer.supervised_baseline_epoch, folder),
-               folder, "supervised baseline", slices, on_epoch)
+               folder, name, slices, on_epoch)
     return trainer.finish()

@@ -1,5 +1,6 @@
 """Properties of the estimate of the accuracy, and of what a run keeps for it."""
 import shutil
+from functools import partial
 
 import cv2
 import numpy as np
@@ -67,17 +68,19 @@ def test_few_scans_and_runs_of_before(trained, fresh, tmp_path, capsys):
 def test_estimates_lie_within_their_error_on_phantoms(trained, fresh):
     predictor = Predictor(trained, "cpu", "32-true")
     held_out = make_phantoms(12, 2, 64, seed=9)
-    known = accuracy_estimate.held_out_record(predictor, held_out.images, held_out.table.label)
+    plain = lambda prepared, rows: accuracy_estimate.pile_predictions(predictor, prepared)
+    known = accuracy_estimate.held_out_record(
+        plain, held_out.images, held_out.table.label.to_numpy())
     assert 0 <= known["error"] <= 1
     table = accuracy_estimate.measure_estimates(
-        predictor, fresh.images, fresh.table.label.to_numpy(), known)
+        partial(plain, rows=None), fresh.images, fresh.table.label.to_numpy(), known)
     assert len(table) == 1 + sum(len(s) for _, s in accuracy_estimate.STYLES.values())
     name = accuracy_estimate.best_estimate(known)
     errors = (table[name] - table["accuracy"]).abs()
     limits = [accuracy_estimate.estimate_error(value, len(fresh.images), known, k > 0)
               for k, value in enumerate(table[name])]
     assert np.mean(errors <= limits) >= .85 and errors[0] <= max(limits[0], .15)
-    assert accuracy_estimate.held_out_record(predictor, held_out.images[:3], np.zeros(3)) is None
+    assert accuracy_estimate.held_out_record(plain, held_out.images[:3], np.zeros(3)) is None
 
 
 def test_pieces_of_the_estimate():

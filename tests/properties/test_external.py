@@ -1,4 +1,6 @@
 """Properties of brainclust.runs.external, and of areas under ROC curves."""
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,6 +180,7 @@ class StubPredictor:
     classes_ = np.array(CLASSES)
     reading: dict = {}
     settings = {"image_size": 32, "skull_strip": "none"}
+    folder = Path("no run")
 
     def table(self, prepared: np.ndarray) -> pd.DataFrame:
         """Return predictions."""
