@@ -15,6 +15,7 @@ from brainclust.runs.model_card import card_command
 from brainclust.runs.named_clusters import name_command
 from brainclust.runs.prediction_files import predict_command
 from brainclust.synthetic.phantoms import write_phantoms
+from brainclust.training.cross_fitting import read_out_of_fold
 
 PAPER = {"Figure 3.1", "Figure 3.2", "Figure 3.3", "Figure 3.4", "Figure 4.1", "Figure 4.2",
          "Figure 5.1", "Figure 5.2", "Figure 5.3", "Table 2.1", "Table 5.1"}
@@ -242,3 +243,26 @@ def test_classes_of_other_names_and_sizes_run_to_every_figure(report, odd_run, t
                             "--device", "cpu"]) == 0
     predicted = pd.read_csv(tmp_path / "out.csv", dtype={"class": str})
     assert set(predicted["class"]) <= set(names)
+
+
+def test_a_run_calibrates_without_holding_labels_out(tmp_path, phantom_tree):
+    """Predict every labelled slice out of fold; keep, use and tell the calibration it gives."""
+    settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
+    done = run_papermill(tmp_path / "out.ipynb", data=phantom_tree, out=tmp_path / "run",
+                         label_fraction=.5, calibration_folds=2, **settings)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    scans = pd.read_parquet(run / "scans.parquet")
+    found = read_out_of_fold(run)
+    assert set(found.rows) == set(np.flatnonzero(scans.label >= 0))
+    assert (found.labels == scans.label.to_numpy()[found.rows]).all()
+    groups = scans.group[found.rows].groupby(found.folds).agg(set)
+    assert not groups[0] & groups[1]
+    kept = json.loads((run / "prediction.json").read_text())
+    assert kept["folds"] == 2 and kept["temperature"] > 0
+    assert json.loads((run / "pile.json").read_text())["held_out"]["slices"] == len(found.rows)
+    record = json.loads((run / "run.json").read_text())
+    assert 0 <= record["results"]["coverage"] <= 1 and record["seconds"]["cross-fitting"] > 0
+    assert any("fewer than 19 labels" in note for note in record["notes"])
+    assert card_command([str(run)]) == 0
+    assert "by 2 networks that had not learnt" in (run / "MODEL_CARD.md").read_text()

@@ -1,6 +1,7 @@
 """Properties of brainclust.runs.export."""
 
 import json
+from copy import copy
 from types import SimpleNamespace
 
 import cv2
@@ -79,3 +80,20 @@ def test_an_exported_run_cuts_slices_to_the_head():
                                  {"image_size": 32, "skull_strip": "none"})]
     filled = [(one > 0).sum() for one in prepared]
     assert filled[0] > 2 * filled[1]
+
+
+def test_sets_of_folds_are_those_of_scaled_probabilities():
+    """Compare thresholds that folds gave with scaled probabilities, in the run and its export."""
+    predictor = copy(small_predictor())
+    assert predictor.record["folds"] == 0
+    prepared = predictor.prepare(list(np.random.default_rng(0).integers(
+        0, 256, (6, 40, 40), dtype=np.uint8)))
+    limits = np.quantile(predictor.outputs(prepared)["probabilities"], .5, axis=0)
+    predictor.record = predictor.record | {
+        "folds": 3, "temperature": 3.0, "thresholds": list(map(float, limits))}
+    expected = predictor.outputs(prepared)
+    assert (expected["sets"] == (expected["probabilities"] >= limits)).all()
+    with torch.no_grad():
+        found = export.network_of_run(predictor).eval()(torch.from_numpy(prepared[:, None]))
+    assert np.array_equal(found[2].numpy(), expected["sets"])
+    assert export.describe_export(predictor)["scaled_sets"]

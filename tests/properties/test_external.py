@@ -9,10 +9,13 @@ from hypothesis import given, strategies as st
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from brainclust.analysis.calibration import scale_temperature
+from brainclust.analysis.cross_calibration import fold_temperature
 from brainclust.core.config import CLASSES
 from brainclust.core.metrics import auc_interval
 from brainclust.data.scan_table import read_scan_table
 from brainclust.runs import external
+from brainclust.training.cross_fitting import OutOfFold, save_out_of_fold
 
 SCORES = st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=40)
 
@@ -203,3 +206,19 @@ def test_predictions_do_not_depend_on_the_batch(scans):
     drawn = external.external_table(StubPredictor(), own[:0], [root / "own"] * 2, draws=20)
     assert list(drawn["collection"]) == ["own_1", "own_2"] and (drawn["slices"] == 8).all()
     assert external.plot_external(drawn).axes and len(external.tidy_external(drawn)) == 10
+
+
+def test_a_threshold_is_fixed_on_predictions_out_of_fold(tmp_path):
+    """Prefer what the networks of other folds predicted, scaled, to everything else."""
+    labels = np.arange(40) % 4
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 40) / 2 + np.eye(4)[labels] / 2
+    found = OutOfFold(np.arange(40), labels, labels % 2, p.astype(np.float32))
+    save_out_of_fold(tmp_path, found)
+    predictor = StubPredictor()
+    predictor.folder = tmp_path
+    scaled = scale_temperature(found.probabilities, fold_temperature(found.probabilities, labels))
+    healthy = CLASSES.index("notumor")
+    expected = external.tumour_threshold(1 - scaled[:, healthy], labels != healthy)
+    table = pd.DataFrame({"split": ["train"], "true_label": [0]})
+    assert external.inner_threshold(predictor, table) == expected
+    assert external.inner_threshold(predictor, table, negative="other") == .5

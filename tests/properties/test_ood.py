@@ -94,3 +94,14 @@ def test_statistics_of_any_number_of_slices_are_returned():
         "probabilities": 3,
         "statistics": 3,
     }
+
+
+def test_a_calibration_is_told_with_what_it_rests_on():
+    """Name held-out slices, folds or neither, and the measured coverage."""
+    told = ood.calibration_sentence
+    assert "not calibrated" in told(None, None) and "not calibrated" in told(None, .95, 3)
+    assert "held out of training" in told(1.5, .95)
+    folds = told(1.5, .95, 3)
+    assert "by 3 networks" in folds and "without a guarantee" in folds and "test set" not in folds
+    assert told(1.5, .95, 3, .956).endswith("On the test set it is 95.6%.")
+    assert "too few for prediction sets" in told(1.5, None, 3)
