@@ -215,7 +215,8 @@ def test_rare_populations_counts_their_labels(tmp_path, capfd):
     assert report("rare_populations", out, **settings) == 0
     summary = pd.read_csv(out / "tables" / "summary.csv")
     assert set(summary.labels) == {4, 8}
-    assert {"list", "BADGE", "ProbCover", "TypiClust", "chance"} <= set(summary.strategy)
+    assert {"list", "unweighted cells", "most different", "k-centre", "BADGE", "ProbCover",
+            "TypiClust", "chance by group", "chance"} == set(summary.strategy)
     assert (summary["meningioma of clinic"] <= summary.labels).all()
     check_run(out, ())
     assert report("rare_populations", tmp_path / "none", **settings | {"budgets": "4, 10000"}) == 1

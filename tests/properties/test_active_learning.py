@@ -56,7 +56,7 @@ def test_cell_centres_have_distances(data):
     x = data.draw(points(min_points=2))
     n = len(x)
     reduced = np.asarray(x, np.float64)
-    cell, distance = active_learning.cell_centres(reduced, 3)
+    cell, distance = active_learning.cell_centres(reduced, np.ones(n), 3)
     assert cell.shape == distance.shape == (n,)
     assert (distance >= 0).all()
 
@@ -70,8 +70,8 @@ def test_representatives_are_spread_out(data):
     labelled = rng.random(n) < data.draw(st.sampled_from([0.0, 0.5, 1.0]))
     groups = rng.choice(["a", "b", "ü", "", "e"], n)
     reduced = np.asarray(x, np.float64)
-    chosen = active_learning.representatives(reduced, groups, labelled, 2)
+    chosen = active_learning.representatives(reduced, np.ones(n), groups, labelled, 2, True)
     assert len(chosen) <= 2
     assert sorted(
-        active_learning.spread_out(reduced, chosen, np.zeros(0, int))
+        active_learning.spread_out(reduced, np.ones(n), chosen, np.zeros(0, int))
     ) == sorted(chosen)

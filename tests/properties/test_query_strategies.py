@@ -30,7 +30,7 @@ def test_strategies_choose_new_groups(data):
     for chosen in (query_strategies.typiclust(x, groups, taken, count, seed),
                    query_strategies.probcover(x, groups, taken, count, radius),
                    query_strategies.badge(x, p, groups, taken, count, seed),
-                   active_learning.most_different(x, np.ones(n), groups, taken, count)):
+                   query_strategies.most_different(x, np.ones(n), groups, taken, count)):
         assert len(chosen) == min(count, len(set(groups) - set(groups[taken])))
         assert not taken[chosen].any()
         assert len(set(groups[chosen])) == len(chosen)
@@ -51,15 +51,15 @@ def test_typicality_is_positive_and_gradients_end_at_certainty(data):
 def test_whitened_columns_have_variance_one_or_none(data):
     """Keep whitened columns finite, with variance 1, or 0 where a column does not vary."""
     x = data.draw(points(min_points=2))
-    white = active_learning.whitened(x, 4)
+    white = query_strategies.whitened(x, 4)
     assert np.isfinite(white).all()
     assert white.shape[1] <= 4
     assert np.all(np.isclose(white.std(axis=0), 1, atol=1e-3) | (white.std(axis=0) == 0))
 
 
-def test_the_list_finds_a_rare_cluster_that_chance_misses():
+def test_most_different_finds_a_rare_cluster_that_chance_misses():
     """Find a cluster of 1 % within 16 slices, which chance finds in about 15 of 100 draws."""
-    listed, drawn = 0, 0
+    different, drawn = 0, 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
         kind = rng.permutation(np.repeat([0, 1, 2, 3], [500, 300, 190, 10]))
@@ -67,21 +67,27 @@ def test_the_list_finds_a_rare_cluster_that_chance_misses():
         centres[[0, 1, 2], [0, 1, 2]] = 8
         centres[3] = [8, 0, 0, 0, 3, 3, 3, 3]
         x = centres[kind] + rng.normal(size=(1000, 8))
-        rows = active_learning.slices_to_label(
-            x, np.full((1000, 3), 1 / 3), np.zeros(1000, bool), np.arange(1000), 16, seed=seed)
-        listed += (kind[rows["index"]] == 3).any()
+        rows = query_strategies.most_different(
+            query_strategies.whitened(x, 8), np.ones(1000), np.arange(1000),
+            np.zeros(1000, bool), 16)
+        different += (kind[rows] == 3).any()
         drawn += (kind[rng.choice(1000, 16, replace=False)] == 3).any()
-    assert listed >= 99
+    assert different >= 99
     assert 5 <= drawn <= 30, "chance has one in 14.9 of 100 draws (hypergeometric)"
 
 
-def test_a_rare_cluster_of_one_patient_is_chosen_once():
+@pytest.mark.parametrize("rule", ["list", "most different"])
+def test_a_rare_cluster_of_one_patient_is_chosen_once(rule):
     """Choose one slice of a rare patient, not all of them."""
     x, kind = blobs([500, 480, 20])
     groups = np.where(kind == 2, -1, np.arange(1000))
-    rows = active_learning.slices_to_label(
-        x, np.full((1000, 3), 1 / 3), np.zeros(1000, bool), groups, 16)
-    assert (kind[rows["index"]] == 2).sum() == 1
+    empty = np.zeros(1000, bool)
+    if rule == "list":
+        rows = active_learning.slices_to_label(
+            x, np.full((1000, 3), 1 / 3), empty, groups, 16)["index"]
+    else:
+        rows = query_strategies.most_different(x, np.ones(1000), groups, empty, 16)
+    assert (kind[rows] == 2).sum() == 1
 
 
 def test_published_strategies_choose_as_scikit_activeml_does():
