@@ -208,3 +208,19 @@ def test_macro_scores_of_no_slices_are_nan():
         np.isnan(value)
         for value in evaluation.macro_scores(np.array([]), np.array([]), names[:2]).values()
     )
+
+
+@given(epochs=st.lists(st.booleans(), min_size=1, max_size=6), unmeasured=st.booleans())
+def test_teachers_are_listed_where_they_taught(epochs, unmeasured):
+    """List a row per teacher of every epoch that gave pseudo-labels."""
+    history = pd.DataFrame({"epoch": np.arange(len(epochs)) + 1})
+    for name in ("head", "mixture", "both"):
+        for score in ("accuracy", "counted", "counted_accuracy"):
+            unknown = unmeasured and score != "counted"  # as where no true class is known
+            history[f"teacher_{name}_{score}"] = [
+                .5 if taught and not unknown else np.nan for taught in epochs]
+    table = evaluation.teacher_table(history)
+    assert table.epoch.tolist() == [epoch for epoch, taught in enumerate(epochs, 1) if taught
+                                    for _ in range(3)]
+    assert not len(table) or set(table.teacher) == {"head", "mixture", "both"}
+    assert not len(evaluation.teacher_table(history[["epoch"]]))

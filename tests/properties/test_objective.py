@@ -85,3 +85,15 @@ def test_batch_losses_are_finite_and_not_negative(known, unknown, clusters, taug
                                    torch.zeros(3, 128) if clusters else None,
                                    gamma if taught else None, 0.5)
     assert all(value.isfinite() and value >= 0 for value in found.values())
+
+@given(epochs=st.integers(1, 30), alone=st.integers(0, 30), length=st.integers(1, 30))
+def test_the_baseline_ends_the_first_round(epochs, alone, length):
+    """End the supervised baseline with the supervised epochs, where a student starts anew."""
+    made = replace(config.make_config("best"), epochs=epochs, supervised_epochs=alone,
+                   round_epochs=length, clustering_epochs=epochs + 1)
+    last = objective.baseline_epoch(made)
+    assert last == min(alone, epochs)
+    if last:
+        assert objective.self_training_round(last, made, True) == (1, last)
+        assert last in objective.measured_epochs(made, True)  # so that its outputs are there
+    assert objective.baseline_epoch(replace(made, reinitialise=False)) == 0

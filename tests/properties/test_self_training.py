@@ -152,3 +152,21 @@ def test_edge_case_trainings_finish(small_data, tmp_path, edge, preset):
             made.epochs,
             data,
         )
+
+
+@given(data=st.data(), threshold=st.floats(0, 1))
+def test_teachers_are_scored_on_what_is_known(data, threshold):
+    """Count right pseudo-labels among slices of known class alone."""
+    n = data.draw(st.integers(0, 9))
+    given_labels = np.eye(3)[data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))]
+    truth = np.array(data.draw(st.lists(st.integers(-1, 2), min_size=n, max_size=n)), dtype=int)
+    given_labels = given_labels.reshape(n, 3)
+    scores = self_training.teacher_scores({"head": given_labels}, truth, threshold)
+    right, counted, counted_right = scores.values()
+    known = truth >= 0
+    if known.any():
+        assert right == (given_labels.argmax(axis=1) == truth)[known].mean()
+        assert counted_right == right  # certain predictions count at every threshold
+    else:
+        assert np.isnan(right)
+    assert counted == 1 if n else np.isnan(counted)
