@@ -62,6 +62,7 @@ def test_a_calibration_scales_to_probabilities(seed, n, unlabelled):
     rng = np.random.default_rng(seed)
     found = cross_calibration.cross_calibrate(
         rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n), rng.dirichlet(np.ones(3), unlabelled))
+    assert isinstance(found, cross_calibration.CrossCalibration)
     assert sum_to_one(found.scale(rng.dirichlet(np.ones(3), 5)))
     assert found.matched == (unlabelled >= cross_calibration.ENOUGH)
     assert found.matched or found.temperature == found.fold_temperature
