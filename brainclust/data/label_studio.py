@@ -261,10 +261,10 @@ def file_column(
               for c in columns}
     best = max(columns, key=lambda c: (counts[c], c in ("image", "path", "file")), default="")
     if not best or not counts[best]:
-        raise ValueError(
-            f"{path} must name images that lie in its folder; got "
-            f"{first_few([*table.get('image', table[best] if best else []).unique()])}. Put it "
-            "beside the images that were labelled.")
+        shown = "image" if "image" in table else best
+        found = first_few([*table[shown].unique()]) if shown else "no column of them"
+        raise ValueError(f"{path} must name images that lie in its folder; got {found}. Put it "
+                         "beside the images that were labelled.")
     return best
 
 def choices_of(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from assertions import accepted, one_sentence, time_limit
 from examples import class_names
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from PIL import Image
 
 from brainclust.core.config import CLASSES
@@ -323,6 +323,7 @@ def test_any_address_and_choice_is_understood_or_not(address, column):
         st.sampled_from(["data", "annotations", "result", "value", "choices", "from_name", "image",
                          "annotation_id", "lead_time", "annotator", "choice", "completed_by"]),
         inner, max_size=5), max_leaves=30))
+@example(content={"annotation_id": None, "lead_time": None})  # no column but bookkeeping
 def test_any_json_is_read_refused_or_passed_over(content):
     """Read an export of any content, or refuse it in one sentence."""
     with tempfile.TemporaryDirectory() as name:
