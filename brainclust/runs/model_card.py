@@ -139,7 +139,7 @@ def results_section(
     gain = record["results"].get("gain_over_supervised_baseline")
     if gain and gain[0] is not None:
         section.append(
-            f"The unlabelled slices changed the head's accuracy by {gain[0]:+.3f} "
+            f"The joint training changed the head's accuracy by {gain[0]:+.3f} "
             f"[{gain[1]:+.3f}, {gain[2]:+.3f}] over the same network trained on the labelled "
             "slices alone.")
     judged = judged_slices(folder)

@@ -28,7 +28,7 @@ from .distributed import LocalBatch, local_batches, local_weight
 from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
 
 # %% auto #0
-__all__ = ['batch_losses', 'self_training_round', 'loss_weights', 'measured_epochs', 'baseline_epoch', 'has_teacher',
+__all__ = ['batch_losses', 'self_training_round', 'loss_weights', 'baseline_epoch', 'measured_epochs', 'has_teacher',
            'phantom_losses']
 
 # %% ../../nbs/training/05_objective.ipynb #110033
@@ -86,6 +86,14 @@ def loss_weights(
             "rehearsal": config.rehearsal_weight * (1 - config.rehearsal_decay * passed),
             "lesion_map": config.lesion_map_weight}
 
+# %% ../../nbs/training/05_objective.ipynb #nba5e0002
+def baseline_epoch(
+    config: Config,
+) -> int:  # from 1; 0: no epoch of the joint training is one of a supervised baseline
+    "Find the epoch of the joint training after which its network is the supervised baseline."
+    if not config.reinitialise: return 0
+    return min(config.supervised_epochs, config.epochs)
+
 # %% ../../nbs/training/05_objective.ipynb #n4fda64a
 def measured_epochs(
     config: Config,
@@ -95,17 +103,11 @@ def measured_epochs(
     def is_measured(epoch: int) -> bool:
         "Tell whether the epoch ends a round, is the next in turn, or is the last."
         first, length = self_training_round(epoch, config, labelled)
-        teaches = config.pseudo_label_weight > 0 and epoch == first + length - 1
-        return teaches or epoch % config.clustering_epochs == 0 or epoch == config.epochs
+        ends_round = epoch == first + length - 1 and config.pseudo_label_weight > 0
+        is_baseline = labelled and epoch == baseline_epoch(config)
+        in_turn = epoch % config.clustering_epochs == 0
+        return ends_round or is_baseline or in_turn or epoch == config.epochs
     return [epoch for epoch in range(1, config.epochs + 1) if is_measured(epoch)]
-
-# %% ../../nbs/training/05_objective.ipynb #nba5e0002
-def baseline_epoch(
-    config: Config,
-) -> int:  # from 1; 0: no epoch of the joint training is one of a supervised baseline
-    "Find the epoch of the joint training after which its network is the supervised baseline."
-    if not config.reinitialise: return 0
-    return min(config.supervised_epochs, config.epochs)
 
 # %% ../../nbs/training/05_objective.ipynb #ned6b2d1
 def has_teacher(

@@ -247,7 +247,8 @@ def cluster_and_measure(
         rows = np.setdiff1d(data.unlabelled, data.joined)
         targets = np.zeros_like(head)
         targets[data.train] = self.state.tensors["targets"].numpy()
-        teachers = {"head": head[rows], "mixture": responsibilities[rows], "both": targets[rows]}
+        own = head if data.adjustments is None else adjust_probabilities(head, data.adjustments)
+        teachers = {"head": own[rows], "mixture": responsibilities[rows], "both": targets[rows]}
         row |= teacher_scores(teachers, data.truth[rows], config.pseudo_label_threshold)
     if epoch == config.epochs:
         save_outputs(folder / "all_slices.safetensors", embeddings=embeddings, head=head)

@@ -86,11 +86,13 @@ def test_batch_losses_are_finite_and_not_negative(known, unknown, clusters, taug
                                    gamma if taught else None, 0.5)
     assert all(value.isfinite() and value >= 0 for value in found.values())
 
-@given(epochs=st.integers(1, 30), alone=st.integers(0, 30), length=st.integers(1, 30))
-def test_the_baseline_ends_the_first_round(epochs, alone, length):
+@given(epochs=st.integers(1, 30), alone=st.integers(0, 30), length=st.integers(1, 30),
+       teaches=st.booleans())
+def test_the_baseline_ends_the_first_round(epochs, alone, length, teaches):
     """End the supervised baseline with the supervised epochs, where a student starts anew."""
     made = replace(config.make_config("best"), epochs=epochs, supervised_epochs=alone,
-                   round_epochs=length, clustering_epochs=epochs + 1)
+                   round_epochs=length, clustering_epochs=epochs + 1,
+                   pseudo_label_weight=float(teaches))
     last = objective.baseline_epoch(made)
     assert last == min(alone, epochs)
     if last:
