@@ -1758,6 +1758,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'brainclust/data/splits.py'),
                                         'brainclust.data.splits.leak_counts': ('data/splits.html#leak_counts', 'brainclust/data/splits.py'),
                                         'brainclust.data.splits.mark_clean': ('data/splits.html#mark_clean', 'brainclust/data/splits.py'),
+                                        'brainclust.data.splits.split_by_source': ( 'data/splits.html#split_by_source',
+                                                                                    'brainclust/data/splits.py'),
                                         'brainclust.data.splits.split_table': ( 'data/splits.html#split_table',
                                                                                 'brainclust/data/splits.py')},
             'brainclust.data.unpacking': { 'brainclust.data.unpacking.empty_slices': ( 'data/unpacking.html#empty_slices',

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['duplicate_groups', 'group_keys', 'mark_clean', 'add_groups', 'group_kept', 'leak_counts', 'choose_groups',
-           'connection', 'keep_every_class', 'split_table', 'labelled_prefix', 'check_label_fraction', 'hide_but_few',
-           'groups_shown', 'hide_labels', 'hold_out_validation']
+           'connection', 'keep_every_class', 'split_table', 'split_by_source', 'labelled_prefix',
+           'check_label_fraction', 'hide_but_few', 'groups_shown', 'hide_labels', 'hold_out_validation']
 
 # %% ../../nbs/data/24_splits.ipynb #x415868f
 import math
@@ -193,6 +193,21 @@ def split_table(
             f"The test fraction must be large enough for one group of the {len(table)} slices; "
             f"got {test_fraction}. {connection(table) or 'Increase it or add slices.'}")
     return mark_clean(table.assign(split=np.where(chosen[group], "test", "train")))
+
+# %% ../../nbs/data/24_splits.ipynb #n7d10002
+def split_by_source(
+    table: pd.DataFrame,  # with groups; label -1 where unknown; source "" where unknown
+    test_fraction: float = 0.2,  # of each class of each source, (0, 1)
+    seed: int = 0,
+) -> pd.DataFrame:  # with `split` and `clean`; a given split is not kept
+    """Move whole groups of every class of every source to the test set.
+
+    Raises: ValueError if no group is small enough.
+    """
+    check_scan_table(table, "label", "source")
+    kinds = table.groupby(["label", "source"]).ngroup().where(table["label"] >= 0, -1)
+    divided = split_table(table.assign(label=kinds, split="train"), test_fraction, seed)
+    return divided.assign(label=table["label"])
 
 # %% ../../nbs/data/24_splits.ipynb #030102
 def labelled_prefix(
