@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['prior_factors', 'measure_clusters', 'teacher_scores', 'save_outputs', 'load_outputs', 'load_all_outputs',
-           'train_jointly', 'train_supervised_baseline']
+__all__ = ['PRIOR_COUNT', 'prior_factors', 'measure_clusters', 'teacher_scores', 'save_outputs', 'load_outputs',
+           'load_all_outputs', 'train_jointly', 'train_supervised_baseline']
 
 # %% ../../nbs/training/06_self_training.ipynb #libf60409
 @patch
@@ -81,6 +81,9 @@ def fit_clusters(
     return mixture, responsibilities
 
 # %% ../../nbs/training/06_self_training.ipynb #110038
+PRIOR_COUNT = 5.  # labels of every class that are assumed: a few tell little of the frequencies
+
+
 def prior_factors(
     predictions: Tensor,  # (N, C), class probabilities of all slices
     data: TrainingData,
@@ -91,7 +94,7 @@ def prior_factors(
     if not config.distribution_alignment or not len(data.labelled) or not has_unlabelled:
         return torch.ones(data.n_classes, dtype=torch.float64)
     counts = np.bincount(data.labels[data.labelled], minlength=data.n_classes)
-    prior = torch.from_numpy(counts + 1.)
+    prior = torch.from_numpy(counts + PRIOR_COUNT)
     unlabelled = predictions[torch.from_numpy(np.setdiff1d(data.unlabelled, data.joined))]
     return class_prior_factors(unlabelled, prior / prior.sum(), config.distribution_alignment)
 
