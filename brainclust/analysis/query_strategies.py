@@ -84,7 +84,7 @@ def typiclust(
 
 # %% ../../nbs/analysis/19_query_strategies.ipynb #n190a013
 def covering_radius(
-    points: np.ndarray,  # (N, d)
+    points: np.ndarray,  # (N, d); memory holds all N * N distances
     classes: int,  # clusters of K-Means, at least 1
     purity: float = .95,  # least fraction of slices that cover no slice of another cluster, [0, 1]
     seed: int = 0,
@@ -104,7 +104,7 @@ def covering_radius(
 
 # %% ../../nbs/analysis/19_query_strategies.ipynb #n190c004
 def probcover(
-    points: np.ndarray,  # (N, d)
+    points: np.ndarray,  # (N, d); memory holds all N * N distances
     groups: np.ndarray,  # (N,), each is chosen at most once
     taken: np.ndarray,  # bool (N,), labelled slices
     count: int,  # slices to choose, at least 0
