@@ -73,8 +73,8 @@ def typiclust(
     size = np.bincount(cluster)
     chosen = []
     while len(chosen) < count and free.any():
-        # fewest labels first, then clusters of five or more, then the largest
-        best = min(np.unique(cluster[free]), key=lambda c: (labels[c], size[c] < 5, -size[c]))
+        # clusters of five or more first, of these the ones of fewest labels, then the largest
+        best = min(np.unique(cluster[free]), key=lambda c: (size[c] < 5, labels[c], -size[c]))
         members = np.flatnonzero(cluster == best)
         typical = np.where(free[members], typicality(points[members]), -1)
         chosen.append(row := members[_one_of_the_largest(typical, rng)])

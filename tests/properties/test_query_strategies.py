@@ -151,6 +151,16 @@ def test_the_covering_radius_is_the_largest_of_its_purity(data):
         assert impure(nearest[nearest > radius].min()) > allowed
 
 
+@pytest.mark.parametrize("purity, expected", [(1, 96), (.9, 96), (.8, 97), (.7, 97), (.6, 98),
+                                              (.4, 99), (.2, 100), (.1, 100)])
+def test_the_covering_radius_counts_exactly(purity, expected):
+    """Allow two of ten impure slices at 0.8, though (1 - 0.8) * 10 is below 2."""
+    # the nearest of the other cluster is 100, 99, 98, 97, 96 and 96, 97, 98, 99, 100 away
+    x = np.r_[0:5, 100:105][:, None].astype(float)
+    radius = query_strategies.covering_radius(x, 2, purity)
+    assert radius < expected <= np.nextafter(radius, np.inf)
+
+
 def test_probcover_breaks_ties_at_random():
     """Draw among slices that cover equally many, whatever the order of the files."""
     x = 10.0 * np.arange(6)[:, None]  # each covers itself only
@@ -175,10 +185,13 @@ def test_typicality_of_small_clusters_uses_all_others(size):
 
 
 def test_clusters_of_fewer_than_five_come_last():
-    """Choose from clusters of five or more first (Hacohen et al. leave the smaller ones out)."""
+    """Label all of the larger clusters first (Hacohen et al. leave the smaller ones out)."""
     x, kind = blobs([4, 5, 9], .1)
     rows = query_strategies.typiclust(x, np.arange(18), np.zeros(18, bool), 3)
-    assert list(kind[rows]) == [2, 1, 0]
+    # three clusters: a second slice of the largest comes before the first of four
+    assert list(kind[rows]) == [2, 1, 2]
+    rest = query_strategies.typiclust(x, np.arange(18), np.isin(np.arange(18), rows), 15)
+    assert sorted([*rows, *rest]) == list(range(18))
 
 
 # six slices, and the network's probabilities of two classes
