@@ -219,9 +219,13 @@ def test_rare_populations_counts_their_labels(tmp_path, capfd):
     assert {"list", "unweighted cells", "most different", "k-centre", "BADGE", "ProbCover",
             "TypiClust", "chance by group", "chance"} == set(summary.strategy)
     assert (summary["meningioma of clinic"] <= summary.labels).all()
+    rounds = pd.read_csv(out / "tables" / "rounds.csv")
+    assert (rounds.groupby(["strategy", "labels"]).repeat.nunique() == 2).all()
+    # each repeat has a pool of its own, so that a strategy without chance varies as well
+    assert rounds[rounds.strategy == "k-centre"].groupby("repeat").accuracy.mean().nunique() == 2
     check_run(out, ())
     assert report("rare_populations", tmp_path / "none", **settings | {"budgets": "4, 10000"}) == 1
-    assert "groups of the pile" in capfd.readouterr().err
+    assert "groups of the pool" in capfd.readouterr().err
 
 
 @pytest.mark.nightly
