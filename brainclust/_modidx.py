@@ -2262,6 +2262,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'brainclust/models/losses.py')},
             'brainclust.models.mixture': { 'brainclust.models.mixture.Mixture': ( 'models/mixture.html#mixture',
                                                                                   'brainclust/models/mixture.py'),
+                                           'brainclust.models.mixture.Mixture.project': ( 'models/mixture.html#mixture.project',
+                                                                                          'brainclust/models/mixture.py'),
                                            'brainclust.models.mixture.Mixture.reorder': ( 'models/mixture.html#mixture.reorder',
                                                                                           'brainclust/models/mixture.py'),
                                            'brainclust.models.mixture.Mixture.responsibilities': ( 'models/mixture.html#mixture.responsibilities',
