@@ -107,6 +107,39 @@ def test_scores_are_those_of_the_predictions(made, tmp_path):
     assert named_clusters.named_results(found, nobody) == {"named_components": len(table)}
 
 
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_saved_table_describes_the_same_slices(made, tmp_path, sep, framed):
+    """Find component, path and frame again, and labels where there is a file."""
+    *_, table = made
+    table = table.assign(frame=np.arange(len(table)) % 3) if framed else table
+    table = table.assign(label="glioma")
+    table[::-1].to_csv(tmp_path / "clusters.csv", index=False, sep=sep)
+    rows = named_clusters.read_clusters_table(tmp_path / "clusters.csv")
+    here, there = (named_clusters.shown_slices(part) for part in (table, rows[::-1]))
+    assert here.equals(there)
+    assert list(here.index) == [str(k) for k in table.component]
+    assert here.str.contains(", frame ").all() == framed
+    unlabelled = table.assign(label="")
+    kept, sentence = named_clusters.keep_labels(tmp_path / "clusters.csv", unlabelled)
+    assert kept.equals(table) and sentence == ""
+    kept, sentence = named_clusters.keep_labels(tmp_path / "absent.csv", unlabelled)
+    assert kept.equals(unlabelled) and sentence == ""
+
+
+def test_only_slices_looked_at_keep_a_label(made):
+    """Keep one label of each component, and the patients if any are known."""
+    _, scans, _, found, table = made
+    named = cluster_names.name_slices(found, scans, np.arange(16) % 4, CLASSES)
+    kept = cluster_names.keep_looked_at(named, found, scans)
+    assert set(np.flatnonzero(kept.label != "")) == set(found.first)
+    assert (kept.label[found.first].to_numpy()
+            == named_clusters.as_classes(table.component % 4, CLASSES)).all()
+    assert list(kept.patient) == list(scans.patient)
+    assert "patient" not in cluster_names.keep_looked_at(named, found, scans.assign(patient=""))
+    assert list(named_clusters.as_classes(np.array([-1, 3]), CLASSES)) == ["", "pituitary"]
+
+
 def labels_of(file: Path) -> dict[int, str]:
     """Read the labels of a saved table by component."""
     table = pd.read_csv(file, keep_default_na=False)
