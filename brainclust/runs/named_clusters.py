@@ -130,8 +130,8 @@ def keep_labels(
     labels = [given.get(key, "") for key in shown_slices(table).items()]
     left = sum(before["label"] != "") - sum(label != "" for label in labels)
     sentence = "" if not left else (
-        f"{left} labels of the earlier {file.name} are of other components or slices and were not "
-        f"taken over; the earlier table is kept as {_set_aside(file)}.")
+        f"The earlier {file.name} is kept as {_set_aside(file)}, because labels in it are of other "
+        f"components or slices ({left} not taken over).")
     return table.assign(label=labels), sentence
 
 # %% ../../nbs/runs/25_named_clusters.ipynb #nk25b001
@@ -149,8 +149,8 @@ def save_clusters(
     save_tensors(folder / "over_clusters.safetensors", arrays)
     write_csv(table, folder / "clusters.csv")
     unnamed = int((table["label"] == "").sum())
-    to_do = (f"{unnamed} components have no class yet: figures/clusters_to_name.png shows them. "
-             "Write a class beside each in the column 'label' of clusters.csv, then run "
+    to_do = (f"Components without a class: {unnamed}. figures/clusters_to_name.png shows them; "
+             "write a class beside each in the column 'label' of clusters.csv, then run "
              f"brainclust-name {shlex.quote(str(folder))}.")
     return [text for text in (sentence, to_do if unnamed else "") if text]
 
@@ -190,7 +190,7 @@ def load_clusters(
                          "labels (label_fraction 0) that has ended.")
     tensors = load_tensors(file, "run it again", 2**32)
     wrong = ValueError(f"{file} must hold a mixture, its space and the component of every slice; "
-                       "got others. Run it again.")
+                       "got others. Run it again with resume, which keeps the labels.")
     try:
         components, nearest, shift, matrix = (tensors.pop(name).numpy() for name in _ARRAYS)
     except (KeyError, TypeError):

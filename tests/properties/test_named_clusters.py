@@ -157,7 +157,7 @@ def test_a_resumed_run_keeps_the_labels_of_a_sorted_table(made, tmp_path, sep):
     notes = named_clusters.save_clusters(tmp_path, found, table)
     assert labels_of(tmp_path / "clusters.csv") == dict(zip(filled.component, filled.label))
     assert len(notes) == 1
-    assert notes[0].startswith("1 components have no class yet")
+    assert notes[0].startswith("Components without a class: 1.")
     assert not list(tmp_path.glob("*.bak*"))
 
 
@@ -169,7 +169,7 @@ def test_labels_that_fit_no_component_are_kept_aside(made, tmp_path):
     for name in ("clusters.csv.bak", "clusters.csv.bak1"):
         filled.to_csv(tmp_path / "clusters.csv", index=False)
         notes = named_clusters.save_clusters(tmp_path, found, table)
-        assert notes[0].startswith("1 labels") and name in notes[0]
+        assert f"{name}, because" in notes[0] and "(1 not taken over)" in notes[0]
         assert (tmp_path / name).read_text() == filled.to_csv(index=False)
         expected = dict(zip(filled.component, filled.label)) | {filled.component[2]: ""}
         assert labels_of(tmp_path / "clusters.csv") == expected
