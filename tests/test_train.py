@@ -9,10 +9,10 @@ import pytest
 from conftest import ODD_CLASSES, TINY, run_papermill
 from PIL import Image
 
+from brainclust.runs.cluster_names import name_command
 from brainclust.runs.comparison import compare_command
 from brainclust.runs.execute import report_command, run_headline
 from brainclust.runs.model_card import card_command
-from brainclust.runs.named_clusters import name_command
 from brainclust.runs.prediction_files import predict_command
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training.cross_fitting import read_out_of_fold

@@ -117,12 +117,19 @@ class Mixture:
     # without dimensions; whether embeddings are first scaled to length 1
     l2_normalise: np.ndarray = field(default_factory=lambda: np.array(False))
 
+    def project(self,
+        embeddings: np.ndarray,  # (N, D)
+    ) -> np.ndarray:  # float64 (N, d)
+        "Return the coordinates of embeddings along the principal directions."
+        embeddings = as_points(embeddings, len(self.centre))  # a single column would fit any centre
+        x = as_clustered(embeddings, bool(self.l2_normalise))
+        return (x - self.centre) @ self.components.T
+
     def responsibilities(self,
         embeddings: np.ndarray,  # (N, D)
     ) -> np.ndarray:  # (N, K), float32, rows sum to 1
         "Return the probability of each component for each slice."
-        embeddings = as_points(embeddings, len(self.centre))  # a single column would fit any centre
-        x = (as_clustered(embeddings, bool(self.l2_normalise)) - self.centre) @ self.components.T
+        x = self.project(embeddings)
         return e_step(x, self.weights, self.reduced_means, self.variances)[0].astype(np.float32)
 
     def reorder(self,

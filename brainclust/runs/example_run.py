@@ -27,6 +27,7 @@ from ..training.batches import TrainingData
 from ..training.distributed import make_fabric
 from ..training.saved_model import save_model
 from ..training.self_training import train_jointly
+from ..training.synthetic_pretraining import load_phantom_weights
 
 # %% auto #0
 __all__ = ['example_data', 'example_run']
@@ -53,15 +54,19 @@ def example_run(
     folder: Path,  # gets the phantoms in `slices` and the run in `run`
     epochs: int = 2,
     calibration: Calibration = Calibration(),  # such as a temperature; nothing is fitted
+    phantom_weights: bool = False,  # whether training starts from the weights of the package
     **data_settings: int | float,  # of `example_data`
 ) -> Path:  # the run directory
     "Train a small network on phantoms, without a progress bar, and save it as a run."
-    scans, data = example_data(folder, **data_settings)
+    with redirect_stderr(StringIO()):
+        scans, data = example_data(folder, **data_settings)
     config = make_config("demo", image_size=64, epochs=epochs, precision="32-true", device="cpu")
     run = folder / "run"
     run.mkdir()
     fabric = make_fabric(torch.device("cpu"), "32-true")
     network = make_network("autoencoder", 4, 64, seed=0)
+    if phantom_weights:
+        load_phantom_weights(network)
     with redirect_stderr(StringIO()):
         state = train_jointly(fabric, network, data, config, run / "checkpoint")
     save_model(run, state, data, config)

@@ -27,15 +27,14 @@ def test_blobs_named_by_one_slice_each_are_all_right(seed):
     train = np.flatnonzero(np.arange(800) // 8 % 2)  # half of every blob
     found = over_clustering.over_cluster(x, train, np.arange(800), np.eye(4)[truth], seed=seed,
                                          l2_normalise=False)
-    names = over_clustering.name_by_nearest(found.nearest, truth, 16)
+    names = over_clustering.name_by_nearest(found, truth)
     predicted = over_clustering.predict_by_component(found.components, names)
     assert accuracy(truth, predicted) == 1
     assert accuracy(truth, over_clustering.predict_by_component(found.components,
                                                                 found.names)) == 1
     assert set(found.nearest["index"]) <= set(train)
-    hidden = np.where(np.isin(np.arange(800), found.nearest["index"][found.nearest["rank"] == 0]),
-                      truth, -1)
-    assert np.array_equal(over_clustering.name_by_nearest(found.nearest, hidden, 16), names)
+    hidden = np.where(np.isin(np.arange(800), found.first), truth, -1)
+    assert np.array_equal(over_clustering.name_by_nearest(found, hidden), names)
 
 
 @given(x=points(min_points=2), k=st.integers(1, 4), normalise=st.booleans(), seed=seeds())
@@ -48,8 +47,8 @@ def test_distances_are_those_of_the_mixture(x, k, normalise, seed):
     assert distances.shape == (len(x), k)
     assert (distances >= 0).all()
     # the more likely component is the one with the smaller distance, its weight aside
-    reduced = (mixture_module.as_clustered(x, normalise) - made.centre) @ made.components.T
-    joint = mixture_module.log_joint(reduced, np.full(k, 1 / k), made.reduced_means, made.variances)
+    joint = mixture_module.log_joint(made.project(x), np.full(k, 1 / k), made.reduced_means,
+                                     made.variances)
     best = distances[np.arange(len(x)), joint.argmax(axis=1)]
     assert np.allclose(best, distances.min(axis=1), rtol=1e-4, atol=1e-4)
 
@@ -77,13 +76,14 @@ def test_nearest_slices_are_members_of_different_groups(data, n, k, count, seed)
 
 @given(data=st.data(), k=st.integers(1, 6), c=st.integers(1, 4))
 def test_every_component_gets_a_class_and_no_class_is_lost(data, k, c):
-    """Name every component, and use all classes if there are as many components."""
-    p = data.draw(probabilities(n=20, k=c))
-    gamma = data.draw(probabilities(n=20, k=k))
+    """Name every component, and as many different classes as there can be."""
+    # with a part of every class in every component, each pair can be matched
+    p = .9 * data.draw(probabilities(n=20, k=c)) + .1 / c
+    gamma = .9 * data.draw(probabilities(n=20, k=k)) + .1 / k
     names = over_clustering.name_by_probabilities(gamma, p)
     assert names.shape == (k,)
-    assert names.min() >= 0
-    assert names.max() < c
+    assert set(names) <= set(range(c))
+    assert len(set(names)) == min(k, c)
 
 
 def test_a_head_that_is_right_on_average_names_rightly():
@@ -97,6 +97,20 @@ def test_a_head_that_is_right_on_average_names_rightly():
     predicted = over_clustering.predict_by_component(found.components, found.names)
     assert accuracy(truth, guess) < .75
     assert accuracy(truth, predicted) > .95
+
+
+def test_edges_add_the_space_in_which_slices_are_clustered():
+    """Cluster embeddings and edges in the space fitted to the training slices alone."""
+    x, *_ = blobs(0, n=200)
+    edges = over_clustering.slice_edges(
+        np.random.default_rng(0).integers(0, 256, (200, 1, 64, 64)).astype(np.uint8))
+    train = np.arange(0, 200, 2)
+    found = over_clustering.over_cluster(x, train, np.arange(200), edges=edges)
+    space = over_clustering.fit_space(x[train], edges[train])
+    plain = over_clustering.over_cluster(space.points(x, edges), train, np.arange(200))
+    assert np.array_equal(found.space.matrix, space.matrix)
+    assert np.array_equal(found.components, plain.components)
+    assert plain.space is None
 
 
 def test_few_slices_get_few_components():
@@ -128,7 +142,11 @@ def test_a_component_without_a_label_stays_unnamed(labels, expected):
     """Name by the nearest slice alone, and no empty component."""
     distances = np.array([[0., 5], [5, 0], [1, 5]])
     nearest = over_clustering.nearest_slices(np.array([0, 1, 0]), distances)
-    assert over_clustering.name_by_nearest(nearest, np.array(labels), 3).tolist() == expected
+    mixture = mixture_module.Mixture(np.zeros(1), np.eye(1), np.ones(3) / 3, np.zeros((3, 1)),
+                                     np.ones((3, 1)), np.zeros((3, 1)))
+    found = over_clustering.OverClustering(mixture, np.array([0, 1, 0]), nearest, None, None)
+    assert found.first.to_dict() == {0: 0, 1: 1}
+    assert over_clustering.name_by_nearest(found, np.array(labels)).tolist() == expected
 
 
 @given(n=st.integers(2, 30), d=st.integers(1, 6), weight=st.floats(0, 2), seed=seeds())
