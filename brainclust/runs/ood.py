@@ -271,7 +271,7 @@ def calibration_sentence(
         return f"{divided} the labels are too few for prediction sets; this rests on {basis}."
     found = "" if measured is None else f" On the test set it is {measured:.1%}."
     return (f"{divided} prediction sets aim at a coverage of {coverage:.0%}. Both rest on {basis} "
-            f"(cross-conformal prediction): such sets usually have the coverage that is asked for, "
+            f"(cross-conformal prediction): such sets usually have the coverage they aim at, "
             f"without a guarantee.{found}")
 
 # %% ../../nbs/runs/07_ood.ipynb #n8c627e6

@@ -64,7 +64,8 @@ def test_weights_give_every_class_its_frequency(p, seed):
 def test_frequencies_are_a_fixed_point_that_no_sharpness_moves(seed, n, sharpness):
     """Agree with the calibrated mean probabilities, as sharp as the network may be."""
     rng = np.random.default_rng(seed)
-    p, labels = rng.dirichlet(np.ones(3), n), rng.integers(0, 3, n)
+    p = rng.dirichlet(np.ones(3), n)
+    labels = rng.integers(0, 3, n)
     own = rng.dirichlet(np.full(3, 2.), 60)
     found = cross_calibration.class_frequencies(p, labels, own)
     accuracy = cross_calibration.expected_accuracy(p, labels, found)
@@ -168,10 +169,13 @@ def confused(rng, ids, sharpness):
 @pytest.mark.parametrize("sharpness", [.3, 2])
 def test_every_skewed_class_is_covered_as_often_as_asked_for(sharpness):
     """Hold in each class, though labels are balanced and unlabelled slices 70 % of one class."""
-    held, draws, new = np.zeros(4), 40, np.repeat(np.arange(4), 200)
+    draws = 40
+    new = np.repeat(np.arange(4), 200)
+    held = np.zeros(4)
     for seed in range(draws):
         rng = np.random.default_rng(seed)
-        ids, hidden = np.repeat(np.arange(4), 59), rng.choice(4, 500, p=[.7, .15, .1, .05])
+        ids = np.repeat(np.arange(4), 59)
+        hidden = rng.choice(4, 500, p=[.7, .15, .1, .05])
         found = cross_calibration.cross_calibrate(
             confused(rng, ids, 1), ids, confused(rng, hidden, sharpness), coverage=.9)
         sets = found.scale(confused(rng, new, sharpness)) >= found.thresholds
