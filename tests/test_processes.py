@@ -85,7 +85,7 @@ def test_two_processes_train_as_one(slices, tmp_path, shared_batch_norm):
 def test_two_processes_predict_folds_as_one(slices, tmp_path, shared_batch_norm):
     """Hand each fold to two processes, which leave its predictions as one process makes them."""
     data, file = slices
-    config = settings(epochs=2, labelled_batch_size=12)
+    config = settings(init="phantom", epochs=2, supervised_epochs=1, labelled_batch_size=12)
     fabric = make_fabric(torch.device("cpu"), config.precision)
     folds = assign_folds(data.labels, np.arange(len(data.labels)) // 3, 2)
     launch = partial(train_in_processes, training="cross-fitting", images=file)
