@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from brainclust.models.encoders import make_network
 from brainclust.synthetic.phantoms import write_phantoms
 from brainclust.training import launch
 from brainclust.training.batches import place_images, take_slices
+from brainclust.training.cross_fitting import assign_folds, cross_fit
 from brainclust.training.distributed import make_fabric
 from brainclust.training.launch import train_in_processes
 from brainclust.training.self_training import train_jointly
@@ -77,6 +79,24 @@ def test_two_processes_train_as_one(slices, tmp_path, shared_batch_norm):
     for name, value in one.network.state_dict().items():
         assert torch.allclose(value.double(), two.network.state_dict()[name].double(), atol=1e-6), (
             name)
+
+
+@pytest.mark.nightly
+def test_two_processes_predict_folds_as_one(slices, tmp_path, shared_batch_norm):
+    """Hand each fold to two processes, which leave its predictions as one process makes them."""
+    data, file = slices
+    config = settings(init="phantom", epochs=2, supervised_epochs=1, labelled_batch_size=12)
+    fabric = make_fabric(torch.device("cpu"), config.precision)
+    folds = assign_folds(data.labels, np.arange(len(data.labels)) // 3, 2)
+    launch = partial(train_in_processes, training="cross-fitting", images=file)
+    one, two = (
+        cross_fit(fabric, make_network(config.encoder, 4, 64, seed=0), data, folds, config,
+                  tmp_path / name, launch if name == "two" else None) for name in ("one", "two"))
+    for fold in ("fold_1", "fold_2"):
+        assert (tmp_path / "two" / fold / "job" / "job.json").exists()
+    assert np.array_equal(one.rows, two.rows) and len(two.seconds) == 2
+    assert np.allclose(one.probabilities, two.probabilities, atol=1e-6)
+    assert not np.allclose(one.probabilities, one.probabilities[0], atol=1e-3)
 
 
 @pytest.mark.nightly

@@ -1,6 +1,7 @@
 """The notebooks are the source: modules, README and CI follow from them."""
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,25 @@ def test_notebooks_are_executed_small_and_without_errors():
         assert path.stat().st_size < 1_000_000, path
         assert not any(output.output_type == "error" for output in outputs), path
         assert outputs or path.stem == "index", f"{path} was never executed"
+
+
+def dead_links(file: Path, text: str) -> list[str]:
+    """Return the relative links of a document that lead to no file."""
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", re.sub(r"```.*?```|`[^`]*`", "", text,
+                                                             flags=re.DOTALL))
+    return [f"{file.name}: {link}" for link in links
+            if not re.match(r"\w+:", link) and not (file.parent / link).exists()]
+
+
+def test_links_between_documents_lead_somewhere():
+    documents = {ROOT / "README.md": (ROOT / "README.md").read_text(encoding="utf-8")}
+    for path in sorted((ROOT / "nbs").rglob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        documents[path] = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    assert sum(text.count(".ipynb)") for text in documents.values()) > 100
+    assert [link for file, text in documents.items() for link in dead_links(file, text)] == []
+    assert dead_links(ROOT / "README.md", "[a](nbs/no.ipynb) [b](https://a.org) `[c](d)`") == [
+        "README.md: nbs/no.ipynb"]
 
 
 def test_edits_to_different_cells_merge(copy):

@@ -259,7 +259,9 @@ def test_a_run_calibrates_without_holding_labels_out(tmp_path, phantom_tree):
     groups = scans.group[found.rows].groupby(found.folds).agg(set)
     assert not groups[0] & groups[1]
     kept = json.loads((run / "prediction.json").read_text())
-    assert kept["folds"] == 2 and kept["temperature"] > 0
+    assert kept["folds"] == 2 and kept["temperature"] > 0 and kept["fold_temperature"] > 0
+    seconds = pd.read_csv(run / "tables" / "seconds.csv").query("stage == 'cross-fitting'")
+    assert list(seconds["part"]) == ["fold 1", "fold 2"]
     assert json.loads((run / "pile.json").read_text())["held_out"]["slices"] == len(found.rows)
     record = json.loads((run / "run.json").read_text())
     assert 0 <= record["results"]["coverage"] <= 1 and record["seconds"]["cross-fitting"] > 0

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['scale_temperature', 'fit_temperature', 'match_confidence', 'reliability', 'plot_reliability', 'minimum_slices',
-           'set_thresholds', 'prediction_sets', 'coverage_table', 'abstention_curve', 'plot_abstention', 'trust_table']
+           'threshold_of', 'set_thresholds', 'prediction_sets', 'coverage_table', 'abstention_curve', 'plot_abstention',
+           'trust_table']
 
 # %% ../../nbs/analysis/00_calibration.ipynb #x6a64d9d
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ def fit_temperature(
 def match_confidence(
     probabilities: np.ndarray,  # (N, C), of slices whose labels need not be known
     accuracy: float,  # of their predictions, [0, 1]
+    weights: np.ndarray | None = None,  # (N,), above 0, of the slices in the mean; None: equal
 ) -> float:  # from 0.05 to 20; an end of this range where no temperature between reaches it
     """Find the temperature at which the mean confidence equals the accuracy.
 
@@ -75,7 +77,8 @@ def match_confidence(
 
     def excess(log_temperature: float) -> float:
         "Return how far the mean confidence exceeds the accuracy."
-        return softmax(logits / np.exp(log_temperature), axis=1).max(axis=1).mean() - accuracy
+        confidence = softmax(logits / np.exp(log_temperature), axis=1).max(axis=1)
+        return np.average(confidence, weights=weights) - accuracy
 
     sharpest, flattest = np.log((.05, 20))
     if excess(sharpest) <= 0: return .05
@@ -142,20 +145,25 @@ def minimum_slices(
     return int(np.ceil(round(coverage / (1 - coverage), 9)))
 
 # %% ../../nbs/analysis/00_calibration.ipynb #new689957
+def threshold_of(
+    probabilities: np.ndarray,  # (V,), of the true class, of slices that took no part in training
+    coverage: float = .95,  # (0, 1), of the slices
+) -> float:  # 0: too few slices, so that nothing can be excluded
+    "Compute the lowest probability with which a class enters a set, the ceil((V + 1) coverage)-th."
+    if len(probabilities) < minimum_slices(coverage): return 0.
+    needed = int(np.ceil(round((len(probabilities) + 1) * coverage, 9)))
+    return float(np.sort(probabilities)[::-1][needed - 1]) - 1e-8  # against rounding
+
+
 def set_thresholds(
     validation: np.ndarray,  # (V, C), probabilities of slices that took no part in training
     labels: np.ndarray,  # (V,), their true ids
     coverage: float = 0.95,  # (0, 1), within every class
 ) -> np.ndarray:  # (C,); 0 where a class has too few validation slices
-    "Compute the lowest probability with which each class enters a set."
+    "Compute the threshold of every class by its own slices."
     validation, labels = as_probabilities(validation, labels)
-    thresholds = np.zeros(validation.shape[1])
-    for label in range(validation.shape[1]):
-        probabilities = np.sort(validation[labels == label, label])[::-1]
-        if len(probabilities) >= minimum_slices(coverage):
-            needed = int(np.ceil(round((len(probabilities) + 1) * coverage, 9)))
-            thresholds[label] = probabilities[needed - 1] - 1e-8  # against rounding
-    return thresholds
+    return np.array([threshold_of(validation[labels == label, label], coverage)
+                     for label in range(validation.shape[1])])
 
 # %% ../../nbs/analysis/00_calibration.ipynb #250015
 def prediction_sets(

@@ -157,10 +157,14 @@ NOT_FOR_DIAGNOSIS = "Not for diagnosis: research software, not validated on pati
 def _set_sentence(
     classes: Sequence[str],  # in the prediction set
     coverage: float,  # of the sets
+    folds: int,  # whose networks gave them; 0: held-out slices did
 ) -> str:
     "Put a prediction set into words."
     if not classes: return "No class fits as well as it should. Leave this slice to a person."
-    measured = ("On slices like those it was checked with, the true class is among those named "
+    measured = (f"Where {folds} networks like this one named the classes of slices that they had "
+                f"not learnt from, the true class was among them in {coverage:.0%} of the cases; "
+                "here it usually is too, without a guarantee." if folds else
+                "On slices like those it was checked with, the true class is among those named "
                 f"here in {coverage:.0%} of the cases.")
     if len(classes) == 1: return f"Only {classes[0]} fits. {measured}"
     choices = f"{', '.join(classes[:-1])} and {classes[-1]}"
@@ -171,6 +175,7 @@ def confidence_sentence(
     prediction: Mapping,  # row of `Predictor.table`
     named: bool,  # whether the run had labels
     coverage: float | None,  # of the prediction sets; None: the run has no sets
+    folds: int = 0,  # whose networks calibrated the run; 0: held-out slices did, or nothing
 ) -> str:
     "Tell how far to trust a prediction."
     if not prediction["in_distribution"]:
@@ -182,11 +187,14 @@ def confidence_sentence(
         return ("The run saw too few patients to detect out-of-distribution slices, so this slice "
                 "may be one.")
     if not named: return "The run had no labels, so it knows groups, but no classes."
+    if coverage is None and folds:
+        return ("The run had too few labels to name all classes that fit. Its probabilities are "
+                f"calibrated by {folds} networks like it on slices that they had not learnt from.")
     if coverage is None:
-        return ("The run held out no labelled slices, so it has not been measured how far its "
-                "probabilities can be trusted.")
+        return ("The run was checked with no labelled slices, so it has not been measured how far "
+                "its probabilities can be trusted.")
     classes = [plain(name) for name in prediction["prediction_set"].split(";") if name]
-    return _set_sentence(classes, coverage)
+    return _set_sentence(classes, coverage, folds)
 
 # %% ../../nbs/app/03_reading.ipynb #rd330016
 TUMOUR_COLOUR = (213, 94, 0)  # "#D55E00", as in `brainclust.analysis.segmentation`
@@ -286,9 +294,10 @@ def reading_html(
     coverage = predictor.record["coverage"] if predictor.record["thresholds"] is not None else None
     source = predictor.source
     coverage = coverage if source is None else source.coverage
+    folds = predictor.record["folds"] if source is None else 0  # a source has its own labels
     return page_template("app", "reading.html").render(
         prediction=prediction, title=title, headline=verdict(prediction, named),
-        confidence=confidence_sentence(prediction, named, coverage),
+        confidence=confidence_sentence(prediction, named, coverage, folds),
         source="" if source is None else source.name,
         bars=probability_bars(prediction, predictor.classes_) if named else [],
         picture=picture_source(reading.shown),

@@ -98,7 +98,6 @@ class Config:
     supervised_epochs: Whole = 0  # first epochs, trained on the labelled slices alone
     supervised_batch_size: Whole = 0  # labelled slices of their steps; 0: labelled_batch_size
     supervised_rehearsal: Switch = True  # whether phantoms take part in them
-    few_labels: Whole = 0  # with fewer labelled slices, phantoms take part in them in any case
     # weight of the pseudo-labels of the unlabelled slices; needs anchored
     pseudo_label_weight: Weight = 0.0
     pseudo_label_threshold: Fraction = 0.95  # probability from which a slice counts
@@ -268,7 +267,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "supervised_batch_size": 64,
         # phantoms cost the teacher accuracy on the slices, which alone it has to name
         "supervised_rehearsal": False,
-        "few_labels": 400,  # fewer are memorised in a few epochs, if no phantoms are beside them
         "round_epochs": 16,
         "clustering_epochs": 4,  # pseudo-labels need only the last clustering; the others are shown
         "teacher_mixture_weight": 0.5,  # the mixture recognises healthy slices better

@@ -195,8 +195,10 @@ def inner_threshold(
     classes = list(map(str, predictor.classes_))
     found = read_out_of_fold(predictor.folder)
     if found is not None and len(found.rows) and negative in classes:
-        own = scale_temperature(
-            found.probabilities, fold_temperature(found.probabilities, found.labels))
+        # runs of earlier versions kept no temperature of their folds
+        temperature = predictor.record["fold_temperature"] or fold_temperature(
+            found.probabilities, found.labels)
+        own = scale_temperature(found.probabilities, temperature)
         healthy = classes.index(negative)
         return tumour_threshold(1 - own[:, healthy], found.labels != healthy)
     if not len(held_out) or negative not in classes: return .5

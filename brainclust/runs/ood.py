@@ -189,6 +189,7 @@ class Calibration(NamedTuple):
     flip_tta: bool = False  # whether outputs are means with those of the flipped slice
     # whose networks gave the thresholds, which then belong to scaled probabilities; 0: of none
     folds: int = 0
+    fold_temperature: float | None = None  # of predictions out of fold; None: no folds
 
 
 def save_reference(
@@ -209,6 +210,7 @@ def save_reference(
     record = {"format": PREDICTION_FORMAT, "temperature": calibration.temperature,
               "thresholds": None if thresholds is None else [float(t) for t in thresholds],
               "coverage": calibration.coverage, "folds": calibration.folds,
+              "fold_temperature": calibration.fold_temperature,
               "limit": ood_threshold(seen["statistics"], np.asarray(groups)[rows], seed=seed),
               "slices": len(rows)}
     kept = {
@@ -227,6 +229,7 @@ class _PredictionRecord(Record):
     coverage: Annotated[float, Field(ge=0, le=1)]
     slices: int
     folds: Annotated[int, Field(ge=0, le=10)] = 0  # runs of earlier versions had none
+    fold_temperature: Positive | None = None
     thresholds: list[float] | None  # one per class
 
 
@@ -246,7 +249,7 @@ def read_record(
     if thresholds is not None and len(thresholds) != classes:
         raise ValueError(
             f"{file} is damaged: thresholds must be {classes} numbers; got {len(thresholds)}.")
-    return {"folds": 0} | record
+    return {"folds": 0, "fold_temperature": None} | record
 
 # %% ../../nbs/runs/07_ood.ipynb #ncf3002
 def calibration_sentence(
@@ -268,8 +271,8 @@ def calibration_sentence(
         return f"{divided} the labels are too few for prediction sets; this rests on {basis}."
     found = "" if measured is None else f" On the test set it is {measured:.1%}."
     return (f"{divided} prediction sets aim at a coverage of {coverage:.0%}. Both rest on {basis} "
-            f"(cross-conformal prediction), which approximates the coverage without a guarantee."
-            f"{found}")
+            f"(cross-conformal prediction): such sets usually have the coverage they aim at, "
+            f"without a guarantee.{found}")
 
 # %% ../../nbs/runs/07_ood.ipynb #n8c627e6
 def read_reference(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['OUT_OF_FOLD', 'assign_folds', 'fold_config', 'fold_data', 'OutOfFold', 'cross_fit', 'save_out_of_fold',
+__all__ = ['FOLD_EPOCHS', 'OUT_OF_FOLD', 'assign_folds', 'fold_config', 'fold_data', 'OutOfFold', 'cross_fit', 'save_out_of_fold',
            'read_out_of_fold']
 
 # %% ../../nbs/training/13_cross_fitting.ipynb #ncf0006
@@ -56,11 +56,16 @@ def assign_folds(
     return None
 
 # %% ../../nbs/training/13_cross_fitting.ipynb #ncf0010
+# fraction of the supervised epochs for which the folds are trained, by `init`
+FOLD_EPOCHS = {"phantom": .75, "imagenet": .75, "random": 1., "autoencoder": 1.}
+
+
 def fold_config(
     config: Config,
 ) -> Config:  # of the trainings of the folds
-    "Halve the supervised epochs, or without any the epochs, of a run for its folds."
-    epochs = max(1, (config.supervised_epochs or config.epochs) // 2)
+    "Take `FOLD_EPOCHS` of the supervised epochs, or without any of the epochs, of a run."
+    whole = config.supervised_epochs or config.epochs
+    epochs = max(1, round(FOLD_EPOCHS[config.init] * whole))
     return replace(config, epochs=epochs, supervised_epochs=epochs, clustering_epochs=epochs)
 
 
@@ -89,7 +94,7 @@ class OutOfFold(NamedTuple):
     folds: np.ndarray  # int64 (L,), from 0
     probabilities: np.ndarray  # float32 (L, C), as the networks output them
     networks: tuple[ClusteringNetwork, ...] = ()  # of the folds, unless they were read from a file
-    seconds: float = 0.  # of their trainings
+    seconds: tuple[float, ...] = ()  # of their trainings
 
 
 def cross_fit(
@@ -108,8 +113,7 @@ def cross_fit(
     """
     settings = fold_config(config)
     count = int(folds.max()) + 1
-    networks = []
-    seconds = 0.
+    networks, seconds = [], []
     found = np.zeros((len(folds), data.n_classes), dtype=np.float32)
     for fold in range(count):
         part = fold_data(data, folds, fold, config)
@@ -121,10 +125,10 @@ def cross_fit(
             fabric, own, part, settings, place, name=f"fold {fold + 1} of {count}")
         found[part.test] = load_outputs(place, settings.epochs)["head"]
         networks.append(state.network)
-        seconds += sum(state.seconds)
+        seconds.append(sum(state.seconds))
     rows = np.setdiff1d(np.flatnonzero(folds >= 0), data.joined)
-    return OutOfFold(
-        rows, data.labels[rows], folds[rows], found[rows], tuple(networks), seconds)
+    return OutOfFold(rows, data.labels[rows], folds[rows], found[rows], tuple(networks),
+                     tuple(seconds))
 
 # %% ../../nbs/training/13_cross_fitting.ipynb #ncf0024
 OUT_OF_FOLD = "out_of_fold.safetensors"  # in a run directory

@@ -149,9 +149,8 @@ def labelled_batch_size(self: Trainer, epoch: int) -> int:
 def rehearses(self: Trainer, epoch: int) -> bool:
     "Tell whether phantoms take part in the steps of an epoch."
     config = self.config
-    if self.data.rehearsal is None or not config.rehearsal_batch_size: return False
-    return (config.supervised_rehearsal or len(self.data.labelled) < config.few_labels
-            or not self.is_supervised(epoch))
+    return (self.data.rehearsal is not None and config.rehearsal_batch_size > 0
+            and (config.supervised_rehearsal or not self.is_supervised(epoch)))
 
 
 @patch(as_prop=True)

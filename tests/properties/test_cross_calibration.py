@@ -41,9 +41,46 @@ def test_an_expected_accuracy_is_never_certain(p, seed):
         assert 0 < cross_calibration.expected_accuracy(p, labels, frequencies) < 1
 
 
+@given(p=probabilities(), seed=seeds())
+def test_weights_give_every_class_its_frequency(p, seed):
+    """Sum to the frequency of each class; equal ones without frequencies."""
+    assume(len(p))
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, p.shape[1], len(p))
+    often = rng.dirichlet(np.ones(p.shape[1]))
+    weights = cross_calibration.slice_weights(labels, often)
+    expected = np.where(np.isin(np.arange(p.shape[1]), labels), np.maximum(often, 1e-12), 0)
+    found = np.bincount(labels, weights, p.shape[1])
+    assert found == pytest.approx(expected / expected.sum())
+    right = p.argmax(axis=1) == labels
+    recalls = [right[labels == k].mean() for k in np.unique(labels)]
+    low, high = 1 / (len(p) + 2), (len(p) + 1) / (len(p) + 2)
+    assert cross_calibration.expected_accuracy(p, labels, often) == pytest.approx(
+        np.clip(np.average(recalls, weights=expected[np.unique(labels)]), low, high))
+    assert set(cross_calibration.slice_weights(labels)) == {1 / len(p)}
+
+
+@given(seed=seeds(), n=st.integers(2, 60), sharpness=st.floats(.3, 3))
+def test_frequencies_are_a_fixed_point_that_no_sharpness_moves(seed, n, sharpness):
+    """Agree with the calibrated mean probabilities, as sharp as the network may be."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(3), n)
+    labels = rng.integers(0, 3, n)
+    own = rng.dirichlet(np.full(3, 2.), 60)
+    found = cross_calibration.class_frequencies(p, labels, own)
+    accuracy = cross_calibration.expected_accuracy(p, labels, found)
+    temperature = calibration.match_confidence(own, accuracy)
+    assert found == pytest.approx(
+        calibration.scale_temperature(own, temperature).mean(axis=0), abs=1e-5)
+    if not .2 < temperature < 5: return  # near the ends of its range
+    other = cross_calibration.class_frequencies(
+        p, labels, calibration.scale_temperature(own, 1 / sharpness))
+    assert other == pytest.approx(found, abs=1e-4)
+
+
 @given(p=probabilities(), seed=seeds(), coverage=st.sampled_from([.8, .9, .95]))
-def test_thresholds_are_of_the_class_or_of_all(p, seed, coverage):
-    """Agree with the thresholds of split conformal prediction where a class has enough labels."""
+def test_thresholds_are_of_the_class_or_of_the_rare_ones(p, seed, coverage):
+    """Agree with split conformal prediction, for a class or for all rare ones as one class."""
     labels = np.random.default_rng(seed).integers(0, p.shape[1], len(p))
     found, few = cross_calibration.cross_thresholds(p, labels, coverage)
     if len(p) < calibration.minimum_slices(coverage):
@@ -51,9 +88,29 @@ def test_thresholds_are_of_the_class_or_of_all(p, seed, coverage):
         return
     own = calibration.set_thresholds(p, labels, coverage)
     assert (found[~few] == own[~few]).all()
-    assert len(np.unique(found[few])) <= 1
-    held = p[np.arange(len(p)), labels] >= found[labels]
-    assert few.all() <= (held.mean() >= coverage)
+    true = p[np.arange(len(p)), labels]
+    together = calibration.threshold_of(true[few[labels]], coverage)
+    assert (found[few] == together).all()
+    if few[labels].sum() < calibration.minimum_slices(coverage):
+        assert together == 0
+    else:
+        assert (true >= found[labels])[few[labels]].mean() >= coverage
+
+
+@given(counts=st.lists(st.integers(0, 25), min_size=2, max_size=6))
+def test_a_sentence_tells_of_rare_classes(counts):
+    """Name the classes with fewer labels than a threshold needs, and what they get."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    p = np.full((len(labels), len(counts)), 1 / len(counts))
+    thresholds, few = cross_calibration.cross_thresholds(p, labels)
+    names = [f"class{k}" for k in range(len(counts))]
+    told = cross_calibration.few_sentence(few, thresholds, names)
+    rare = [n for n in counts if n < 19]
+    assert ("fewer than 19 labels" in told) == bool(rare)
+    assert ("too few for" in told) == (sum(counts) < 19)
+    assert ("in common" in told) == (sum(rare) >= 19)
+    assert ("in every prediction set" in told) == bool(rare and sum(rare) < 19 <= sum(counts))
+    assert not rare or names[counts.index(rare[0])] in told
 
 
 @given(seed=seeds(), n=st.integers(2, 60), unlabelled=st.sampled_from([0, 10, 80]))
@@ -103,9 +160,54 @@ def test_the_coverage_over_draws_lies_in_its_binomial_interval():
     assert np.mean(after) < .4 * np.mean(before)
 
 
+def confused(rng, ids, sharpness):
+    """State probabilities that do not know that half of three classes look like any class."""
+    looks = np.where((ids > 0) & (rng.random(len(ids)) < .5), rng.integers(0, 4, len(ids)), ids)
+    return stated(2.5 * (2.5 * np.eye(4)[looks] + rng.normal(size=(len(ids), 4))), sharpness)
+
+
+@pytest.mark.parametrize("sharpness", [.3, 2])
+def test_every_skewed_class_is_covered_as_often_as_asked_for(sharpness):
+    """Hold in each class, though labels are balanced and unlabelled slices 70 % of one class."""
+    draws = 40
+    new = np.repeat(np.arange(4), 200)
+    held = np.zeros(4)
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        ids = np.repeat(np.arange(4), 59)
+        hidden = rng.choice(4, 500, p=[.7, .15, .1, .05])
+        found = cross_calibration.cross_calibrate(
+            confused(rng, ids, 1), ids, confused(rng, hidden, sharpness), coverage=.9)
+        sets = found.scale(confused(rng, new, sharpness)) >= found.thresholds
+        held += np.bincount(new, sets[np.arange(len(new)), new])
+    # the labels decide: 40 draws of 59 of a class, of which 54 of 60 must reach the threshold
+    low, high = binom.interval(.9999, draws * 59, .9)
+    assert ((low <= held / 200 * 59) & (held / 200 * 59 <= high)).all(), held / (200 * draws)
+
+
+def test_rare_classes_are_covered_together():
+    """Cover classes with a few labels as often as asked for, though frequent ones are easier."""
+    often = np.array([.86, .05, .05, .04])
+    held, total, by_all = 0, 0, 0
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        ids, new = rng.choice(4, 300, p=often), rng.choice(4, 2000, p=often)
+        p, q = confused(rng, ids, 1), confused(rng, new, 1)
+        thresholds, few = cross_calibration.cross_thresholds(p, ids, .95)
+        rare = few[new]
+        true = q[np.arange(len(new)), new]
+        held += (true >= thresholds[new])[rare].sum()
+        by_all += (true >= calibration.threshold_of(p[np.arange(300), ids]))[rare].sum()
+        total += rare.sum()
+    assert held / total >= .95 - 4 * np.sqrt(.95 * .05 / (80 * 35))
+    assert by_all / total < .85  # the threshold of all labels would miss them
+
+
 def test_labels_are_needed():
     """Refuse to calibrate by nothing, in one sentence."""
     p = np.full((60, 2), .5)
+    some = np.zeros(60, int)
+    assert "0 slices" in refused(cross_calibration.class_frequencies, p, some, p[:0])
     assert "got none" in refused(cross_calibration.cross_calibrate, p[:0], np.zeros(0, int), p)
     assert "got none" in refused(cross_calibration.fold_temperature, p[:0], np.zeros(0, int))
     assert "0 slices" in refused(calibration.match_confidence, p[:0], .5)

@@ -1,6 +1,7 @@
 """Properties of brainclust.training.cross_fitting: who predicts whom, and what resuming changes."""
 
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from examples import FABRIC, tiny_config
 from hypothesis import given, strategies as st
 from strategies import seeds
 
+from brainclust.core.config import Config
 from brainclust.models.encoders import make_network
 from brainclust.training import cross_fitting
 from brainclust.training.loop import Trainer
@@ -48,12 +50,17 @@ def test_few_labels_give_few_folds_or_none():
         cross_fitting.assign_folds, labels, groups[1:], 2)
 
 
-def test_a_fold_has_half_the_epochs_and_at_least_one():
-    """Halve the supervised epochs, or all of them where none is supervised."""
-    of = lambda **changes: cross_fitting.fold_config(tiny_config(**changes))
-    assert (of(epochs=9, supervised_epochs=6).epochs, of(epochs=9).epochs, of().epochs) == (3, 4, 1)
-    made = of(epochs=9, supervised_epochs=6)
-    assert made.supervised_epochs == made.epochs == made.clustering_epochs
+@pytest.mark.parametrize("init, fraction", [
+    ("random", 1), ("autoencoder", 1), ("phantom", .75), ("imagenet", .75)])
+def test_a_fold_has_the_epochs_that_its_weights_need(init, fraction):
+    """Take a fraction of the supervised epochs, or of all where none is supervised."""
+    for changes, whole in (({"epochs": 16, "supervised_epochs": 8}, 8), ({"epochs": 12}, 12),
+                           ({"epochs": 1}, 1)):
+        config = replace(tiny_config(**changes), init=init)
+        made = cross_fitting.fold_config(config)
+        assert made.epochs == round(fraction * whole)
+        assert made.supervised_epochs == made.epochs == made.clustering_epochs
+    assert {*cross_fitting.FOLD_EPOCHS} == {*get_args(get_type_hints(Config)["init"])}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def example(small_data):
     labels = np.where((groups % 2 == 0) & (groups < 12), groups // 2 % 2, -1)
     data = replace(small_data, labels=labels, truth=np.maximum(labels, 0), n_classes=2)
     folds = cross_fitting.assign_folds(labels, groups, 2)
-    return data, groups, folds, tiny_config(classes=("a", "b"), n_clusters=2, epochs=4)
+    return data, groups, folds, tiny_config(classes=("a", "b"), n_clusters=2, epochs=2)
 
 
 def cross(example, folder, **changes):
@@ -79,7 +86,8 @@ def test_every_labelled_slice_is_predicted_by_another_fold(example, tmp_path):
     data, groups, folds, settings = example
     found = cross(example, tmp_path / "a")
     assert (found.rows == data.labelled).all() and (found.labels == data.labels[found.rows]).all()
-    assert sum_to_one(found.probabilities) and len(found.networks) == 2 and found.seconds > 0
+    assert sum_to_one(found.probabilities) and len(found.networks) == 2
+    assert len(found.seconds) == 2 and min(found.seconds) > 0
     for fold in range(2):
         part = cross_fitting.fold_data(data, folds, fold, settings)
         assert not set(groups[part.labelled]) & set(groups[part.test])

@@ -184,6 +184,7 @@ class StubPredictor:
     reading: dict = {}
     settings = {"image_size": 32, "skull_strip": "none"}
     folder = Path("no run")
+    record: dict = {"fold_temperature": None}  # of an earlier version
 
     def table(self, prepared: np.ndarray) -> pd.DataFrame:
         """Return predictions."""
@@ -222,3 +223,7 @@ def test_a_threshold_is_fixed_on_predictions_out_of_fold(tmp_path):
     table = pd.DataFrame({"split": ["train"], "true_label": [0]})
     assert external.inner_threshold(predictor, table) == expected
     assert external.inner_threshold(predictor, table, negative="other") == .5
+    predictor.record = {"fold_temperature": 3.}  # which the calibration of the run fitted
+    scaled = scale_temperature(found.probabilities, 3)
+    assert external.inner_threshold(predictor, table) == external.tumour_threshold(
+        1 - scaled[:, healthy], labels != healthy)

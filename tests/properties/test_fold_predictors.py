@@ -22,7 +22,8 @@ def crossed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     run = example_run(folder, label_fraction=1.)
     scans, data = example_data(folder, label_fraction=1.)
-    config = make_config("demo", image_size=64, epochs=8, calibration_folds=2, device="cpu")
+    config = make_config("demo", image_size=64, epochs=16, supervised_epochs=8,
+                         calibration_folds=2, device="cpu")
     folds = assign_folds(data.labels, scans.patient.to_numpy(), 2)
     network = make_network("autoencoder", 4, 64, seed=0)
     found = cross_fit(FABRIC, network, data, folds, config, folder / "folds")
@@ -51,6 +52,9 @@ def test_the_record_of_folds_is_read_with_the_run(crossed):
     known = fold_predictors.save_fold_record(predictor, found, crossed.data.images)
     assert accuracy_estimate.read_pile_reference(predictor)[1] == known
     assert known["slices"] == len(found.rows) and 0 <= known["error"] <= 1
+    right = found.probabilities.argmax(axis=1) == found.labels
+    assert known["accuracy"] == pytest.approx(right.mean(), abs=1.5 / len(right))
+    assert known["confidence"] == pytest.approx(right.mean(), abs=2e-3)
     few = found._replace(rows=found.rows[:7], labels=found.labels[:7], folds=found.folds[:7],
                          probabilities=found.probabilities[:7])
     images = np.array(crossed.data.images)

@@ -83,11 +83,16 @@ def test_a_confidence_sentence_names_unlike_slices(n, named, score, n_in_set, se
                   "prediction_set": ";".join(names[:n_in_set]), "abstain": n_in_set != 1,
                   "cluster": 2, "subtype": "", "ood_score": score, "in_distribution": not score
                   > 1}
-    for coverage in (None, 0.95):
-        words = reading.confidence_sentence(prediction, named, coverage)
+    for coverage, folds in ((None, 0), (.95, 0), (None, 3), (.95, 3)):
+        words = reading.confidence_sentence(prediction, named, coverage, folds)
         assert isinstance(words, str)
         assert len(words) > 20
         assert (score > 1) == ("does not look like" in words)
+        calibrated = named and not score > 1 and not np.isnan(score)
+        told = calibrated and folds and (coverage is None or n_in_set > 0)
+        assert ("3 networks like" in words) == bool(told)
+        assert ("checked with no labelled slices" in words) == (
+            calibrated and coverage is None and not folds)
 
 
 @given(n=st.sampled_from(NUMBERS_OF_CLASSES), named=st.booleans(),

@@ -178,21 +178,6 @@ def test_phantoms_are_ignored_where_none_are_asked_for():
     assert {len(batch) for batch in trainer.joint_batches(data.unlabelled, 3, 1)} == {2}
 
 
-@pytest.mark.parametrize("always, few, takes_part", [
-    (False, 0, False), (False, 6, False), (False, 7, True), (True, 0, True)])
-def test_few_labels_have_phantoms_beside_them(always, few, takes_part):
-    """Show phantoms in supervised epochs where fewer slices are labelled than `few_labels`."""
-    images = np.zeros((12, 1, 32, 32), np.uint8)
-    data = tiny_data(images)
-    data = replace(data, labels=np.where(np.arange(12) < 6, data.truth, -1),
-                   rehearsal=Rehearsal(torch.zeros(9, 1, 32, 32), np.zeros(9, np.int64)))
-    config = tiny_config(epochs=4, supervised_epochs=2, rehearsal_batch_size=4,
-                         supervised_rehearsal=always, few_labels=few)
-    trainer = Trainer(FABRIC, make_network("autoencoder", 3, 32), data, config)
-    assert len(data.labelled) == 6
-    assert [trainer.rehearses(epoch) for epoch in (1, 2, 3)] == [takes_part, takes_part, True]
-
-
 def test_phantoms_without_weight_teach_nothing(tmp_path):
     """Give the weights of a training in which the phantoms have other labels."""
     rng = np.random.default_rng(0)
