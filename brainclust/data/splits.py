@@ -294,7 +294,6 @@ def groups_shown(
             shown.add(draw(totals[keys[labels == label]], label)[0])
     return shown
 
-# %% ../../nbs/data/24_splits.ipynb #n68ea182
 def hide_labels(
     table: pd.DataFrame,  # cleaned, grouped and split
     label_fraction: float = 0.2,  # of each class's training slices, stays labelled; [0, 1], 0: none

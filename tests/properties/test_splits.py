@@ -362,3 +362,22 @@ def test_a_labelled_prefix_of_one_is_everything(sizes, fraction, seed):
     slices = pd.Series(sizes, index=[f"g{i}" for i in range(len(sizes))])
     groups = splits_module.labelled_prefix(slices, fraction, np.random.default_rng(seed))
     assert fraction < 1 or len(groups) == len(sizes)
+
+
+@THIRD_OF_EXAMPLES
+@given(seed=seeds())
+def test_every_class_of_every_source_has_its_fraction(seed):
+    """Miss no kind by more than its largest group, divide no group, and keep every label."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 5, 60)
+    rows = pd.DataFrame({"group": np.repeat([f"g{i}" for i in range(60)], sizes),
+                         "label": np.repeat(rng.integers(-1, 3, 60), sizes),
+                         "source": np.repeat(rng.choice(["a", "b", ""], 60, p=[.6, .3, .1]), sizes),
+                         "split": rng.choice(["train", "test"], sizes.sum())})
+    rows["path"] = [f"{i}.png" for i in range(len(rows))]
+    divided = splits_module.split_by_source(rows, .25, seed)
+    assert divided.groupby("group").split.nunique().max() == 1 and divided.clean.all()
+    assert divided.label.equals(rows.label)
+    for _, kind in divided[divided.label >= 0].groupby(["label", "source"]):
+        test = (kind.split == "test").sum()
+        assert abs(test - .25 * len(kind)) <= kind.groupby("group").size().max()
