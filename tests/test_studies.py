@@ -243,7 +243,8 @@ def test_pseudo_labels_keeps_its_baselines(phantom_tree, tmp_path, capfd):
     cells = pd.read_csv(out / "tables" / "cells.csv")
     assert set(cells.draw) == {0, 1} and set(cells.labels) == {8}
     assert {"head", "mixture", "label spreading", "with phantom weights"} < set(cells.method)
-    assert cells[["unlabelled", "confident", "by_source", "test"]].stack().between(0, 1).all()
+    assert set(cells.pile) == {"whole", "skewed"}
+    assert cells[["unlabelled", "confident", "by_source"]].stack().between(0, 1).all()
     check_run(out, ())
     assert report("pseudo_labels", tmp_path / "none", **settings | {"split": "random"}) == 1
     assert "split 'given' or 'sources'; got" in capfd.readouterr().err
