@@ -195,8 +195,8 @@ def test_slices_of_another_source_are_taught_by_the_head_alone():
         return Trainer.make_targets(trainer, head, mixture)[:, 0].tolist()
     assert targets([], 0.) == pytest.approx([.9, .3, .1])
     assert targets([2], 0.) == pytest.approx([.9, .3, .6])
-    # the factors come from the slices of the data: two in three are of the first class
-    assert targets([2], 1.)[1:] == pytest.approx([2 / 3, .6])
+    # the factors come from the slices of the data: one label and five assumed of each class
+    assert targets([2], 1.)[1:] == pytest.approx([6 / 11, .6])
     assert targets([1, 2], 1.) == pytest.approx([.9, .5, .6])
     # the class prior of a source counts, nine to one in that of the second slice
     within = np.log([[1, 1], [.9, .1], [1, 1]])
