@@ -61,7 +61,7 @@ def pytest_configure(config) -> None:
 def pytest_collection_modifyitems(config, items) -> None:
     """Put the long tests first, and skip nightly ones unless they were asked for.
 
-    Those of whole runs stand in this folder itself; a short one at the end keeps no process waiting.
+    Whole runs are tested in this folder itself. Short tests at the end keep no process waiting.
     """
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
     if config.getoption("--nightly"): return
