@@ -2249,8 +2249,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'brainclust/models/encoders.py')},
             'brainclust.models.guided_clustering': { 'brainclust.models.guided_clustering._labels_of': ( 'models/guided_clustering.html#_labels_of',
                                                                                                          'brainclust/models/guided_clustering.py'),
-                                                     'brainclust.models.guided_clustering.balanced_assignments': ( 'models/guided_clustering.html#balanced_assignments',
-                                                                                                                   'brainclust/models/guided_clustering.py'),
                                                      'brainclust.models.guided_clustering.components_as_classes': ( 'models/guided_clustering.html#components_as_classes',
                                                                                                                     'brainclust/models/guided_clustering.py'),
                                                      'brainclust.models.guided_clustering.neighbour_consistency': ( 'models/guided_clustering.html#neighbour_consistency',

@@ -7,7 +7,6 @@ from hypothesis.extra.numpy import arrays
 from strategies import FIFTH_OF_EXAMPLES, seeds
 
 from brainclust.models.guided_clustering import (
-    balanced_assignments,
     components_as_classes,
     neighbour_consistency,
     refine_centres,
@@ -72,19 +71,6 @@ def test_components_take_the_mean_of_their_slices():
     lifted = components_as_classes(points, head, 6)
     assert (lifted.argmax(axis=1) == truth).mean() > .97
     assert np.allclose(lifted.sum(axis=1), 1)
-
-
-@FIFTH_OF_EXAMPLES
-@given(seed=seeds())
-def test_balancing_meets_the_prior_and_keeps_the_order_within_a_class(seed):
-    rng = np.random.default_rng(seed)
-    probabilities, prior = rng.dirichlet(np.ones(3), 40), rng.dirichlet(np.full(3, 5.))
-    balanced = balanced_assignments(probabilities, prior, iterations=2000)
-    assert np.allclose(balanced.sum(axis=1), 1)
-    assert np.allclose(balanced.sum(axis=0), 40 * prior, rtol=1e-3)
-    odds = lambda p: p[:, 0] / p[:, 1]  # all are multiplied by one factor
-    assert np.allclose(odds(balanced) / odds(probabilities), odds(balanced)[0]
-                       / odds(probabilities)[0], rtol=1e-6)
 
 
 def test_sharpening_is_no_change_at_certainty_and_favours_the_nearer_centre():
