@@ -57,7 +57,7 @@ def run(tmp_path_factory) -> Path:
     scans = prepare_scans(
         write_phantoms(folder / "slices", 12, 3, 64, seed=0, test_fraction=0.25),
         label_fraction=0.34, cache_folder=folder)[0]
-    config = make_config("demo", image_size=64, epochs=6, precision="32-true", device="cpu")
+    config = make_config("demo", image_size=64, epochs=3, precision="32-true", device="cpu")
     out = folder / "run"
     out.mkdir()
     images = build_slice_cache(scans, folder / "cache", 64, "none")

@@ -70,7 +70,7 @@ def test_the_command_as_a_process(pets, tmp_path):
     failed = run("pets", "--fail-on", "leak")
     assert (failed.returncode, last_line(failed)) == (
         1, "brainclust-audit: failed on leak (1 test image with a duplicate in train).")
-    wrong = run("cats")
+    wrong = audit("cats", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (
         2, 1) and "does not exist" in wrong.stderr
 

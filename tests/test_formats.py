@@ -529,9 +529,10 @@ def scan_apart(folder: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFrame, flo
             json.loads(done.stdout)["grown"])
 
 
-def test_a_thousand_broken_files(slices, tmp_path):
+@pytest.mark.parametrize("count", [250, pytest.param(1000, marks=pytest.mark.nightly)])
+def test_broken_files(slices, tmp_path, count):
     good = good_files(slices)
-    broken = mutations(good, slices, 1000)
+    broken = mutations(good, slices, count)
     folder = tmp_path / "scans"
     for name, content in good.items():
         write(folder / "good" / name, content)

@@ -174,6 +174,16 @@ def test_at_fifty_random_moments(tmp_path, report_settings, whole, part):
             and len({row["place"] for row in rows}) >= 3)
 
 
+def check_taken(settings: dict, out: Path, capsys) -> None:
+    """Ask for the folder of a run that another process is writing, in three ways."""
+    before = (out / "config.json").read_bytes()
+    for more in ({}, {"resume": True}, {"seed": 5, "resume": True}):
+        assert report_command(words_of({**settings, "out": out, **more})) == 2
+        assert capsys.readouterr().err.count(
+            f"brainclust-report: {out} is being written by another process") == 1
+    assert (out / "config.json").read_bytes() == before
+
+
 def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> None:
     """Stop a run when it has come to a place."""
     while where(out) != place:
@@ -183,11 +193,20 @@ def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> 
                     out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
 
 
-def test_a_run_outlives_the_death_of_its_kernel(tmp_path, report_settings, whole):
-    """It dies while it trains."""
+def test_a_run_outlives_the_death_of_its_kernel(tmp_path, report_settings, whole, capsys):
+    """It dies while it trains. Until then nobody else may write into its folder, nor begin anew
+    there after it.
+    """
     out, cache = tmp_path / "run", tmp_path / "cache"
     keep_measured(cache)
-    interrupted(start(report_settings, out, cache), out, "kernel death", "joint training")
+    first = start(report_settings, out, cache)
+    while not (out / "config.json").exists():
+        assert first.poll() is None and not time.sleep(.02)
+    check_taken(report_settings, out, capsys)
+    interrupted(first, out, "kernel death", "joint training")
+    assert report_command(words_of({**report_settings, "out": out})) == 2
+    assert ("already holds a run; pass resume=True to go on with it"
+            in capsys.readouterr().err.splitlines()[-1])
     again = start(report_settings, out, cache, resume=True)
     assert finish(again) == 0, (tmp_path / "run.log").read_text(errors="replace")[-4000:]
     check_same(whole[0], out)
@@ -223,21 +242,3 @@ def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, report_setting
     finally:
         if small:
             subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_two_runs_do_not_share_a_folder(report_settings, tmp_path, capsys):
-    """The first is a process; this one asks for its folder, before and after the first's death."""
-    out = tmp_path / "run"
-    first = start(report_settings, out, tmp_path / "cache")
-    while not (out / "config.json").exists():
-        assert first.poll() is None and not time.sleep(.02)
-    before = (out / "config.json").read_bytes()
-    for more in ({}, {"seed": 5, "resume": True}):
-        assert report_command(words_of({**report_settings, "out": out, **more})) == 2
-        assert capsys.readouterr().err.count(
-            f"brainclust-report: {out} is being written by another process") == 1
-    assert (out / "config.json").read_bytes() == before and first.poll() is None
-    stop(first, "SIGKILL")
-    assert report_command(words_of({**report_settings, "out": out})) == 2
-    assert ("already holds a run; pass resume=True to go on with it"
-            in capsys.readouterr().err.splitlines()[-1])

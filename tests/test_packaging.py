@@ -16,12 +16,15 @@ from importlib import metadata
 from pathlib import Path
 from zipfile import ZipFile
 
+import pandas as pd
 import pytest
 from conftest import ROOT, TINY
 from packaging.requirements import Requirement
 
 import brainclust
 from brainclust.core.runtime import distribution_versions
+from brainclust.runs.model_card import card_command
+from brainclust.runs.prediction_files import predict_command
 
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(ROOT / "settings.ini", encoding="utf-8")
@@ -179,13 +182,16 @@ LEFT_OVER = ("nbs/runs/a/train.ipynb", "nbs/planted/runs/a/train.ipynb", "nbs/_d
              "nbs/planted/.ipynb_checkpoints/a-checkpoint.ipynb")
 
 
-def call(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Run a command that sees no other brainclust, and return its output; raise if it fails."""
+def call(*command: str | Path, cwd: Path, errors: bool = False, **environment: str) -> str:
+    """Run a command that sees no other brainclust, and return its output; raise if it fails.
+
+    The output for errors follows, if it is asked for.
+    """
     environment = {**os.environ, **environment}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr * errors
 
 
 def is_run(folder: Path) -> bool:
@@ -270,22 +276,59 @@ def fresh(built, tmp_path_factory) -> Path:
     return programs
 
 
-def test_an_installed_package_runs_the_study_from_an_empty_folder(fresh, tmp_path):
-    """One epoch of `demo` by the console command."""
-    path = os.pathsep.join([str(fresh), os.environ["PATH"]])
-    place = "import brainclust; print(brainclust.__file__)"
-    file = Path(call(fresh / "python", "-c", place, cwd=tmp_path).strip())
-    assert file.is_relative_to(fresh.parent) and not file.is_relative_to(ROOT)
+@pytest.fixture(scope="module")
+def installed_run(fresh, phantom_tree, tmp_path_factory) -> tuple[Path, Path, str]:
+    """An empty folder in which the console command has run on scans without labels.
 
-    parameters = {**TINY, "epochs": 1, "preset": "demo", "out": "a-run", "baselines": False,
-                  "supervised_baseline": False}
-    words = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-    printed = call(fresh / "brainclust-report", "--no-html", *words, cwd=tmp_path, PATH=path)
-    assert "a-run" in printed and [path.name for path in tmp_path.iterdir()] == ["a-run"]
-    record = json.loads((tmp_path / "a-run" / "run.json").read_text(encoding="utf-8"))
+    The scans, and what was printed, come with it.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    scans, place = folder / "scans", folder / "empty"
+    scans.mkdir(), place.mkdir()
+    for path in phantom_tree.rglob("*.png"):
+        (scans / path.name).write_bytes(path.read_bytes())
+    path = os.pathsep.join([str(fresh), os.environ["PATH"]])
+    settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
+    settings |= {"data": scans, "out": "a-run", "pretrain_epochs": 1}
+    words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
+    printed = call(fresh / "brainclust-report", "--no-html", *words, cwd=place, PATH=path,
+                   errors=True)
+    return place, scans, printed
+
+
+def test_an_installed_package_runs_the_study_from_an_empty_folder(fresh, installed_run):
+    place, _, printed = installed_run
+    where = "import brainclust; print(brainclust.__file__)"
+    file = Path(call(fresh / "python", "-c", where, cwd=place).strip())
+    assert file.is_relative_to(fresh.parent) and not file.is_relative_to(ROOT)
+    assert "a-run" in printed and [path.name for path in place.iterdir()] == ["a-run"]
+    record = json.loads((place / "a-run" / "run.json").read_text(encoding="utf-8"))
     assert record["versions"]["brainclust"] == brainclust.__version__ and record["results"]
-    names = {path.name for path in (tmp_path / "a-run").iterdir()}
+    names = {path.name for path in (place / "a-run").iterdir()}
     assert {"train.ipynb", "model.safetensors", "figures", "tables"} <= names
+
+
+def test_without_labels_it_runs_and_says_what_it_left_out(installed_run, tmp_path):
+    place, scans, printed = installed_run
+    run = place / "a-run"
+    assert "unknown parameter" not in printed  # papermill's warning, of settings that are known
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    notes = " ".join(record["notes"])
+    assert "No slice has a label" in notes and "these were left out: accuracy of the head" in notes
+    assert (
+        record["results"]["test_accuracy"] is None and record["results"]["silhouette"] is not None)
+    table = pd.read_csv(run / "tables" / "test_predictions.csv")
+    assert len(table) and table.y_pred.isna().all() and table.cluster.between(0, 3).all()
+    to_name = pd.read_csv(run / "clusters.csv")
+    assert len(to_name) == record["results"]["named_components"]
+    assert to_name.suggested.isna().all()  # a random network knows no class
+    words = [str(run), str(scans), "--out", str(tmp_path / "out.csv"), "--device", "cpu"]
+    assert predict_command(words) == 0
+    asked = pd.read_csv(tmp_path / "out.csv")
+    assert (asked["class"].isna().all() and asked.prob_glioma.isna().all()
+            and asked.cluster.between(0, 3).all())
+    assert (card_command([str(run)]) == 0
+            and "Without labels" in (run / "MODEL_CARD.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.nightly

@@ -83,13 +83,36 @@ def pile_and_words(phantom_tree: Path, folder: Path) -> tuple[Path, list[str]]:
     pile = write_phantoms(folder / "second clinic", 3, 2, 64, seed=7)
     settings = {**TINY, "data": phantom_tree, "out": folder / "run", "unlabelled": pile,
                 "unlabelled_labels": 1, "external": f"['{pile}']", "supervised_baseline": False,
-                "baselines": False}
+                "baselines": False, "calibration_folds": 2}
     words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
     return pile, [*words, "--no-html"]
 
 
+def check_cross_fitted(run: Path) -> None:
+    """Check that every label of the run's own was predicted out of fold, and what follows of it."""
+    scans = pd.read_parquet(run / "scans.parquet")
+    own = ~scans["joined"] if "joined" in scans else True
+    found = read_out_of_fold(run)
+    assert set(found.rows) == set(np.flatnonzero((scans.label >= 0) & own))
+    assert (found.labels == scans.label.to_numpy()[found.rows]).all()
+    groups = scans.group[found.rows].groupby(found.folds).agg(set)
+    assert not groups[0] & groups[1]
+    kept = json.loads((run / "prediction.json").read_text())
+    assert kept["folds"] == 2 and kept["temperature"] > 0 and kept["fold_temperature"] > 0
+    seconds = pd.read_csv(run / "tables" / "seconds.csv").query("stage == 'cross-fitting'")
+    assert list(seconds["part"]) == ["fold 1", "fold 2"]
+    held_out = json.loads((run / "pile.json").read_text())["held_out"]
+    right = (found.probabilities.argmax(axis=1) == found.labels).any()
+    assert held_out["slices"] == len(found.rows) if right else held_out is None
+    record = json.loads((run / "run.json").read_text())
+    assert record["seconds"]["cross-fitting"] > 0
+
+
 def test_the_pile_of_another_clinic_joins_in(report, phantom_tree, tmp_path, capsys):
-    """Train with a second source: its rows, sentences, counts and figures; resume by the same."""
+    """Train with a second source: its rows, sentences, counts and figures; resume by the same.
+
+    No label is held out: every labelled slice is predicted by a network of another fold.
+    """
     pile, words = pile_and_words(phantom_tree, tmp_path)
     assert report_command(words) == 0
     printed = capsys.readouterr().out
@@ -112,6 +135,8 @@ def test_the_pile_of_another_clinic_joins_in(report, phantom_tree, tmp_path, cap
     assert card_command([str(tmp_path / "run")]) == 0
     card = (tmp_path / "run" / "MODEL_CARD.md").read_text()
     assert "second clinic joined the training" in card and str(tmp_path) not in card
+    assert "by 2 networks that had not learnt" in card
+    check_cross_fitted(tmp_path / "run")
     again = [*words, "-p", "resume", "true"]
     assert report_command([*again, "-p", "unlabelled", str(phantom_tree.parent / "source")]) == 2
     assert "unlabelled was" in capsys.readouterr().err
@@ -159,36 +184,7 @@ def test_misspelt_parameter_fails_with_the_list(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_without_labels_it_runs_and_says_what_it_left_out(tmp_path, phantom_tree):
-    folder = tmp_path / "scans"
-    folder.mkdir()
-    for path in phantom_tree.rglob("*.png"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
-    done = run_papermill(
-        tmp_path / "out.ipynb", data=folder, out=tmp_path / "run", pretrain_epochs=1, **settings)
-    assert done.returncode == 0, done.stderr
-    assert "unknown parameter" not in done.stderr  # papermill's warning, of settings that are known
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    notes = " ".join(record["notes"])
-    assert "No slice has a label" in notes and "these were left out: accuracy of the head" in notes
-    assert (
-        record["results"]["test_accuracy"] is None and record["results"]["silhouette"] is not None)
-    table = pd.read_csv(tmp_path / "run" / "tables" / "test_predictions.csv")
-    assert len(table) and table.y_pred.isna().all() and table.cluster.between(0, 3).all()
-    to_name = pd.read_csv(tmp_path / "run" / "clusters.csv")
-    assert len(to_name) == record["results"]["named_components"]
-    assert to_name.suggested.isna().all()  # a random network knows no class
-    assert (predict_command(
-                [str(tmp_path / "run"), str(folder), "--out", str(tmp_path / "out.csv"), "--device",
-                 "cpu"]) == 0)
-    asked = pd.read_csv(tmp_path / "out.csv")
-    assert (asked["class"].isna().all() and asked.prob_glioma.isna().all()
-            and asked.cluster.between(0, 3).all())
-    assert (card_command([str(tmp_path / "run")]) == 0
-            and "Without labels" in (tmp_path / "run" / "MODEL_CARD.md").read_text())
-
-
+@pytest.mark.nightly
 def test_a_run_without_labels_has_components_to_name(tmp_path, phantom_tree):
     """Score components named by phantoms and by a person, and take the person's names back."""
     settings = {**TINY, "data": phantom_tree, "out": tmp_path / "run", "label_fraction": 0,
@@ -245,26 +241,14 @@ def test_classes_of_other_names_and_sizes_run_to_every_figure(report, odd_run, t
     assert set(predicted["class"]) <= set(names)
 
 
+@pytest.mark.nightly
 def test_a_run_calibrates_without_holding_labels_out(tmp_path, phantom_tree):
-    """Predict every labelled slice out of fold; keep, use and tell the calibration it gives."""
-    settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
-    done = run_papermill(tmp_path / "out.ipynb", data=phantom_tree, out=tmp_path / "run",
-                         label_fraction=.5, calibration_folds=2, **settings)
-    assert done.returncode == 0, done.stderr
-    run = tmp_path / "run"
-    scans = pd.read_parquet(run / "scans.parquet")
-    found = read_out_of_fold(run)
-    assert set(found.rows) == set(np.flatnonzero(scans.label >= 0))
-    assert (found.labels == scans.label.to_numpy()[found.rows]).all()
-    groups = scans.group[found.rows].groupby(found.folds).agg(set)
-    assert not groups[0] & groups[1]
-    kept = json.loads((run / "prediction.json").read_text())
-    assert kept["folds"] == 2 and kept["temperature"] > 0 and kept["fold_temperature"] > 0
-    seconds = pd.read_csv(run / "tables" / "seconds.csv").query("stage == 'cross-fitting'")
-    assert list(seconds["part"]) == ["fold 1", "fold 2"]
-    assert json.loads((run / "pile.json").read_text())["held_out"]["slices"] == len(found.rows)
-    record = json.loads((run / "run.json").read_text())
-    assert 0 <= record["results"]["coverage"] <= 1 and record["seconds"]["cross-fitting"] > 0
+    """Calibrate by more labels than the run with the pile has."""
+    settings = {**TINY, "data": phantom_tree, "out": tmp_path / "run", "label_fraction": .5,
+                "calibration_folds": 2}
+    words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
+    assert report_command([*words, "--no-html"]) == 0
+    check_cross_fitted(tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert 0 <= record["results"]["coverage"] <= 1
     assert any("fewer than 19 labels" in note for note in record["notes"])
-    assert card_command([str(run)]) == 0
-    assert "by 2 networks that had not learnt" in (run / "MODEL_CARD.md").read_text()
