@@ -194,8 +194,8 @@ def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> 
 
 
 def test_a_run_outlives_the_death_of_its_kernel(tmp_path, report_settings, whole, capsys):
-    """It dies while it trains. Until then nobody else may write into its folder, nor begin anew
-    there after it.
+    """It dies while it trains. Nobody else may write into its folder until then, or start another
+    run there afterwards.
     """
     out, cache = tmp_path / "run", tmp_path / "cache"
     keep_measured(cache)
