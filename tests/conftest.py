@@ -1,5 +1,6 @@
 """Fixtures of the tests: tiny phantoms and tiny runs of the training notebook."""
 import gc
+import json
 import os
 import shutil
 import subprocess
@@ -187,11 +188,44 @@ def as_sequences(source: Path, target: Path) -> None:
         Image.fromarray(np.stack([other, grey, np.rot90(other, 2)], -1)).save(place)
 
 
+def ask_while_it_runs(process: subprocess.Popen, settings: dict) -> list[tuple[int, str]]:
+    """Ask for the folder of a running process in three ways; return status and last line of each.
+
+    The first has begun then to write its folder.
+    """
+    from contextlib import redirect_stderr
+    from io import StringIO
+
+    from brainclust.runs.execute import report_command
+    out = Path(settings["out"])
+    while not (out / "config.json").exists():
+        assert process.poll() is None and not time.sleep(.02)
+    answers = []
+    for more in ({}, {"resume": True}, {"seed": 5, "resume": True}):
+        words = [word for name, value in {**settings, **more}.items()
+                 for word in ("-p", name, str(value))]
+        with redirect_stderr(StringIO()) as said:
+            status = report_command(words)
+        answers.append((status, said.getvalue().strip().splitlines()[-1]))
+    return answers
+
+
+def kill_kernel(process: subprocess.Popen) -> None:
+    """Kill the kernel that runs a notebook, and wait until nothing of its run is left."""
+    import psutil
+    family = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in family if "ipykernel_launcher" in " ".join(child.cmdline())).kill()
+    process.wait(120)
+    assert not psutil.wait_procs(family, timeout=30)[1]
+
+
 @pytest.fixture(scope="session")
 def odd_run(tmp_path_factory) -> Path:
     """A folder with `run`, trained on channel 1 of the `colour` files of oddly named classes.
 
-    `grey` holds the same slices as grey files. A test that changes the run takes a copy.
+    `grey` holds the same slices as grey files. Its kernel was killed as soon as an epoch had
+    ended, and it went on; `asked.json` holds what those heard who asked for its folder before. A
+    test that changes the run takes a copy.
     """
     import pandas as pd
 
@@ -208,7 +242,16 @@ def odd_run(tmp_path_factory) -> Path:
         settings = {**TINY, "data": folder / "colour", "out": folder / "run",
                     "classes": "[no, on, 1.5, 0]", "channel": "1", "class_balance": "batches",
                     "crop": "head", "window_percentiles": "[1, 99]", "label_fraction": .5}
-        done = run_papermill(folder / "out.ipynb", **settings)
+        first = subprocess.Popen(papermill_command(folder / "first.ipynb", **settings),
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        asked = ask_while_it_runs(first, settings)
+        while not (folder / "run" / "checkpoint" / "joint" / "state.json").exists():
+            assert first.poll() is None and not time.sleep(.02)
+        kill_kernel(first)
+        asked += [(first.returncode, "killed")]
+        (folder / "asked.json").write_text(json.dumps(asked))
+        assert not (folder / "run" / "run.json").exists()
+        done = run_papermill(folder / "out.ipynb", **settings, resume=True)
         assert done.returncode == 0, done.stderr
         assert "unknown parameter" not in done.stderr  # papermill's warning, of known settings
     return made_once(tmp_path_factory, "Klassen é", make)

@@ -174,16 +174,6 @@ def test_at_fifty_random_moments(tmp_path, report_settings, whole, part):
             and len({row["place"] for row in rows}) >= 3)
 
 
-def check_taken(settings: dict, out: Path, capsys) -> None:
-    """Ask for the folder of a run that another process is writing, in three ways."""
-    before = (out / "config.json").read_bytes()
-    for more in ({}, {"resume": True}, {"seed": 5, "resume": True}):
-        assert report_command(words_of({**settings, "out": out, **more})) == 2
-        assert capsys.readouterr().err.count(
-            f"brainclust-report: {out} is being written by another process") == 1
-    assert (out / "config.json").read_bytes() == before
-
-
 def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> None:
     """Stop a run when it has come to a place."""
     while where(out) != place:
@@ -193,20 +183,28 @@ def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> 
                     out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
 
 
-def test_a_run_outlives_the_death_of_its_kernel(tmp_path, report_settings, whole, capsys):
-    """It dies while it trains. Nobody else may write into its folder until then, or start another
-    run there afterwards.
-    """
-    out, cache = tmp_path / "run", tmp_path / "cache"
-    keep_measured(cache)
-    first = start(report_settings, out, cache)
-    while not (out / "config.json").exists():
-        assert first.poll() is None and not time.sleep(.02)
-    check_taken(report_settings, out, capsys)
-    interrupted(first, out, "kernel death", "joint training")
-    assert report_command(words_of({**report_settings, "out": out})) == 2
+def test_a_killed_run_goes_on(odd_run, capsys):
+    """Nobody else may write into its folder until then, or start another run there afterwards."""
+    run = odd_run / "run"
+    *others, (status, _) = json.loads((odd_run / "asked.json").read_text())
+    taken = f"brainclust-report: {run} is being written by another process"
+    assert len(others) == 3 and status != 0
+    for status, sentence in others:
+        assert status == 2 and sentence.startswith(taken), sentence
+    assert json.loads((run / "run.json").read_text())["config"]["seed"] == 0
+    assert list(load_table(run / "history.parquet")["epoch"]) == [1, 2]
+    assert not [file for file in run.rglob("*") if file.name.startswith(".")]
+    assert report_command(words_of({"out": run})) == 2
     assert ("already holds a run; pass resume=True to go on with it"
             in capsys.readouterr().err.splitlines()[-1])
+
+
+@pytest.mark.nightly
+def test_a_run_outlives_the_death_of_its_kernel(tmp_path, report_settings, whole):
+    """It dies while it trains, and its results are those of a run that was let alone."""
+    out, cache = tmp_path / "run", tmp_path / "cache"
+    keep_measured(cache)
+    interrupted(start(report_settings, out, cache), out, "kernel death", "joint training")
     again = start(report_settings, out, cache, resume=True)
     assert finish(again) == 0, (tmp_path / "run.log").read_text(errors="replace")[-4000:]
     check_same(whole[0], out)

@@ -89,12 +89,13 @@ def test_a_killed_call_goes_on(trained, phantom_tree, tmp_path):
             "brainclust.runs.prediction_files import predict_files\n"
             "class Slow(Predictor):\n    def table(self, prepared):\n        time.sleep(.3)\n     "
             "   return super().table(prepared)\n"
-            "predict_files(Slow(sys.argv[1], 'cpu'), [sys.argv[2]], sys.argv[3], part=16)\n")
+            "predict_files(Slow(sys.argv[1], 'cpu'), [sys.argv[2]], sys.argv[3], part=4)\n")
+    scans = phantom_tree / "Testing"
     predict = lambda name: predict_files(
-        Predictor(trained, "cpu"), [phantom_tree], tmp_path / name, part=16)
+        Predictor(trained, "cpu"), [scans], tmp_path / name, part=4)
     predict("whole.csv")
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(trained), str(phantom_tree), str(tmp_path / "killed.csv")],
+        [sys.executable, "-c", code, str(trained), str(scans), str(tmp_path / "killed.csv")],
         stderr=subprocess.DEVNULL)
     finished = lambda: list(tmp_path.glob(".killed-*.parts/[0-9]*.json"))
     while not finished():
@@ -105,7 +106,7 @@ def test_a_killed_call_goes_on(trained, phantom_tree, tmp_path):
     assert left and not (tmp_path / "killed.csv").exists()
     with patch.object(prediction_files, "predict_part", wraps=predict_part) as asked:
         predict("killed.csv")
-    assert asked.call_count == -(-len(list(phantom_tree.rglob("*.png"))) // 16) - left
+    assert asked.call_count == -(-len(list(scans.rglob("*.png"))) // 4) - left
     assert (tmp_path / "killed.csv").read_text() == (tmp_path / "whole.csv").read_text()
 
 

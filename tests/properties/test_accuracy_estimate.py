@@ -18,13 +18,13 @@ from brainclust.synthetic.phantoms import make_phantoms
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run that has learnt phantoms."""
-    return example_run(tmp_path_factory.mktemp("run"), epochs=6, patients_per_class=24)
+    return example_run(tmp_path_factory.mktemp("run"), epochs=4, patients_per_class=16)
 
 
 @pytest.fixture(scope="module")
 def fresh():
     """Phantoms of other patients."""
-    return make_phantoms(12, 2, 64, seed=8)
+    return make_phantoms(8, 2, 64, seed=8)
 
 
 def written(images, folder):
@@ -67,7 +67,7 @@ def test_few_scans_and_runs_of_before(trained, fresh, tmp_path, capsys):
 
 def test_estimates_lie_within_their_error_on_phantoms(trained, fresh):
     predictor = Predictor(trained, "cpu", "32-true")
-    held_out = make_phantoms(12, 2, 64, seed=9)
+    held_out = make_phantoms(8, 2, 64, seed=9)
     plain = lambda prepared, rows: accuracy_estimate.pile_predictions(predictor, prepared)
     known = accuracy_estimate.held_out_record(
         plain, held_out.images, held_out.table.label.to_numpy())
