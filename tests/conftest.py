@@ -189,7 +189,7 @@ def as_sequences(source: Path, target: Path) -> None:
 
 
 def ask_while_it_runs(process: subprocess.Popen, settings: dict) -> list[tuple[int, str]]:
-    """Ask for the folder of a running process in three ways; return status and last line of each.
+    """Ask for the folder of a running process in two ways; return status and last line of each.
 
     The first has begun then to write its folder.
     """
@@ -201,7 +201,7 @@ def ask_while_it_runs(process: subprocess.Popen, settings: dict) -> list[tuple[i
     while not (out / "config.json").exists():
         assert process.poll() is None and not time.sleep(.02)
     answers = []
-    for more in ({}, {"resume": True}, {"seed": 5, "resume": True}):
+    for more in ({}, {"seed": 5, "resume": True}):
         words = [word for name, value in {**settings, **more}.items()
                  for word in ("-p", name, str(value))]
         with redirect_stderr(StringIO()) as said:
