@@ -223,8 +223,8 @@ def kill_kernel(process: subprocess.Popen) -> None:
 def odd_run(tmp_path_factory) -> Path:
     """A folder with `run`, trained on channel 1 of the `colour` files of oddly named classes.
 
-    `grey` holds the same slices as grey files. Its kernel was killed as soon as an epoch had
-    ended, and it went on; `asked.json` holds what those heard who asked for its folder before. A
+    `grey` holds the same slices as grey files. Its kernel was killed after an epoch had ended,
+    and it went on; `asked.json` holds what those heard who asked for its folder before. A
     test that changes the run takes a copy.
     """
     import pandas as pd

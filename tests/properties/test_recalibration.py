@@ -114,12 +114,13 @@ def test_sets_keep_their_promise_over_draws():
     assert abs(np.mean(covered) - 39 / 41) < 4 * error
 
 
-def test_refitted_sets_hold_the_truth_of_other_slices():
+@pytest.mark.parametrize("draws", [10, pytest.param(60, marks=pytest.mark.nightly)])
+def test_refitted_sets_hold_the_truth_of_other_slices(draws):
     """Keep the promise, nearly, after the same labels were used for temperature and prior."""
     probabilities, labels = source(2000, seed=1)
     allowed = np.eye(3, dtype=bool)[labels]
     covered = []
-    for seed in range(10):
+    for seed in range(draws):
         rows = np.random.default_rng(seed).permutation(2000)
         found = recalibration.refit(probabilities[rows[:40]], allowed[rows[:40]], np.arange(40))
         again = recalibration.recalibrate(probabilities, found.temperature, found.bias)
