@@ -135,19 +135,38 @@ def test_the_brain_mask_is_trained_and_judged(collections, tmp_path):
     assert record["results"]["brain_mask_empty"] == 0
 
 
-def test_a_study_trains_and_measures(phantom_tree, tmp_path):
-    """Two cells of one study, on every change: the others run nightly."""
+def test_a_study_trains_and_measures(report_settings, tmp_path):
+    """Three cells of one study, on every change: the others run nightly."""
     few = ("{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
            "unlabelled_batch_size: 16, rehearsal_batch_size: 0}")
-    assert report("label_efficiency", tmp_path / "run", data=phantom_tree, labels="0.5",
-                  methods="supervised baseline, joint training", epochs=2, image_size=32,
-                  split="sources", device="cpu", overrides=few) == 0
+    methods = ["supervised baseline", "supervised baseline from phantoms", "joint training"]
+    settings = dict(data=report_settings["data"], external=report_settings["external"],
+                    labels="0.5", epochs=2, image_size=32, split="sources", device="cpu",
+                    overrides=few)
+    assert report("label_efficiency", tmp_path / "run", methods=", ".join(methods), **settings) == 0
     cells = pd.read_csv(tmp_path / "run" / "tables" / "cells.csv")
-    assert list(cells.method) == ["supervised baseline", "joint training"]
+    assert list(cells.method) == methods
     assert cells.accuracy.between(0, 1).all()
+    # the teacher, which comes with its student, is scored on the other collection too
+    assert cells["andere Klinik_auc"].between(0, 1).all()
     assert "clean_accuracy" not in cells  # no group is divided: every test slice is clean
-    assert len(list((tmp_path / "run" / "cells").iterdir())) == 2
+    assert len(list((tmp_path / "run" / "cells").iterdir())) == 3
     check_run(tmp_path / "run", ())
+
+
+@pytest.mark.nightly
+def test_a_teacher_scores_as_when_it_is_trained_alone(report_settings, tmp_path):
+    few = ("{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+           "unlabelled_batch_size: 16, rehearsal_batch_size: 0}")
+    settings = dict(data=report_settings["data"], external=report_settings["external"],
+                    labels="0.5", epochs=2, image_size=32, device="cpu", overrides=few)
+    alone = "supervised baseline from phantoms"
+    found = {}
+    for name, methods in {"alone": alone, "beside": f"{alone}, joint training"}.items():
+        assert report("label_efficiency", tmp_path / name, methods=methods, **settings) == 0
+        cells = pd.read_csv(tmp_path / name / "tables" / "cells.csv").set_index("method")
+        found[name] = cells.loc[alone, ["accuracy", "source_recall", "andere Klinik_auc"]]
+    assert np.allclose(found["alone"].astype(float), found["beside"].astype(float))
 
 
 @pytest.mark.nightly
