@@ -101,8 +101,11 @@ class Config:
     # weight of the pseudo-labels of the unlabelled slices; needs anchored
     pseudo_label_weight: Weight = 0.0
     pseudo_label_threshold: Fraction = 0.95  # probability from which a slice counts
-    # of the mixture in that probability; the rest is the classifier's
-    teacher_mixture_weight: Fraction = 0.5
+    # which clusters give pseudo-labels: the mixture's, or those around centres that are refined by
+    # sharpened targets (deep embedded clustering), if every class has a label
+    teacher_clusters: Literal["mixture", "sharpened"] = "mixture"
+    # of the clusters in that probability; the rest is the classifier's
+    teacher_cluster_weight: Fraction = 0.5
     # how far predictions move towards the class priors of the labelled slices; 0: not at all
     distribution_alignment: Fraction = 0.0
     round_epochs: Count = 1  # epochs that learn from the same pseudo-labels
@@ -123,6 +126,9 @@ class Config:
     # of the lesion map, a second output that the masks of these phantoms teach; 0: there is none
     lesion_map_weight: Weight = 0.0
     unlabelled_batch_size: Count = 32  # slices; ours: small, as the number of steps decides
+    # optimiser steps of an epoch at least, with fewer unlabelled slices each: a small collection
+    # would be learnt in too few steps
+    min_epoch_steps: Count = 1
     # how rare classes count in the labelled term: "batches" shows every class equally often,
     # "sources" every class of every source by the square root of its number, "weights" weights a
     # slice by the inverse frequency of its class, "none" does none of this
@@ -220,7 +226,6 @@ PSEUDO_LABEL_SETTINGS: dict[str, Any] = {  # of `demo` and `best`: labelled slic
     "anchored": True,
     "pseudo_label_weight": 1.0,
     "pseudo_label_threshold": 0.8,
-    "teacher_mixture_weight": 0.0,
     "reinitialise": True,  # a new student does not inherit errors that its teacher memorised
     "cluster_weight": 0.0,  # the distance to the cluster means had no measurable benefit
     "l2_normalise": True,
@@ -246,7 +251,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "supervised_batch_size": 64,  # a step shows as many slices as one of the student
         "round_epochs": 20,
         "clustering_epochs": 4,  # pseudo-labels need only the last clustering; the others are shown
-        "teacher_mixture_weight": 0.5,
         "distribution_alignment": 0.5,
         "unlabelled_batch_size": 48,
         "learning_rate": 2e-3,
@@ -262,16 +266,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rehearsal_batch_size": 24,  # keeps what the phantoms taught of other sources
         "rehearsal_weight": 0.3,  # at 1 it costs accuracy on the slices
         "class_balance": "sources",
-        "epochs": 32,
-        "supervised_epochs": 16,  # earlier pseudo-labels are poor, and would be memorised
+        "epochs": 16,
+        "supervised_epochs": 8,  # earlier pseudo-labels are poor, and would be memorised
         "supervised_batch_size": 64,
         # phantoms cost the teacher accuracy on the slices, which alone it has to name
         "supervised_rehearsal": False,
-        "round_epochs": 16,
+        "round_epochs": 8,
         "clustering_epochs": 4,  # pseudo-labels need only the last clustering; the others are shown
-        "teacher_mixture_weight": 0.5,  # the mixture recognises healthy slices better
-        "distribution_alignment": 0.5,  # no class is lost, and rough class priors stay soft
+        # right more often than head and mixture where labels are few, and without an assumption
+        # on how frequent the classes are among the unlabelled slices
+        "teacher_clusters": "sharpened",
+        "teacher_cluster_weight": 1.0,
         "unlabelled_batch_size": 48,
+        "min_epoch_steps": 32,
         "calibration_folds": 3,  # all labels are learnt from
     },
 }

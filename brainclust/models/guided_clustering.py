@@ -67,6 +67,7 @@ def refine_centres(
     n_classes: int,
     steps: int = 200,
     learning_rate: float = .01,  # in units of the points' standard deviation
+    power: float = 1.,  # probabilities are raised to it at the end, and normalised
 ) -> np.ndarray:  # (N, C), class probabilities
     """Cluster around centres that start at the labelled means, as deep embedded clustering does.
 
@@ -92,7 +93,7 @@ def refine_centres(
         F.kl_div(q.log(), p, reduction="batchmean").backward()
         optimiser.step()
     result = np.zeros((len(points), n_classes))
-    result[:, classes] = q.detach().numpy()
+    result[:, classes] = (power * q.detach().log()).softmax(dim=1).numpy()
     return result
 
 # %% ../../nbs/models/07_guided_clustering.ipynb #gc000016

@@ -196,7 +196,7 @@ def teacher_table(
     "List who gave pseudo-labels after which epoch, and how many counted and were right."
     scores = ["accuracy", "counted", "counted_accuracy"]
     rows = []
-    for name in ("head", "mixture", "both"):
+    for name in ("head", "mixture", "both", "sharpened"):
         columns = {f"teacher_{name}_{score}": score for score in scores}
         if not set(columns) <= set(history): continue
         given = history.dropna(subset=f"teacher_{name}_counted")

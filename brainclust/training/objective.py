@@ -29,7 +29,7 @@ from .loop import TERMS, Trainer, learning_rate, set_rate, take_step
 
 # %% auto #0
 __all__ = ['batch_losses', 'self_training_round', 'loss_weights', 'baseline_epoch', 'measured_epochs', 'has_teacher',
-           'phantom_losses']
+           'has_sharpened_teacher', 'phantom_losses']
 
 # %% ../../nbs/training/05_objective.ipynb #110033
 def batch_losses(
@@ -118,6 +118,15 @@ def has_teacher(
     from_phantoms = config.init == "phantom" and set(config.classes) <= set(CLASSES)
     return config.pseudo_label_weight > 0 and (len(data.labelled) > 0 or from_phantoms)
 
+
+def has_sharpened_teacher(
+    config: Config,
+    data: TrainingData,
+) -> bool:
+    "Tell whether refined centres, of which every class needs one, give the pseudo-labels."
+    counts = np.bincount(data.labels[data.labelled], minlength=data.n_classes)
+    return config.teacher_clusters == "sharpened" and bool(counts.all())
+
 # %% ../../nbs/training/05_objective.ipynb #libe5f304
 @patch
 def reinitialise(self: Trainer) -> None:
@@ -164,8 +173,9 @@ def locates(self: Trainer) -> bool:
 def steps(self: Trainer) -> int:
     "Count the optimiser steps of a joint epoch."
     data, config = self.data, self.config
-    return count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size,
-                       config.unlabelled_batch_size)
+    needed = count_steps(len(data.labelled), len(data.unlabelled), config.labelled_batch_size,
+                         config.unlabelled_batch_size)
+    return max(needed, config.min_epoch_steps)
 
 
 @patch

@@ -27,20 +27,23 @@ from ..models.encoders import ClusteringNetwork
 from brainclust.models.losses import (
     adjust_probabilities, align_distribution, class_prior_factors, pseudo_targets,
 )
+from ..models.guided_clustering import refine_centres
 from brainclust.models.mixture import (
-    Mixture, align_clusters, collapse_alarm, effective_rank, fit_mixture,
+    Mixture, align_clusters, as_clustered, collapse_alarm, effective_rank, fit_mixture,
 )
 from .batches import TrainingData, embed_slices
 from .checkpoints import TrainingState
 from .distributed import broadcast_from_rank_zero, is_main_process
 from .loop import Trainer, run_epochs
-from .objective import has_teacher, measured_epochs, self_training_round
+from brainclust.training.objective import (
+    has_sharpened_teacher, has_teacher, measured_epochs, self_training_round,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 # %% auto #0
-__all__ = ['PRIOR_COUNT', 'prior_factors', 'measure_clusters', 'teacher_scores', 'save_outputs', 'load_outputs',
+__all__ = ['PRIOR_COUNT', 'SHARPNESS', 'prior_factors', 'measure_clusters', 'teacher_scores', 'save_outputs', 'load_outputs',
            'load_all_outputs', 'train_jointly', 'train_supervised_baseline']
 
 # %% ../../nbs/training/06_self_training.ipynb #libf60409
@@ -82,6 +85,7 @@ def fit_clusters(
 
 # %% ../../nbs/training/06_self_training.ipynb #110038
 PRIOR_COUNT = 5.  # labels of every class that are assumed: a few tell little of the frequencies
+SHARPNESS = 4.  # power at which about as many pseudo-labels are confident as with a mixture
 
 
 def prior_factors(
@@ -100,20 +104,36 @@ def prior_factors(
 
 
 @patch
+def teaching_clusters(
+    self: Trainer,
+    embeddings: np.ndarray,  # (N, D), of all slices
+    responsibilities: np.ndarray,  # (N, K), of the mixture
+) -> np.ndarray:  # (N, K), class probabilities; the same for every class where nothing is taught
+    "Return the clusters that give pseudo-labels."
+    data, config = self.data, self.config
+    if not has_sharpened_teacher(config, data): return responsibilities
+    rows = np.setdiff1d(data.train, data.joined)
+    points = as_clustered(embeddings[rows], config.l2_normalise)
+    result = np.full((len(embeddings), data.n_classes), 1 / data.n_classes)
+    result[rows] = refine_centres(points, data.labels[rows], data.n_classes, power=SHARPNESS)
+    return result
+
+
+@patch
 def make_targets(
     self: Trainer,
     head: np.ndarray,  # (N, C), probabilities of all slices
-    responsibilities: np.ndarray,  # (N, K), of all slices
+    clusters: np.ndarray,  # (N, K), from `teaching_clusters`
 ) -> Tensor:  # (N_train, C)
-    "Make the pseudo-labels of the training slices from the present head and mixture."
+    "Make the pseudo-labels of the training slices from the present head and clusters."
     data, config = self.data, self.config
     if data.adjustments is not None:
         head = adjust_probabilities(head, data.adjustments)
-    predictions = pseudo_targets(torch.from_numpy(head), torch.from_numpy(responsibilities),
-                                 config.teacher_mixture_weight)
+    predictions = pseudo_targets(torch.from_numpy(head), torch.from_numpy(clusters),
+                                 config.teacher_cluster_weight)
     factors = prior_factors(predictions, data, config)
     targets = align_distribution(predictions, factors)
-    # of another source the mixture is confident and wrong, and the class prior unknown
+    # of another source the clusters are confident and wrong, and the class prior unknown
     joined = torch.from_numpy(data.joined)
     targets[joined] = torch.from_numpy(head)[joined].to(targets.dtype)
     return targets[data.train]
@@ -137,7 +157,8 @@ def cluster(
     starts_round = self_training_round(
         epoch + 1, config, len(data.labelled) > 0)[0] == epoch + 1
     if has_teacher(config, data) and ("targets" not in tensors or starts_round):
-        results["targets"] = self.make_targets(head, responsibilities)
+        clusters = self.teaching_clusters(embeddings, responsibilities)
+        results["targets"] = self.make_targets(head, clusters)
     self.state.tensors = results
     return responsibilities
 
@@ -251,7 +272,8 @@ def cluster_and_measure(
         targets = np.zeros_like(head)
         targets[data.train] = self.state.tensors["targets"].numpy()
         own = head if data.adjustments is None else adjust_probabilities(head, data.adjustments)
-        teachers = {"head": own[rows], "mixture": responsibilities[rows], "both": targets[rows]}
+        used = "sharpened" if has_sharpened_teacher(config, data) else "both"
+        teachers = {"head": own[rows], "mixture": responsibilities[rows], used: targets[rows]}
         row |= teacher_scores(teachers, data.truth[rows], config.pseudo_label_threshold)
     if epoch == config.epochs:
         save_outputs(folder / "all_slices.safetensors", embeddings=embeddings, head=head)

@@ -62,6 +62,16 @@ def test_bad_points_and_labels_are_named(name, points, labels, sentence):
         LABELLERS[name](points, labels, 3)
 
 
+def test_a_power_changes_no_order():
+    """Sharpen every row alike, and leave the probability 0 of a class without a label."""
+    points, truth = blobs()
+    labels = np.where(np.arange(len(truth)) % 30 == 0, truth, -1)
+    labels[labels == 2] = -1
+    soft, hard = (refine_centres(points, labels, 4, power=power) for power in (1., 4.))
+    assert np.allclose(hard, soft**4 / (soft**4).sum(axis=1, keepdims=True))
+    assert not hard[:, 2:].any()
+
+
 def test_components_take_the_mean_of_their_slices():
     """Put right a head that is wrong for one slice in five, component by component."""
     points, truth = blobs()

@@ -190,7 +190,7 @@ def test_slices_of_another_source_are_taught_by_the_head_alone():
         data = SimpleNamespace(labels=np.array([0, -1, -1]), labelled=np.array([0]),
                                unlabelled=np.array([1, 2]), train=np.arange(3), n_classes=2,
                                joined=np.array(joined, dtype=np.int64), adjustments=adjustments)
-        settings = SimpleNamespace(teacher_mixture_weight=1., distribution_alignment=alignment)
+        settings = SimpleNamespace(teacher_cluster_weight=1., distribution_alignment=alignment)
         trainer = SimpleNamespace(data=data, config=settings)
         return Trainer.make_targets(trainer, head, mixture)[:, 0].tolist()
     assert targets([], 0.) == pytest.approx([.9, .3, .1])

@@ -48,7 +48,8 @@ def test_pseudo_targets_of_an_epoch_are_probabilities(data):
                        distribution_alignment=0.5)
     head = data.draw(probabilities(n=len(x), k=3))
     if made.anchored:
-        made = replace(made, pseudo_label_weight=1.0)
+        made = replace(made, pseudo_label_weight=1.0, teacher_clusters=data.draw(
+            st.sampled_from(["mixture", "sharpened"])))
     trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), slices, made)
     for epoch in range(2):
         trainer.cluster(x, head, epoch)
@@ -56,6 +57,30 @@ def test_pseudo_targets_of_an_epoch_are_probabilities(data):
     if "targets" in state.tensors:
         assert sum_to_one(state.tensors["targets"])
         assert objective.has_teacher(made, slices)
+
+
+def test_refined_centres_teach_the_training_slices_alone():
+    """Follow three blobs from one label each; test slices and other sources are left open."""
+    truth = np.arange(30) % 3
+    x = 9 * np.eye(3)[truth] + np.random.default_rng(0).normal(0, 1, (30, 3)) + 5
+    slices = tiny_data(np.zeros((30, 1, 4, 4), np.uint8), np.where(np.arange(30) < 3, truth, -1),
+                       test=6)
+    slices = replace(slices, joined=np.array([10]))
+    mixture = np.full((30, 3), 1 / 3)
+
+    def taught(labels: np.ndarray) -> np.ndarray:
+        made = tiny_config(n_clusters=3, classes=("a", "b", "c"), anchored=True,
+                           teacher_clusters="sharpened")
+        trainer = loop.Trainer(FABRIC, nn.Linear(1, 1), replace(slices, labels=labels), made)
+        return trainer.teaching_clusters(x, mixture)
+
+    rows = np.setdiff1d(slices.train, slices.joined)
+    given = taught(slices.labels)
+    assert (given[rows].argmax(axis=1) == truth[rows]).all()
+    assert (given[rows].max(axis=1) > .5).all()
+    assert np.allclose(given[np.setdiff1d(np.arange(30), rows)], 1 / 3)
+    # a class without a label has no centre, so that the mixture teaches
+    assert taught(np.where(slices.labels == 2, -1, slices.labels)) is mixture
 
 
 @given(data=st.data())
