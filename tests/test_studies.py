@@ -199,6 +199,25 @@ def test_label_efficiency_goes_on_cell_by_cell(
 
 
 @pytest.mark.nightly
+def test_parts_of_a_study_come_together(phantom_tree, tmp_path):
+    """Train in two run directories as two processes do, and only draw in the third."""
+    few = ("{bootstrap: 20, supervised_epochs: 1, round_epochs: 1, labelled_batch_size: 8, "
+           "unlabelled_batch_size: 16, rehearsal_batch_size: 0}")
+    settings = dict(data=phantom_tree, labels="0.5, 2", epochs=2, image_size=32, device="cpu",
+                    methods="supervised baseline from phantoms, joint training", overrides=few)
+    for name, part in (("a", "1/2"), ("b", "2/2")):
+        assert report("label_efficiency", tmp_path / name, part=part, **settings) == 0
+        assert len(list((tmp_path / name / "cells").iterdir())) == 2  # a student and its teacher
+    parts = f"['{tmp_path / 'a'}', '{tmp_path / 'b'}']"
+    assert report("label_efficiency", tmp_path / "all", finished_in=parts, **settings) == 0
+    cells = pd.read_csv(tmp_path / "all" / "tables" / "cells.csv")
+    apart = pd.concat([pd.read_csv(tmp_path / name / "tables" / "cells.csv") for name in "ab"])
+    columns = ["method", "amount", "accuracy", "seconds"]
+    assert cells[columns].sort_values(columns[:2]).reset_index(drop=True).equals(
+        apart[columns].sort_values(columns[:2]).reset_index(drop=True))
+
+
+@pytest.mark.nightly
 def test_label_efficiency_names_what_it_does_not_know(phantom_tree, tmp_path, capfd):
     settings = dict(data=phantom_tree, labels="0.5", epochs=2, image_size=32, device="cpu")
     assert report("label_efficiency", tmp_path / "none", **settings | {"methods": "magic"}) == 1
