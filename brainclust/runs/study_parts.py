@@ -21,7 +21,7 @@ def read_part(
 ) -> slice:  # of a list of trainings: every second one, from the first
     """Read which part of a study a process trains.
 
-    Raises: ValueError if it is no such part.
+    Raises: ValueError if it is not of this form.
     """
     number, count = map(int, match.groups()) if (
         match := re.fullmatch(r"\s*(\d{1,4})\s*/\s*(\d{1,4})\s*", str(part))) else (0, 0)
