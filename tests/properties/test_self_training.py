@@ -80,7 +80,12 @@ def test_refined_centres_teach_the_training_slices_alone():
     assert (given[rows].max(axis=1) > .5).all()
     assert np.allclose(given[np.setdiff1d(np.arange(30), rows)], 1 / 3)
     # a class without a label has no centre, so that the mixture teaches
-    assert taught(np.where(slices.labels == 2, -1, slices.labels)) is mixture
+    missing = np.where(slices.labels == 2, -1, slices.labels)
+    assert taught(missing) is mixture
+    sharpened = tiny_config(teacher_clusters="sharpened")
+    assert objective.has_sharpened_teacher(sharpened, slices)
+    assert not objective.has_sharpened_teacher(sharpened, replace(slices, labels=missing))
+    assert not objective.has_sharpened_teacher(tiny_config(), slices)
 
 
 @given(data=st.data())
