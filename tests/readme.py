@@ -9,13 +9,28 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def shown(cell: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """Return a cell as a reader of the README sees it; None: not at all.
+
+    Of a cell that begins with `#| hide_input` the output alone is shown, which is markdown.
+    """
+    if not cell.source.startswith("#| hide"): return cell
+    if not cell.source.startswith("#| hide_input"): return None
+    return nbformat.v4.new_markdown_cell(cell.outputs[0].data["text/markdown"])
+
+
 def render_readme() -> str:
     """Return the README's text.
 
     The index notebook as markdown, hidden cells dropped, links seen from the top folder.
     """
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("#| hide")]
+    cells = [shown(cell) for cell in notebook.cells]
+    notebook.cells = [cell for cell in cells if cell is not None]
+    for cell in notebook.cells:  # a table as text, which is short
+        for output in cell.get("outputs", []):
+            if "text/plain" in output.get("data", {}):
+                output.data.pop("text/html", None)
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     places = r"\]\((images/|[\w/]+\.ipynb|experiments|explanations|tutorials)"
     text = re.sub(places, r"](nbs/\1", text)

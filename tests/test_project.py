@@ -82,6 +82,22 @@ def test_readme_is_the_index_notebook():
     assert (ROOT / "README.md").read_text(encoding="utf-8") == render_readme()
 
 
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs and list items of a markdown text, without code and tables."""
+    prose = re.sub(r"(?s:```.*?```|<!--.*?-->)|^\|.*$|^ {4}.*$", "", text, flags=re.MULTILINE)
+    return [part.strip() for part in re.split(r"\n\s*\n|\n(?=[-\d]+\.? )", prose) if part.strip()]
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.encode()) <= 9000
+    prose = paragraphs(re.sub(r"\]\([^)]*\)", "]", text))
+    assert sum(len(part.split()) for part in prose) <= 900
+    for part in prose:
+        assert len(part.split()) <= 80, part
+        assert len(re.findall(r"\d\.\d", part)) <= 4, part
+
+
 def test_notebooks_are_executed_small_and_without_errors():
     for path in sorted((ROOT / "nbs").rglob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
