@@ -31,10 +31,11 @@ def render_readme() -> str:
         for output in cell.get("outputs", []):
             if "text/plain" in output.get("data", {}):
                 output.data.pop("text/html", None)
+    notebook.metadata.language_info = {"name": "python"}
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     places = r"\]\((images/|[\w/]+\.ipynb|experiments|explanations|tutorials)"
     text = re.sub(places, r"](nbs/\1", text)
-    return text.strip() + "\n"
+    return re.sub(r"[ ]*\n{3,}", "\n\n", text).strip() + "\n"
 
 
 if __name__ == "__main__":
