@@ -12,7 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from ..core.files import atomic_write, load_table
+from ..core.setting_types import Folders
 from .run import Run, check_resume
 
 # %% ../../nbs/runs/28_study_parts.ipynb #sp000006
@@ -32,7 +35,8 @@ def read_part(
 # %% ../../nbs/runs/28_study_parts.ipynb #sp000010
 def take_over(
     run: Run,
-    others: Iterable[str | Path] | str | Path | None,  # run directories of the same study; None: no
+    others: Iterable[str | Path] | str | None,  # run directories of the same study, or their list
+    # as text, as "[runs/a, runs/b]"; None: none
     name: str,  # of a folder in them, such as "cells"
 ) -> int:  # files that were copied
     """Copy the finished files of other runs that this one lacks.
@@ -43,7 +47,8 @@ def take_over(
     count = 0
     same = ["sha256", "split", "label"]
     own = load_table(run.folder / "scans.parquet", "run it again")[same]
-    for other in [others] if isinstance(others, str | Path) else others or []:
+    listed = others if isinstance(others, str) else tuple(map(str, others or ()))
+    for other in TypeAdapter(Folders).validate_python(listed):
         folder = Path(other).expanduser().absolute()
         if not (folder / "config.json").exists():
             raise ValueError(f"{folder} holds no run: give run directories of this study.")

@@ -49,7 +49,7 @@ def test_own_files_stay_and_unfinished_ones_are_left(tmp_path):
     """Copy what is missing, neither what is there nor a training that has not ended."""
     whole = begun(tmp_path / "whole", {"a": "own"})
     other = begun(tmp_path / "other", {"a": "another's", "b": "another's", ".c": "begun"})
-    assert study_parts.take_over(whole, other.folder, "cells") == 1
+    assert study_parts.take_over(whole, str(other.folder), "cells") == 1
     held = {file.name: file.read_text() for file in (whole.folder / "cells").iterdir()}
     assert held == {"a": "own", "b": "another's"}
     assert study_parts.take_over(whole, None, "cells") == 0
