@@ -28,8 +28,9 @@ def settings(preset="best", **changes):
     digits that show any difference.
     """
     return make_config(
-        preset, **{**dict(init="random", image_size=64, epochs=4, labelled_batch_size=8,
-                          unlabelled_batch_size=14, precision="64-true", device="cuda"), **changes})
+        preset, **{**dict(init="random", image_size=64, epochs=4, min_epoch_steps=1,
+                          labelled_batch_size=8, unlabelled_batch_size=14, precision="64-true",
+                          device="cuda"), **changes})
 
 
 PSEUDO_LABEL_SETTINGS = dict(

@@ -38,7 +38,8 @@ def settings(**changes):
     return make_config(
         "best",
         **{**dict(init="random", image_size=64, epochs=3, supervised_epochs=1, round_epochs=1,
-                  clustering_epochs=1, labelled_batch_size=8, unlabelled_batch_size=15,
+                  clustering_epochs=1, min_epoch_steps=1, labelled_batch_size=8,
+                  unlabelled_batch_size=15,
                   ema_decay=0.5, pseudo_label_threshold=0.3, cluster_weight=0.01, devices=2,
                   precision="64-true", device="cpu", augmentation="none",
                   unlabelled_augmentation="none"), **changes})
