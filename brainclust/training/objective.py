@@ -123,8 +123,12 @@ def has_sharpened_teacher(
     config: Config,
     data: TrainingData,
 ) -> bool:
-    "Tell whether refined centres, of which every class needs one, give the pseudo-labels."
-    counts = np.bincount(data.labels[data.labelled], minlength=data.n_classes)
+    """Tell whether refined centres, of which every class needs one, give the pseudo-labels.
+
+    Labels of other sources make no centre, as their slices are not clustered.
+    """
+    own = np.setdiff1d(data.labelled, data.joined)
+    counts = np.bincount(data.labels[own], minlength=data.n_classes)
     return config.teacher_clusters == "sharpened" and bool(counts.all())
 
 # %% ../../nbs/training/05_objective.ipynb #libe5f304

@@ -82,6 +82,10 @@ def test_refined_centres_teach_the_training_slices_alone():
     # a class without a label has no centre, so that the mixture teaches
     missing = np.where(slices.labels == 2, -1, slices.labels)
     assert taught(missing) is mixture
+    # nor does one whose only label is another source's, which is not clustered
+    elsewhere = replace(slices, joined=np.array([2]))
+    assert not objective.has_sharpened_teacher(
+        tiny_config(teacher_clusters="sharpened"), elsewhere)
     sharpened = tiny_config(teacher_clusters="sharpened")
     assert objective.has_sharpened_teacher(sharpened, slices)
     assert not objective.has_sharpened_teacher(sharpened, replace(slices, labels=missing))
