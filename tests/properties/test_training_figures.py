@@ -11,20 +11,6 @@ from brainclust.runs import training_figures
 
 
 @FIFTH_OF_EXAMPLES
-@given(numbers=st.dictionaries(st.sampled_from(training_figures.WORKFLOW_NUMBERS),
-                               st.sampled_from([0, 1, 10**12, None, np.nan, np.int64(3), 0.25])),
-       encoder=st.sampled_from(UNLIKELY_NAMES))
-def test_a_workflow_shows_its_numbers(numbers, encoder):
-    """Draw the workflow with the encoder and without placeholders or NaN."""
-    numbers = {name: value for name, value in numbers.items() if name
-               != "encoder"} | {"encoder": encoder}
-    figure = drawn_figure(training_figures.plot_workflow, numbers)
-    assert encoder in figure_text(figure)
-    assert "{" not in figure_text(figure).replace(encoder, "")
-    assert "nan" not in figure_text(figure)
-
-
-@FIFTH_OF_EXAMPLES
 @given(epochs=st.sampled_from([1, 2, 30]), clusters=st.sampled_from([1, 4, 40]), seed=seeds(),
        holes=st.booleans())
 def test_losses_are_drawn_with_every_term(epochs, clusters, seed, holes):

@@ -9,11 +9,6 @@ from strategies import FIFTH_OF_EXAMPLES, seeds
 from brainclust.runs import cluster_figures, training_figures
 
 
-def test_an_unknown_workflow_number_is_refused():
-    """Refuse a number that the workflow does not show."""
-    refused(training_figures.plot_workflow, {"n_moons": 3})
-
-
 @FIFTH_OF_EXAMPLES
 @given(epochs=st.sampled_from([1, 2, 30]), clusters=st.sampled_from([1, 4, 40]), seed=seeds(),
        holes=st.booleans())
