@@ -76,7 +76,7 @@ def method_sentences(
 ) -> list[str]:
     "Tell the method that a config runs, in the order of time."
     terms = active_terms(config, labelled, teacher, decoder)
-    told = [f"The encoder {config.encoder} {INITS[config.init]}."]
+    told = [f"The encoder ({config.encoder}) {INITS[config.init]}."]
     if "pseudo-labels" not in terms:
         told.append("In every epoch K-means and a Gaussian mixture cluster the embedding.")
         return [*told, f"The loss is {loss_words(terms)}, for {config.epochs} epochs."]
