@@ -170,7 +170,8 @@ def _fold_labels(self: Report) -> list[str]:  # sentences for the reader
 def _name_classes(self: Report) -> None:
     "Add the names of the true classes, for figures and tables."
     names = np.array([*self.config.classes, "unknown"])
-    self.named = self.scans.assign(class_name=names[self.scans.true_label])
+    self.truths = self.scans.true_label.to_numpy()
+    self.named = self.scans.assign(class_name=names[self.truths])
     if self.config.unlabelled:
         other = "unknown, " + self.scans.collection
         self.named.class_name = self.named.class_name.where(

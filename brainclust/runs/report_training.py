@@ -117,7 +117,7 @@ def baseline(self: Report) -> Section:
     "Measure a network that learnt the labels alone."
     run = self.run
     self.alone = self.baseline_outputs = None
-    section = Section(run, "There is no supervised baseline.")
+    section = Section(run, "No supervised baseline was trained.")
     if self.config.supervised_baseline and not self.unsupervised:
         self._find_baseline()
         for column in ("test_accuracy", "cross_entropy"):
