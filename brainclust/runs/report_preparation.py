@@ -195,8 +195,8 @@ def workflow(self: Report) -> Section:
     section = Section(self.run)
     section.figure("workflow", plot_workflow(config, counts, terms), pd.DataFrame([numbers]),
                    "Workflow with this run's numbers", "Figure 4.1")
-    section.finding = " ".join(
-        method_sentences(config, not self.unsupervised, self.teacher, self.decoder))
+    self.method = method_sentences(config, not self.unsupervised, self.teacher, self.decoder)
+    section.finding = " ".join(self.method)
     return section
 
 # %% ../../nbs/runs/34_report_preparation.ipynb #rp019

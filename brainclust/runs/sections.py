@@ -15,10 +15,8 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 import pandas as pd
 
-from ..core.config import make_config
 from ..data.confounders import LIMITS
 from .run import Run, add_figure, add_table
-from .workflow import method_sentences
 
 # %% ../../nbs/runs/32_sections.ipynb #sc005
 def with_interval(
@@ -147,12 +145,9 @@ def cautions(
 def abstract_text(
     record: Mapping[str, Any],  # content of run.json
     methods: pd.DataFrame,  # from `compare_methods`
-    teacher: bool,  # whether pseudo-labels were given, from `has_teacher`
-    decoder: bool = False,  # whether slices were reconstructed
+    method: Sequence[str],  # from `method_sentences`
 ) -> str:  # Markdown
     "Write the abstract of a run."
-    settings = {name: value for name, value in record["config"].items() if name in _FIELDS}
-    config = make_config(**settings)
     results = record["results"]
     told = _accuracy_words(methods, record["data"]["clean_name"])
     gain = results.get("gain_over_supervised_baseline")
@@ -160,7 +155,6 @@ def abstract_text(
         told.append(f"The unlabelled slices bring {gain_words(gain)}.")
     told += [f"On {name} its AUC of tumour against none is {with_interval(value)}."
              for name, value in _external_aucs(results).items()]
-    method = method_sentences(config, record["data"]["labelled"] > 0, teacher, decoder)
     parts = {"Data": [_data_words(record)], "Method": method,
              "Results": told or ["No test label is known, so that nothing was scored."],
              "Not to be concluded": [*cautions(record), "This is not for diagnosis."]}
@@ -172,6 +166,3 @@ def _external_aucs(results: Mapping[str, Any]) -> dict[str, float]:
     return {name.removeprefix("external_").removesuffix("_auc"): value
             for name, value in results.items()
             if name.startswith("external_") and name.endswith("_auc") and value is not None}
-
-
-_FIELDS = set(make_config().__dict__)

@@ -61,6 +61,11 @@ def _teacher_words(config: Config, labelled: bool) -> str:
     return f"{clusters} (weight {weight:g}) and the head ({1 - weight:g})"
 
 
+def _epochs(number: int) -> str:
+    "Write a number of epochs."
+    return f"{number} epoch" + "s" * (number != 1)
+
+
 def student_rounds(
     config: Config,
 ) -> int:  # at least 1
@@ -79,10 +84,10 @@ def method_sentences(
     told = [f"The encoder ({config.encoder}) {INITS[config.init]}."]
     if "pseudo-labels" not in terms:
         told.append("In every epoch K-means and a Gaussian mixture cluster the embedding.")
-        return [*told, f"The loss is {loss_words(terms)}, for {config.epochs} epochs."]
+        return [*told, f"The loss is {loss_words(terms)}, for {_epochs(config.epochs)}."]
     if labelled and config.supervised_epochs:
-        told.append(f"It is trained on the labelled slices alone for {config.supervised_epochs} "
-                    "epochs.")
+        told.append(f"It is trained on the labelled slices alone for "
+                    f"{_epochs(config.supervised_epochs)}.")
     aligned = (f", moved by {config.distribution_alignment:g} towards the classes' frequencies"
                if config.distribution_alignment else "")
     told.append(f"{_teacher_words(config, labelled)} then name the unlabelled slices{aligned}; a "
@@ -90,8 +95,8 @@ def method_sentences(
     student = "A re-initialised student" if config.reinitialise else "The same network"
     rounds = student_rounds(config)
     often = "" if rounds == 1 else f" in each of {rounds} rounds"
-    told.append(f"{student} is trained for {config.round_epochs} epochs{often}; its loss is "
-                f"{loss_words(terms)}.")
+    told.append(f"{student} is trained for {_epochs(config.round_epochs)}{often}; its loss "
+                f"is {loss_words(terms)}.")
     return told
 
 # %% ../../nbs/runs/31_workflow.ipynb #wf013
