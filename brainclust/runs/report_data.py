@@ -76,7 +76,7 @@ class Report:
 
     def __getattr__(self, name: str) -> Any:
         "Name the section that is missing, where one is called too early."
-        raise AttributeError(f"The report has no {name} yet: run the sections above first, from "
+        raise AttributeError(f"The report has no {name!r} yet: run the sections above first, from "
                              "report.data() on.")
 
 # %% ../../nbs/runs/33_report_data.ipynb #rd007

@@ -31,7 +31,9 @@ from brainclust.runs.data_figures import (
 )
 from .report_data import Report
 from .sections import Section
-from .workflow import INITS, active_terms, method_sentences, plot_workflow
+from brainclust.runs.workflow import (
+    INITS, active_terms, loss_words, method_sentences, plot_workflow,
+)
 from ..training.batches import TrainingData, place_images, take_slices
 from ..training.launch import train_in_processes
 from ..training.loop import log_row, pretrain
@@ -61,9 +63,9 @@ def skull_stripping(self: Report) -> Section:
     section.figure("skull_stripping_classes",
                    plot_skull_stripping(originals, stripped, masks, kept.class_name), kept,
                    f"Skull stripping in every class, method {method}", "Figure 3.3")
-    used = "is" if config.skull_strip != "none" else "would be, in the reproduced study,"
-    section.finding = (f"Of these slices {kept.share_kept.min():.0%} to "
-                       f"{kept.share_kept.max():.0%} of the pixels {used} kept.")
+    section.finding = (f"The mask keeps {kept.share_kept.min():.0%} to "
+                       f"{kept.share_kept.max():.0%} of the pixels of these slices"
+                       + ("; this run keeps all." if config.skull_strip == "none" else "."))
     return section
 
 # %% ../../nbs/runs/34_report_preparation.ipynb #rp009
@@ -196,7 +198,7 @@ def workflow(self: Report) -> Section:
     section.figure("workflow", plot_workflow(config, counts, terms), pd.DataFrame([numbers]),
                    "Workflow with this run's numbers", "Figure 4.1")
     self.method = method_sentences(config, not self.unsupervised, self.teacher, self.decoder)
-    section.finding = " ".join(self.method)
+    section.finding = f"The loss is {loss_words(terms)}."
     return section
 
 # %% ../../nbs/runs/34_report_preparation.ipynb #rp019

@@ -239,7 +239,7 @@ def shortcuts(self: Report) -> Section:
     both = pd.concat([named, self.tidy[self.tidy.method.isin(real)]], ignore_index=True)
     section.figure("shortcuts", plot_intervals(both, bold=real), both,
                    "Accuracy from shortcuts, beside that of the networks")
-    section.finding = (f"Without a look at the tumour, {best.method} alone is right in "
+    section.finding = (f"Without a look at the tumour, a classifier of {best.method} is right in "
                        f"{with_interval(best.accuracy, best.low, best.high)} of the clean test "
                        "slices.")
     return section
