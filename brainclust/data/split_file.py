@@ -9,7 +9,7 @@ __all__ = ['SPLITS', 'SPLIT_COLUMNS', 'READING', 'SplitFile', 'write_split_file'
 # %% ../../nbs/data/34_split_file.ipynb #sf003
 import json
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -149,8 +149,8 @@ def _outside(
     path: str,
 ) -> bool:
     "Tell whether a path leads out of a folder."
-    parts = PurePosixPath(path).parts
-    return not parts or parts[0] == "/" or ".." in parts or "\\" in path or "\0" in path
+    read = PureWindowsPath(path)  # which divides at slashes of both kinds
+    return not read.parts or bool(read.anchor) or ".." in read.parts or "\0" in path
 
 
 def _fault(
