@@ -20,7 +20,7 @@ setup(
     license=settings["license"],
     url=settings["git_url"],
     python_requires=f">={settings['min_python']}",
-    # The notebooks travel as one more package, so that `brainclust-report` finds them after any
+    # The notebooks travel as one more package, so that `brainclust run` finds them after any
     # kind of install. Patterns hold in every package; in a folder of notebooks too.
     packages=[*find_packages(include=["brainclust", "brainclust.*"]), "brainclust.notebooks"],
     package_dir={"brainclust.notebooks": "nbs"},

@@ -18,13 +18,12 @@ from zipfile import ZipFile
 
 import pandas as pd
 import pytest
+from commands import card_command, predict_command
 from conftest import ROOT, TINY
 from packaging.requirements import Requirement
 
 import brainclust
 from brainclust.core.runtime import distribution_versions
-from brainclust.runs.model_card import card_command
-from brainclust.runs.prediction_files import predict_command
 
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(ROOT / "settings.ini", encoding="utf-8")
@@ -291,7 +290,7 @@ def installed_run(fresh, phantom_tree, tmp_path_factory) -> tuple[Path, Path, st
     settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
     settings |= {"data": scans, "out": "a-run", "pretrain_epochs": 1}
     words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
-    printed = call(fresh / "brainclust-report", "--no-html", *words, cwd=place, PATH=path,
+    printed = call(fresh / "brainclust", "run", "--no-html", *words, cwd=place, PATH=path,
                    errors=True)
     return place, scans, printed
 

@@ -4,15 +4,12 @@
 
 # %% auto #0
 __all__ = ['notebook_path', 'last_lines', 'tidy_outputs', 'literal_path', 'check_names', 'free_folder', 'until_interrupted',
-           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'run_headline', 'report_command']
+           'tidy_file', 'run_report', 'parse_parameters', 'run_notes', 'run_headline']
 
 # %% ../../nbs/runs/02_execute.ipynb #x0a7114e
-import argparse
 import logging
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -28,7 +25,7 @@ from ..core.config import Config
 from ..core.untrusted import read_settings
 from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
-from ..core.untrusted import plain_data, read_names, read_yaml
+from ..core.untrusted import check_known, plain_data, read_names, read_yaml
 from ..data.other_sources import check_external, check_unlabelled
 from .run import check_data, check_resume, run_config
 
@@ -112,10 +109,7 @@ def check_names(
     known = set(papermill.inspect_notebook(literal_path(notebook_path(notebook))))
     if "overrides" in known:
         known |= {field.name for field in fields(Config)}
-    unknown = sorted(set(names) - known)
-    if unknown:
-        raise ValueError(
-            f"Unknown setting {', '.join(unknown)}; the settings are: {', '.join(sorted(known))}.")
+    check_known(names, known)
 
 # %% ../../nbs/runs/02_execute.ipynb #n5bf3e16
 def free_folder(
@@ -288,40 +282,3 @@ def run_headline(
     return [f"Test accuracy {_with_ends(accuracy)}, macro recall "
             f"{_with_ends(results['test_macro_recall'])}; {which}: "
             + ", ".join(f"{name} {_with_ends(recalls[name])}" for name in shown) + "."]
-
-# %% ../../nbs/runs/02_execute.ipynb #n813f9d5
-def report_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0, 1 when the run failed, 2 when a parameter is wrong
-    "Run the command `brainclust-report`."
-    parser = argparse.ArgumentParser(
-        prog="brainclust-report",
-        description="Run the whole study, or one of the smaller ones, and write its report.")
-    parser.add_argument("notebook", nargs="?", default="train",
-                        help="train, or a study such as segmentation (default: train)")
-    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
-                        metavar=("NAME", "VALUE"),
-                        help="a setting, such as -p data scans/ -p preset paper; repeat for more")
-    parser.add_argument("--no-html", action="store_true", help="leave out report.html")
-    options = parser.parse_args(arguments)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    try:
-        folder = run_report(
-            parse_parameters(options.parameter), not options.no_html, options.notebook)
-    except KeyboardInterrupt as error:
-        again = (f"interrupted; the same command with -p out {error} -p resume True goes on"
-                 if str(error) else "interrupted before the run began; the same command begins it")
-        print(f"\nbrainclust-report: {again}.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"brainclust-report: {error}", file=sys.stderr)
-        return 2
-    # papermill's error shows the failing cell; its last line is the reason
-    except Exception as error:
-        print(f"brainclust-report: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
-        return 1
-    for sentence in [*run_notes(folder), *run_headline(folder)]:
-        print(sentence)
-    print(f"Report: {folder / (f'{options.notebook}.ipynb' if options.no_html else 'report.html')}")
-    return 0

@@ -8,6 +8,7 @@ from assertions import REFUSALS, accepted
 from hypothesis import given, strategies as st
 
 from brainclust.core import config
+from brainclust.core.untrusted import check_known
 
 SETTINGS = sorted(config.PRESETS["best"].keys() | asdict(config.Config()).keys())
 
@@ -109,3 +110,19 @@ def test_fitted_rounds_are_whole_epochs(preset, changes):
     assert all(type(value) is int for value in fitted.values())
     assert fitted.get("round_epochs", 1) >= 1
     assert fitted.get("supervised_epochs", 0) >= 0
+
+
+@given(names=st.lists(st.sampled_from(["epohcs", "seed", "moon", "lable_fraction", "epochs"]),
+                      unique=True))
+def test_unknown_settings_are_named_with_the_nearest(names):
+    """Refuse what does not exist, suggest what is near, and accept what exists."""
+    known = {"epochs", "seed", "label_fraction"}
+    near = {"epohcs": "epochs", "lable_fraction": "label_fraction"}
+    wrong = sorted(set(names) - known)
+    try:
+        check_known(names, known)
+        assert not wrong
+    except ValueError as error:
+        assert f"Unknown setting {', '.join(wrong)}" in str(error)
+        for name in names:
+            assert name not in near or near[name] in str(error).partition(";")[0]
