@@ -2717,6 +2717,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'brainclust/runs/execute.py'),
                                          'brainclust.runs.execute.parse_parameters': ( 'runs/execute.html#parse_parameters',
                                                                                        'brainclust/runs/execute.py'),
+                                         'brainclust.runs.execute.report_page': ( 'runs/execute.html#report_page',
+                                                                                  'brainclust/runs/execute.py'),
                                          'brainclust.runs.execute.run_headline': ( 'runs/execute.html#run_headline',
                                                                                    'brainclust/runs/execute.py'),
                                          'brainclust.runs.execute.run_notes': ('runs/execute.html#run_notes', 'brainclust/runs/execute.py'),
