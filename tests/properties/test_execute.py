@@ -2,6 +2,7 @@
 
 import nbformat
 import pandas as pd
+import pytest
 from examples import UNLIKELY_NAMES
 from hypothesis import given, strategies as st
 
@@ -44,8 +45,8 @@ def test_streams_are_joined():
     assert len(notebook.cells[0].outputs) == 2
 
 
-@given(codes=st.lists(st.sampled_from(["1 + 1", "report.data()", "<b>"]), max_size=3),
-       raw=st.booleans())
+@pytest.mark.parametrize("codes", [[], ["1 + 1"], ["report.data()", "<b>"]])
+@pytest.mark.parametrize("raw", [False, True])
 def test_a_report_folds_the_code_of_every_cell(codes, raw):
     """Hide code behind one word each, and raw cells entirely."""
     cells = [nbformat.v4.new_code_cell(code) for code in codes]
