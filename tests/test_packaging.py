@@ -80,7 +80,7 @@ def cells(path: Path) -> Iterator[dict]:
 
 def distributions(modules: set[str]) -> dict[str, set[str]]:
     """Return the distributions that third-party modules come from, by module."""
-    ours = {"brainclust", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    ours = {"brainclust", *(path.stem for path in (*(ROOT / "tests").rglob("*.py"), *SITE))}
     return {module: set(map(plain_name, INSTALLED.get(module, [module])))
             for module in modules - ours - set(sys.stdlib_module_names)}
 
@@ -90,6 +90,7 @@ def undeclared(modules: set[str], known: set[str]) -> dict[str, set[str]]:
     return {module: names for module, names in distributions(modules).items() if not names & known}
 
 
+SITE = sorted((ROOT / "nbs" / "_site").glob("*.py"))
 INSTALLED = metadata.packages_distributions()
 CODE = {path: parsed(path) for path in (ROOT / "brainclust").rglob("*.py")}
 NOTEBOOKS = {path: list(cells(path)) for path in (ROOT / "nbs").rglob("*.ipynb")
@@ -117,7 +118,7 @@ def test_everything_that_a_study_imports_is_asked_for():
 
 def test_everything_that_notebooks_and_tests_import_is_asked_for():
     trees = [cell["tree"] for cells in NOTEBOOKS.values() for cell in cells]
-    trees += map(parsed, (ROOT / "tests").rglob("*.py"))
+    trees += map(parsed, (*(ROOT / "tests").rglob("*.py"), *SITE))
     modules = {name for tree in trees for name in imported(tree, at_once=False)}
     assert undeclared(modules, OPTIONAL | declared("dev_requirements")) == {}
 
