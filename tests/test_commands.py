@@ -1,4 +1,5 @@
 """The command line as a user meets it: help, names that are nearly right, one frame for errors."""
+import os
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,32 @@ def test_every_help_ends_with_an_example_that_can_be_read(name, capsys):
     assert commands.commands[name].make_context(name, words).args == []
 
 
+@pytest.mark.parametrize("words, defaults", [
+    ("run", ["html"]), ("audit", ["0.99", "classes"]), ("predict", ["predictions.csv", "auto"]),
+    ("compare", ["head"]), ("app", ["127.0.0.1", "0; x>=0"]), ("embed", ["local", "500; x>=1"])])
+def test_help_shows_the_defaults(words, defaults, capsys):
+    assert main([words, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(f"[default: {default}" in shown for default in defaults)
+
+
+def test_without_any_word_the_help_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["brainclust"])
+    assert main([]) == main() == main(["--help"]) == 0
+    shown = capsys.readouterr()
+    first = shown.out.split("Usage: ")[1]
+    assert shown.out == f"Usage: {first}" * 3 and not shown.err
+    assert "_BRAINCLUST_COMPLETE=bash_source" in first
+
+
+def test_a_shell_completes_names(tmp_path):
+    environment = {**os.environ, "_BRAINCLUST_COMPLETE": "bash_complete", "COMP_CWORD": "1",
+                   "COMP_WORDS": "brainclust pre"}
+    done = subprocess.run([sys.executable, "-m", "brainclust"], env=environment, text=True,
+                          capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.split() == ["plain,predict"]
+
+
 def test_choices_are_those_of_the_rooms():
     options = {option.name: option for option in commands.commands["compare"].params}
     assert set(options["method"].type.choices) == set(METHODS)
@@ -49,12 +76,15 @@ def test_a_letter_too_few_suggests_the_command(name, at):
 def test_wrong_words_end_in_one_sentence_and_status_2(tmp_path, capsys):
     for words, sentence in (
             (["pridict"], "brainclust: Unknown command 'pridict'; did you mean predict?"),
-            (["predict", "--sauce", "a"], "brainclust predict: No such option '--sauce'"),
+            (["predict", "--sauce", "a"], "Unknown option '--sauce'; did you mean --source?"),
+            (["predict", "--zzz", "a"], "brainclust predict: Unknown option '--zzz'."),
             (["audit", str(tmp_path), "--fail-on", "leaks"], "must be one of leak"),
             (["audit", str(tmp_path), "--threshold", "2"], "0<x<1"),
             (["audit", str(tmp_path), "--workers", "0"], "x>=1"),
             (["card", str(tmp_path)], "brainclust card: "),
-            (["run", "-p", "lable_fraction", ".1"], "did you mean label_fraction?"),
+            (["run", "-p", "lable_fraction", ".1"],
+             "Unknown setting 'lable_fraction'; did you mean label_fraction?"),
+            (["run", "segmentaton"], "Unknown notebook 'segmentaton'; did you mean segmentation?"),
             (["run", "-p", "epochs"], "requires 2 arguments"),
             (["run", "trian"], "Unknown notebook 'trian'")):
         assert main(words) == 2, words

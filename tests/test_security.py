@@ -914,7 +914,7 @@ def test_only_the_projects_notebooks_are_run(name, tmp_path, capsys, monkeypatch
         shutil.copy(ROOT / "nbs" / "train.ipynb", place)
     assert run_command([name.format(place=tmp_path)]) == 2
     results = capsys.readouterr().err
-    assert results.count("\n") == 1 and "there are train, " in results
+    assert results.count("\n") == 1 and "There are train, " in results
     assert "companions, duplicates," in results
     assert not (tmp_path / "runs").exists()
 

@@ -108,7 +108,7 @@ def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
                      "skull_stripping", "ood"):
         assert report(notebook, tmp_path / "run", imagesize=64) == 2
         message = capfd.readouterr().err
-        assert "Unknown setting imagesize" in message and "; the settings are: " in message
+        assert "Unknown setting 'imagesize'" in message and "The settings are: " in message
     assert not (tmp_path / "run").exists()
 
 

@@ -177,7 +177,7 @@ def test_hidden_labels_stay_hidden(report):
 def test_misspelt_parameter_fails_with_the_list(tmp_path):
     done = run_papermill(tmp_path / "out.ipynb", out=tmp_path / "run", epohcs=3)
     assert done.returncode != 0
-    assert "Unknown setting epohcs (did you mean epochs?); the settings are: " in done.stderr
+    assert "Unknown setting 'epohcs'; did you mean epochs? The settings are: " in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -94,19 +94,28 @@ class Commands(click.Group):
         return list(self.commands)
 
 
+def _sentence(error: click.ClickException) -> str:
+    "Word an error; versions of click suggest options in different words."
+    if not isinstance(error, click.NoSuchOption): return error.format_message()
+    near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else "."
+    return f"Unknown option {error.option_name!r}{near}"
+
+
 def end_with(
     group: click.Group,
     arguments: Sequence[str] | None = None,  # default: the process's own
 ) -> int:  # exit status
     "Run a subcommand, and print the sentence of an error."
+    # click reads the process's own arguments better: on Windows it expands patterns
+    given = None if arguments is None else list(arguments)
+    typed = sys.argv[1:] if given is None else given
     try:
-        given = None if arguments is None else list(arguments)
-        return group.main(given, "brainclust", standalone_mode=False) or 0
+        return group.main(given if typed else ["--help"], "brainclust", standalone_mode=False) or 0
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "brainclust"
         start = "\n" * (error.exit_code == 130)
-        print(f"{start}{path}: {error.format_message()}", file=sys.stderr)
+        print(f"{start}{path}: {_sentence(error)}", file=sys.stderr)
         return error.exit_code
     except click.Abort:
         print("\nbrainclust: interrupted.", file=sys.stderr)

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,16 @@ class HomePath(click.Path):
 
 _PATH = HomePath(path_type=str)
 _run_argument = click.argument("run", type=_PATH)
-_device_option = click.option("--device", default="auto", show_default=True,
+_out_option = partial(click.option, "--out", type=_PATH)
+_device_option = click.option("--device", default="auto",
                              help="auto, cpu, cuda or mps.")
 _workers_option = click.option("--workers", type=click.IntRange(0), default=0,
-                              help="Threads that read and prepare; default: one per core.")
+                              help="Threads that read and prepare; 0: one per core.")
 
 
-@click.group(cls=Commands, epilog=EPILOG, no_args_is_help=True,
-             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("brainclust"), prog_name="brainclust")
+@click.group(cls=Commands, epilog=EPILOG, context_settings={
+    "help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True})
+@click.version_option(package_name="brainclust", prog_name="brainclust")
 def commands() -> None:
     "Sort brain-MRI slices into checked groups from a handful of labels. Not for diagnosis."
 
@@ -97,10 +98,10 @@ def _conditions(context: Any, parameter: Any, texts: Sequence[str]) -> list[str]
 @commands.command("audit", example="path/to/scans --fail-on leak",
                   interrupted="interrupted; nothing was written")
 @click.argument("folder", type=_PATH)
-@click.option("--out", type=_PATH, help="Folder of the results; default: audit-<name of FOLDER>.")
+@_out_option(help="Folder of the results; default: audit-<name of FOLDER>.")
 @click.option("--fail-on", multiple=True, callback=_conditions, metavar="WHAT",
               help="Exit with 1 on leak, duplicate or conflict; repeat or use commas.")
-@click.option("--threshold", default=.99, show_default=True,
+@click.option("--threshold", default=.99,
               type=click.FloatRange(0, 1, min_open=True, max_open=True),
               help="Correlation from which images are near-duplicates.")
 @click.option("--classes/--no-classes", default=True,
@@ -133,8 +134,7 @@ def _audit(folder: Path, out: Path | None, fail_on: list[str], threshold: float,
                   interrupted="interrupted; the same command goes on")
 @_run_argument
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--out", default="predictions.csv", show_default=True, type=_PATH,
-              help="Table to be written.")
+@_out_option(default="predictions.csv", help="Table to be written.")
 @click.option("--source", metavar="NAME",
               help="Predict as refitted for this source by `brainclust check`.")
 @click.option("--maps", type=_PATH, metavar="FOLDER",
@@ -177,8 +177,7 @@ def _predict(run: Path, paths: tuple[str, ...], **options: Any) -> int:
               "run.")
 @click.option("--looked-at", is_flag=True, help="Keep only the labels of slices that were looked "
               "at: a labels.csv with which another run can learn.")
-@click.option("--out", default="named.csv", show_default=True, type=_PATH,
-              help="Table to be written.")
+@_out_option(default="named.csv", help="Table to be written.")
 @_device_option
 def _name(run: Path, clusters: Path | None, folder: Path | None, looked_at: bool, out: Path,
           device: str) -> None:
@@ -211,8 +210,7 @@ def _name(run: Path, clusters: Path | None, folder: Path | None, looked_at: bool
 @click.option("--annotations", is_flag=True, help="Take the labels given in the web app.")
 @click.option("--name", "source", metavar="NAME", help="Of the source; default: the folder's "
               "name.")
-@click.option("--out", type=_PATH, metavar="FOLDER", help="Of the report; default: sources/NAME in "
-              "the run.")
+@_out_option(metavar="FOLDER", help="Of the report; default: sources/NAME in the run.")
 @_workers_option
 @_device_option
 def _check(run: Path, folder: Path, **options: Any) -> None:
@@ -231,10 +229,10 @@ def _check(run: Path, folder: Path, **options: Any) -> None:
 # %% ../../nbs/app/11_commands.ipynb #cm017
 @commands.command("compare", example="runs/a runs/b --out together")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--method", default="head", show_default=True,
+@click.option("--method", default="head",
               type=click.Choice(["head", "clusters", "supervised_baseline"]),
               help="Whose accuracy the figure shows.")
-@click.option("--out", type=_PATH, help="Folder that gets runs.csv, settings.csv and runs.png.")
+@_out_option(help="Folder that gets runs.csv, settings.csv and runs.png.")
 def _compare(runs: tuple[str, ...], method: str, out: Path | None) -> None:
     """Compare finished runs, with 95 % intervals.
 
@@ -262,7 +260,7 @@ def _card(run: Path) -> None:
 
 @commands.command("export", example="runs/mine --out model.onnx")
 @_run_argument
-@click.option("--out", type=_PATH, help="File to be written; default: model.onnx in the run.")
+@_out_option(help="File to be written; default: model.onnx in the run.")
 def _export(run: Path, out: Path | None) -> None:
     """Write a run as an ONNX file with the same outputs.
 
@@ -278,7 +276,7 @@ def _export(run: Path, out: Path | None) -> None:
 @commands.command("app", example="runs/mine path/to/scans")
 @_run_argument
 @click.argument("data", required=False, type=_PATH)
-@click.option("--host", default="127.0.0.1", show_default=True,
+@click.option("--host", default="127.0.0.1",
               help="Address to serve at; 0.0.0.0 lets everybody in your network see the slices.")
 @click.option("--port", type=int, help="Default: the first free one from 7860.")
 @click.option("--source", metavar="NAME", help="Calibrate for a source that the run was checked "
@@ -330,11 +328,11 @@ def _fetch(collection: str | None, folder: Path | None, archive: tuple[Path, ...
                   interrupted="interrupted; the same command continues")
 @_run_argument
 @click.argument("folder", type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Folder of the results.")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+@_out_option(required=True, help="Folder of the results.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
               help="ray: on all machines of the cluster of RAY_ADDRESS, else on the cores of this "
               "one.")
-@click.option("--part", type=click.IntRange(1), default=500, show_default=True,
+@click.option("--part", type=click.IntRange(1), default=500,
               help="Slices of a part, which bounds the memory.")
 @_workers_option
 @_device_option

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ..core.config import Config
-from ..core.untrusted import read_settings
 from ..core.files import explained, atomic_write, load_json, make_folder
 from ..core.locks import check_not_held, hold_folder, release_folder
-from ..core.untrusted import check_known, plain_data, read_names, read_yaml
+from brainclust.core.untrusted import (
+    check_known, did_you_mean, plain_data, read_names, read_settings, read_yaml,
+)
 from ..data.other_sources import check_external, check_unlabelled
 from .run import check_data, check_resume, run_config
 
@@ -39,14 +40,15 @@ def notebook_path(
 ) -> Path:
     """Find a notebook that takes parameters, in a checkout or in an installed package.
 
-    Raises: ValueError for an unknown name, with all names; FileNotFoundError without notebooks.
+    Raises: ValueError for an unknown name, with the nearest; FileNotFoundError without notebooks.
     """
     package = Path(str(files("brainclust")))
     for folder in (package.parent / "nbs", package / "notebooks"):
         paths = [*folder.glob("train.ipynb"), *sorted(folder.glob("experiments/*.ipynb"))]
         known = {path.stem: path for path in paths}
         if name in known: return known[name]
-        if known: raise ValueError(f"Unknown notebook {name!r}; there are {', '.join(known)}.")
+        if known: raise ValueError(f"Unknown notebook {name!r}{did_you_mean([name], known)} "
+                                   f"There are {', '.join(known)}.")
     raise FileNotFoundError(
         "The notebooks are not installed with brainclust; reinstall the package.")
 

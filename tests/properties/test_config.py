@@ -8,7 +8,7 @@ from assertions import REFUSALS, accepted
 from hypothesis import given, strategies as st
 
 from brainclust.core import config
-from brainclust.core.untrusted import check_known
+from brainclust.core.untrusted import check_known, did_you_mean
 
 SETTINGS = sorted(config.PRESETS["best"].keys() | asdict(config.Config()).keys())
 
@@ -123,6 +123,14 @@ def test_unknown_settings_are_named_with_the_nearest(names):
         check_known(names, known)
         assert not wrong
     except ValueError as error:
-        assert f"Unknown setting {', '.join(wrong)}" in str(error)
+        assert f"Unknown setting {', '.join(map(repr, wrong))}" in str(error)
         for name in names:
-            assert name not in near or near[name] in str(error).partition(";")[0]
+            assert name not in near or near[name] in str(error).partition("?")[0]
+
+
+@given(name=st.sampled_from(["label_fraction", "epochs", "image_size"]), at=st.integers(0, 4))
+def test_a_letter_too_few_suggests_the_setting(name, at):
+    """End the sentence with the nearest name, and with a point where none is near."""
+    known = {"epochs", "label_fraction", "image_size", "seed"}
+    assert did_you_mean([name[:at] + name[at + 1:]], known) == f"; did you mean {name}?"
+    assert did_you_mean(["zzz"], known) == did_you_mean([], known) == "."
