@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 # %% ../nbs/runs/30_front.ipynb #fp000006
 _ROOMS = {"DeepClustering": "runs.estimator", "Predictor": "runs.predictor",
           "Config": "core.config", "make_config": "core.config", "CLASSES": "core.config",
-          "read_slice": "data.slices", "read_scan_table": "data.scan_table",
-          "audit_folder": "data.audit_report", "fetch_collection": "data.download",
+          "read_slice": "data.slices", "load_scans": "data.loading",
+          "audit": "data.audit_table", "fetch_collection": "data.download",
           "make_phantoms": "synthetic.phantoms"}
 
 

@@ -20,17 +20,16 @@ from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import Config
 from ..core.runtime import choose_device, choose_precision
 from ..data.channels import content_keys, table_channels
-from ..data.cleaning import prepare_scans, removal_report
+from ..data.cleaning import removal_report
 from brainclust.data.confounders import (
     check_confounders, confounder_results, confounder_sentence, confounder_table,
 )
-from ..data.download import COLLECTIONS, collection_record, fetch_collection
-from ..data.held_out import hold_out
+from ..data.download import collection_record
+from ..data.loading import find_folder, prepare_data, reading_settings
 from ..data.other_sources import check_unlabelled, collection_counts, join_unlabelled
 from ..data.rare_classes import rare_class_sentences
-from ..data.scan_table import name_sources
 from ..data.slices import read_slice
-from ..data.splits import group_keys, hold_out_validation, leak_counts
+from ..data.splits import group_keys, leak_counts
 from ..imaging.quality import measure_quality, outlier_slices
 from ..models.timm_encoders import has_depthwise
 from .comparison_figures import plot_confounders
@@ -104,7 +103,7 @@ def __repr__(self: Report) -> str:
 def data_folder(
     config: Config,
     cache: Path,  # of phantoms and fetched collections
-) -> Path | str:  # with the slices
+) -> Path:  # with the slices
     """Find the slices of a config; phantoms are rendered and collections fetched at first.
 
     Raises: OSError if the disk is full or the collection cannot be fetched.
@@ -115,9 +114,7 @@ def data_folder(
         return write_phantoms(cache / "phantoms" / key, config.phantom_patients,
                               config.phantom_slices, config.phantom_size, config.seed,
                               config.test_fraction, config.workers or torch.get_num_threads())
-    if config.data in COLLECTIONS and not Path(config.data).exists():
-        return fetch_collection(config.data, cache / "collections" / config.data)
-    return config.data
+    return find_folder(config.data, cache)
 
 # %% ../../nbs/runs/33_report_data.ipynb #rd013
 @patch
@@ -125,22 +122,14 @@ def _read_scans(self: Report) -> list[str]:  # sentences for the reader
     "Make the scan table and the table of slices that are left out."
     config = self.config
     self.folder = data_folder(config, self.cache)
-    reading = dict(workers=self.workers, cache_folder=self.cache,
-                   volume_plane=config.volume_plane, volume_step=config.volume_step,
-                   channel=config.channel, volume_index=config.volume_index)
-    scans, self.removed, sentences, self.pairs, self.conflicts = prepare_scans(
-        self.folder, config.classes, config.label_fraction, config.test_fraction, config.seed,
-        labels_per_class=config.labels_per_class, **reading)
-    scans = name_sources(scans, self.folder, config.sources)
-    scans = hold_out_validation(scans, config.validation_fraction, seed=config.seed)
-    held = hold_out(scans, self.folder, config.held_out)
-    self.scans = held.table
-    self.left_out = pd.concat([self.removed, held.left_out], ignore_index=True)
-    sentences = [*sentences, *held.sentences]
+    self.scans, self.removed, sentences, self.pairs, self.conflicts = prepare_data(
+        config, self.folder, self.cache)
+    self.left_out = self.removed
     if not config.unlabelled: return sentences
     check_unlabelled(config.unlabelled, self.folder, self.run.folder, self.cache)
     joined = join_unlabelled(self.scans, self.folder, config.unlabelled, config.classes,
-                             config.unlabelled_labels, config.seed, **reading)
+                             config.unlabelled_labels, config.seed, workers=self.workers,
+                             cache_folder=self.cache, **reading_settings(config))
     self.scans = joined.table
     self.left_out = pd.concat([self.left_out, joined.left_out], ignore_index=True)
     return [*sentences, *joined.sentences]

@@ -37,7 +37,8 @@ from brainclust.core.untrusted import (
     Record, check_known, check_record, read_yaml, regular_file,
 )
 from ..data.channels import table_channels
-from ..data.download import COLLECTIONS, collection_record
+from ..data.download import COLLECTIONS
+from ..data.loading import data_settings
 from brainclust.data.other_sources import (
     check_external, check_unlabelled, collection_counts, would_be_read,
 )
@@ -55,11 +56,9 @@ def run_config(
     overrides = read_yaml(overrides) if isinstance(overrides, str) else overrides
     given = {name: value for name, value in parameters.items() if value is not None}
     given |= overrides if isinstance(overrides, dict) else {}
-    fetched = collection_record(Path(str(given.get("data"))).expanduser()) or {}
-    collection = COLLECTIONS.get(str(fetched.get("name", given.get("data"))))
-    if "classes" not in given and collection and collection.classes:
-        parameters["classes"] = collection.classes
-    return make_config(**parameters)
+    brought = data_settings(given.get("data"))
+    return make_config(**parameters | {name: value for name, value in brought.items()
+                                       if name not in given})
 
 # %% ../../nbs/runs/00_run.ipynb #180005
 # settings that may differ between a run and its continuation

@@ -28,7 +28,7 @@ def test_phantoms_are_written_once(tmp_path):
     first = report_data.data_folder(config, tmp_path)
     assert report_data.data_folder(config, tmp_path) == first and len(list(first.iterdir())) > 1
     scans = make_config(data=str(tmp_path / "scans"))
-    assert report_data.data_folder(scans, tmp_path) == str(tmp_path / "scans")
+    assert report_data.data_folder(scans, tmp_path) == tmp_path / "scans"
 
 
 def test_a_section_that_is_called_too_early_names_what_is_missing(tmp_path):
