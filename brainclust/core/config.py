@@ -35,7 +35,9 @@ class Config:
     """Everything that decides the outcome of a run; build it with `make_config`."""
     preset: Text = "paper"  # name of the preset that the other values started from
     # what is read
-    data: Text = "phantom"  # "phantom", the name of a public collection, or a folder of slices
+    # "phantom", the name of a public collection, a folder of slices, or a split file that names
+    # the slices of each set
+    data: Text = "phantom"
     out: Text | None = None  # run directory; None: runs/<time>-<preset>
     # folders of labelled scans of other sources, which are scored and never trained or chosen on
     external: Folders = ()

@@ -38,27 +38,28 @@ from brainclust.core.untrusted import (
 )
 from ..data.channels import table_channels
 from ..data.download import COLLECTIONS
-from ..data.loading import data_settings
+from ..data.loading import with_data_settings
 from brainclust.data.other_sources import (
     check_external, check_unlabelled, collection_counts, would_be_read,
 )
 from ..data.patients import clean_name, patient_counts
+from ..data.split_file import is_split_file, split_folder
 
 # %% ../../nbs/runs/00_run.ipynb #nrc00002
 def run_config(
     **parameters: Any,  # as for `make_config`
 ) -> Config:
-    """Build the config of a run, with the classes of its collection unless others are given.
+    """Build the config of a run, with the classes that its data bring unless others are given.
 
-    Raises: ValueError as `make_config`.
+    Raises: ValueError as `make_config` and `with_data_settings`.
     """
     overrides = parameters.get("overrides")
     overrides = read_yaml(overrides) if isinstance(overrides, str) else overrides
     given = {name: value for name, value in parameters.items() if value is not None}
     given |= overrides if isinstance(overrides, dict) else {}
-    brought = data_settings(given.get("data"))
-    return make_config(**parameters | {name: value for name, value in brought.items()
-                                       if name not in given})
+    settings = with_data_settings(given)
+    brought = {name: value for name, value in settings.items() if name not in given}
+    return make_config(**parameters | brought)
 
 # %% ../../nbs/runs/00_run.ipynb #180005
 # settings that may differ between a run and its continuation
@@ -129,7 +130,7 @@ def check_resume(config: Config, folder: Path, study: dict[str, Any] | None = No
 
 # %% ../../nbs/runs/00_run.ipynb #n31cd8c0
 def check_data(
-    data: str,  # "phantom", the name of a collection, or a folder
+    data: str,  # "phantom", the name of a collection, a folder or a split file
     out: Path,  # of the results
     cache: str | Path | None = None,  # where volumes are unpacked; None: the default
 ) -> None:
@@ -139,11 +140,14 @@ def check_data(
     lies inside of them.
     """
     folder = Path(data).expanduser()
+    if is_split_file(folder):
+        folder = split_folder(folder)
+        if folder is None: return  # a collection that is to be fetched
     if data == "phantom" or (data in COLLECTIONS and not folder.exists()): return
     if not folder.exists():
         raise FileNotFoundError(
-            f"data must be phantom, {', '.join(COLLECTIONS)} or a folder; got {data}, and "
-            f"{folder.absolute()} does not exist. Correct the path.")
+            f"data must be phantom, {', '.join(COLLECTIONS)}, a folder or a split file; got "
+            f"{data}, and {folder.absolute()} does not exist. Correct the path.")
     if not folder.is_dir():
         raise NotADirectoryError(
             f"data must be a folder; got the file {folder}. Give the folder that holds it.")
