@@ -219,7 +219,8 @@ def _facts(
 ) -> dict[str, str]:  # Markdown by its place in the template
     "Return the recorded facts about model and data."
     config, data, versions = record["config"], record["data"], record["versions"]
-    kept = {k: config[k] for k in config if k not in "out cache data external unlabelled".split()}
+    places = "out cache data external unlabelled sources held_out".split()
+    kept = {k: config[k] for k in config if k not in places}
     facts = {
         "classes": ", ".join(config["classes"]), "clusters": config["n_clusters"],
         "encoder": f"The encoder ({config['encoder']}, {config['image_size']} px) was trained "

@@ -282,20 +282,25 @@ def read_reference(
 ) -> dict[str, np.ndarray]:
     """Read the description of the training slices that `save_reference` wrote.
 
+    A published one has neither rows nor embeddings.
+
     Raises: ValueError if it is damaged or describes the slices of another network.
     """
     reference = load_arrays(file, "train again", 2**30)
     with torch.no_grad(), activation_statistics(network.encoder) as collected:
         embedding = network(torch.zeros(1, 1, image_size, image_size))[0]
-    n = len(np.atleast_1d(reference.get("rows", 0)))
+    slices = {"rows", "embeddings"} & set(reference)
+    n = len(np.atleast_1d(reference.get("rows" if slices else "points", 0)))
     d = len(np.atleast_1d(reference.get("spread", 0)))
     features = sum(part.shape[1] for part in collected)
     shapes = {"centre": (features,), "scale": (features,), "directions": (d, features),
-              "spread": (d,), "rest": (1,), "points": (n, d), "rows": (n,),
-              "embeddings": (n, embedding.shape[1])}
+              "spread": (d,), "rest": (1,), "points": (n, d)}
+    if slices:
+        shapes |= {"rows": (n,), "embeddings": (n, embedding.shape[1])}
     if {name: value.shape for name, value in reference.items()} != shapes or not n or not d:
         raise ValueError(f"{file} describes the slices of another network: train again.")
     if (any(value.dtype.kind != ("i" if name == "rows" else "f") or np.isnan(value).any()
-            for name, value in reference.items()) or (reference["rows"] < 0).any()):
+            for name, value in reference.items())
+            or (slices and (reference["rows"] < 0).any())):
         raise ValueError(f"{file} is damaged: its values must be numbers. Train again.")
     return reference

@@ -264,8 +264,11 @@ def similar(
 
     Fewer than `count` are returned if the run has fewer.
 
-    Raises: ValueError if these are not embeddings of the run.
+    Raises: ValueError if these are not embeddings of the run, or it was published without slices.
     """
+    if "embeddings" not in self.reference:
+        raise ValueError(f"{self.folder} must describe training slices; it was published without "
+                         "its training slices. Open the run itself.")
     known = self.reference["embeddings"].astype(np.float32)
     embeddings = np.asarray(embeddings)
     if (embeddings.ndim != 2 or embeddings.shape[1] != known.shape[1]
