@@ -11,6 +11,7 @@ import tarfile
 import venv
 from collections.abc import Iterator
 from configparser import ConfigParser
+from email import message_from_bytes
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -240,7 +241,7 @@ def test_a_wheel_holds_all_modules_notebooks_and_data_and_no_leftovers(built):
     data = [path for pattern in ("brainclust/**/*.safetensors", "nbs/**/results/*.csv")
             for path in ROOT.glob(pattern)]
     assert len(data) > 10
-    files = [*CODE, *NOTEBOOKS, *data]
+    files = [*CODE, *NOTEBOOKS, *data, ROOT / "brainclust" / "py.typed"]
     travels = [*PLANTED, *(path.relative_to(ROOT).as_posix() for path in files)]
     installed = lambda name: re.sub("^nbs/", "brainclust/notebooks/", name)
     assert set(map(installed, travels)) - names == set()
@@ -255,6 +256,34 @@ def test_an_sdist_holds_what_a_wheel_and_the_tests_need(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {*SOURCES, "tests/conftest.py", "tests/mutants.py"} <= names
     assert not names & set(LEFT_OVER)
+
+
+def test_an_index_shows_licence_addresses_and_a_description_with_its_pictures(built):
+    with ZipFile(built["wheel"]) as archive:
+        place = f"brainclust-{brainclust.__version__}.dist-info/"
+        described = message_from_bytes(archive.read(f"{place}METADATA"))
+        assert archive.read(f"{place}licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert described["License-Expression"] == "Apache-2.0"
+    addresses = dict(line.split(", ") for line in described.get_all("Project-URL"))
+    assert set(addresses) == {"Documentation", "Source", "Issues", "Changelog"}
+    assert all(address.startswith("https://") for address in addresses.values())
+    pythons = {f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)}
+    assert pythons <= set(described.get_all("Classifier"))
+    text = described.get_payload()
+    assert "/raw/main/nbs/images/" in text and "/blob/main/nbs/" in text
+    assert re.findall(r"\]\((?!\w+:|#)[^)]*\)", text) == []
+
+
+@pytest.mark.parametrize("heading, printed", [
+    ("## 1.2.0, 2026-12-01", "- second\n"), ("## 1.2.0", "- second\n"),
+    ("## 1.2.0, not yet released", "not yet released"), ("## 1.2.01", "no section")])
+def test_a_release_has_the_section_of_its_version(tmp_path, heading, printed):
+    text = f"# Changes\n\n{heading}\n\n- second\n\n## 1.1.0\n\n- first\n"
+    (tmp_path / "changes.md").write_text(text)
+    done = subprocess.run(["bash", ROOT / ".ci" / "changes", "1.2.0", tmp_path / "changes.md"],
+                          capture_output=True, text=True)
+    assert (done.returncode == 0) == (printed == "- second\n")
+    assert printed in done.stdout + done.stderr and "first" not in done.stdout
 
 
 @pytest.fixture(scope="module")
