@@ -1,4 +1,5 @@
 """Install brainclust; everything it needs to know stands in settings.ini."""
+import re
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -8,24 +9,40 @@ here = Path(__file__).parent
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(here / "settings.ini", encoding="utf-8")
 settings = parser["DEFAULT"]
+repository = settings["git_url"]
+
+
+def with_addresses(text: str) -> str:
+    """Point a document's relative links to the repository, for readers elsewhere."""
+    text = re.sub(r"(!\[[^\]]*\]\()(?!\w+:)", rf"\1{repository}/raw/main/", text)
+    return re.sub(r"(\]\()(?!\w+:|#)", rf"\1{repository}/blob/main/", text)
+
 
 setup(
     name=settings["lib_name"],
     version=settings["version"],
     description=settings["description"],
-    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description=with_addresses((here / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
-    keywords=settings["keywords"],
+    keywords=settings["keywords"].split(),
+    classifiers=settings["classifiers"].strip().splitlines(),
     author=settings["author"],
-    license=settings["license"],
-    url=settings["git_url"],
+    license_expression=settings["license"],
+    license_files=["LICENSE"],
+    url=settings["doc_url"],
+    project_urls={
+        "Documentation": settings["doc_url"],
+        "Source": repository,
+        "Issues": f"{repository}/issues",
+        "Changelog": f"{repository}/blob/main/CHANGELOG.md",
+    },
     python_requires=f">={settings['min_python']}",
-    # The notebooks travel as one more package, so that `brainclust-report` finds them after any
+    # The notebooks travel as one more package, so that `brainclust run` finds them after any
     # kind of install. Patterns hold in every package; in a folder of notebooks too.
     packages=[*find_packages(include=["brainclust", "brainclust.*"]), "brainclust.notebooks"],
     package_dir={"brainclust.notebooks": "nbs"},
     package_data={
-        "": ["static/*", "templates/*", "weights/*.safetensors"],
+        "": ["py.typed", "static/*", "templates/*", "weights/*.safetensors"],
         "brainclust.notebooks": ["**/*.ipynb", "**/results/*.csv"],
     },
     # Runs that were started here, and what nbdev and JupyterLab pass over. A * stands for any

@@ -162,12 +162,12 @@ def report(tmp_path_factory, report_settings: dict) -> Path:
 
     Whoever changes it takes a copy.
     """
-    from brainclust.runs.execute import report_command
+    from commands import run_command
     def make(folder: Path) -> None:
         settings = {**report_settings, "out": folder / "run"}
         words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
         begun = time.monotonic()
-        assert report_command(words) == 0
+        assert run_command(words) == 0
         (folder / "seconds").write_text(str(time.monotonic() - begun))
     return made_once(tmp_path_factory, "ein Bericht ß", make) / "run"
 
@@ -196,7 +196,7 @@ def ask_while_it_runs(process: subprocess.Popen, settings: dict) -> list[tuple[i
     from contextlib import redirect_stderr
     from io import StringIO
 
-    from brainclust.runs.execute import report_command
+    from commands import run_command
     out = Path(settings["out"])
     while not (out / "config.json").exists():
         assert process.poll() is None and not time.sleep(.02)
@@ -205,7 +205,7 @@ def ask_while_it_runs(process: subprocess.Popen, settings: dict) -> list[tuple[i
         words = [word for name, value in {**settings, **more}.items()
                  for word in ("-p", name, str(value))]
         with redirect_stderr(StringIO()) as said:
-            status = report_command(words)
+            status = run_command(words)
         answers.append((status, said.getvalue().strip().splitlines()[-1]))
     return answers
 

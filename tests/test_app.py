@@ -96,13 +96,11 @@ class Server:
             "PYTHONUNBUFFERED": "1",
             "MPLCONFIGDIR": str(place_of_fonts()),
         }  # a list of fonts, which matplotlib makes once for every user
-        program = ("import sys; from brainclust.app.server import app_command; "
-                   "sys.exit(app_command(sys.argv[1:]))")
         self.log = open(self.place / "log.txt", "a+")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program, str(self.run), *self.data, "--device", "cpu"],
-            cwd=self.place / "here", env=environment, stdout=subprocess.PIPE, stderr=self.log,
-            text=True)
+            [sys.executable, "-m", "brainclust", "app", str(self.run), *self.data, "--device",
+             "cpu"], cwd=self.place / "here", env=environment, stdout=subprocess.PIPE,
+            stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert "The web app is at" in line, (line, (self.place / "log.txt").read_text()[-2000:])
         self.address = re.search(r"http://\S+?(?=/ )", line)[0]
@@ -626,7 +624,7 @@ def test_training_again_learns_from_the_labels(chromium, report, tmp_path):
 
 
 def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
-    from brainclust.app.server import app_command
+    from commands import app_command
     broken = tmp_path / "run"
     shutil.copytree(run, broken)
     (broken / "labels.csv").write_text("path,label,sha256,by,time\na.png,cyst,aa,me,now\n")
@@ -636,7 +634,7 @@ def test_one_sentence_for_what_cannot_be_served(run, tmp_path, capsys):
                              ([str(run), "--port", "99999999"], "Give another --port")):
         assert app_command([*arguments, "--device", "cpu"]) == 2
         message = capsys.readouterr().err.strip().splitlines()
-        assert words in message[-1] and message[-1].startswith("brainclust-app: ")
+        assert words in message[-1] and message[-1].startswith("brainclust app: ")
 
 
 def test_a_run_without_labels_knows_groups_only(run, tmp_path):

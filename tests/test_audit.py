@@ -1,4 +1,4 @@
-"""`brainclust-audit` as its users run it: a process, an exit status, files."""
+"""`brainclust audit` as its users run it: a process, an exit status, files."""
 import io
 import json
 import os
@@ -13,21 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import audit_command
 from PIL import Image, ImageOps
-
-from brainclust.data.audit_report import audit_command
-
-COMMAND = (
-    "import sys; from brainclust.data.audit_report import audit_command; sys.exit(audit_command())")
 
 
 def audit(*arguments, cwd: Path) -> subprocess.CompletedProcess:
     """Run the command in a directory, in this process, because starting thirty takes a minute."""
     with chdir(cwd), redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        try:
-            status = audit_command(list(map(str, arguments)))
-        except SystemExit as stop:
-            status = stop.code
+        status = audit_command(arguments)
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
@@ -64,12 +57,13 @@ def rows(path: Path) -> list[list[str]]:
 
 def test_the_command_as_a_process(pets, tmp_path):
     run = lambda *arguments: subprocess.run(
-        [sys.executable, "-c", COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        [sys.executable, "-m", "brainclust", "audit", *arguments], cwd=tmp_path,
+        capture_output=True, text=True)
     assert audit("pets", "--fail-on", "duplicate", cwd=tmp_path).returncode == 0
     shutil.copy(pets / "train/cats/00.png", pets / "test/cats/leak.png")
     failed = run("pets", "--fail-on", "leak")
     assert (failed.returncode, last_line(failed)) == (
-        1, "brainclust-audit: failed on leak (1 test image with a duplicate in train).")
+        1, "brainclust audit: failed on leak (1 test image with a duplicate in train).")
     wrong = audit("cats", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (
         2, 1) and "does not exist" in wrong.stderr
@@ -101,7 +95,7 @@ def test_every_planted_flaw_is_in_its_table(pets, tmp_path):
     )
     assert done.returncode == 1
     assert last_line(done) == (
-        "brainclust-audit: failed on leak (2 test images with a duplicate in train, 1 val image "
+        "brainclust audit: failed on leak (2 test images with a duplicate in train, 1 val image "
         "with a duplicate in train) and conflict (2 images whose duplicates have another class).")
     out = tmp_path / "results/first"
     header, *pairs = rows(out / "pairs.csv")

@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from commands import predict_command
 
 from brainclust.app.collection import slices_of_run
 from brainclust.app.reading import open_scan
@@ -14,7 +15,6 @@ from brainclust.data.slices import read_slice
 from brainclust.imaging.preprocessing import preprocess_slice
 from brainclust.imaging.slice_cache import dataset_mean_std
 from brainclust.runs.export import describe_export
-from brainclust.runs.prediction_files import predict_command
 from brainclust.runs.predictor import Predictor
 
 

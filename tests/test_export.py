@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from commands import export_command
 
 from brainclust.core.config import make_config
 from brainclust.core.files import load_arrays, load_json, save_json, save_tensors
@@ -15,7 +16,6 @@ from brainclust.models.mixture import fit_mixture
 from brainclust.runs.export import (
     TOLERANCE,
     check_agreement,
-    export_command,
     export_run,
     load_exported,
 )
@@ -162,7 +162,7 @@ def test_one_sentence_for_what_cannot_be_used(small, tmp_path, monkeypatch, caps
                              ([str(small), "--out", str(tmp_path)], "is a folder")):
         assert export_command(arguments) == 2
         message = capsys.readouterr().err.strip()
-        assert message.startswith("brainclust-export: ") and words in message
+        assert message.startswith("brainclust export: ") and words in message
         assert message.count("\n") == 0
     assert list(tmp_path.iterdir()) == []
     from onnx import TensorProto, helper, save_model as save_onnx

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from commands import run_command
 from conftest import keep_measured
 
 from brainclust.core.files import load_table
-from brainclust.runs.execute import report_command
 
 KINDS = ("SIGKILL", "SIGTERM", "Ctrl-C", "kernel death")
 
@@ -27,11 +27,11 @@ def words_of(settings: dict) -> list[str]:
 
 
 def start(settings: dict, out: Path, cache: Path, **more) -> subprocess.Popen:
-    """Start `brainclust-report` as a user does."""
+    """Start `brainclust run` as a user does."""
     words = words_of({**settings, "out": out, **more})
     log = open(out.with_name(f"{out.name}.log"), "ab")
     return subprocess.Popen(
-        [str(Path(sys.executable).with_name("brainclust-report")), *words],
+        [str(Path(sys.executable).with_name("brainclust")), "run", *words],
         stdout=log,
         stderr=log,
         cwd=out.parent,
@@ -129,8 +129,8 @@ def interrupt_and_resume(
     stop(process, kind)
     message = (folder / "run.log").read_text(errors="replace")
     if place != "ended" and process.returncode > 0:
-        sentence = (f"brainclust-report: .* -p out {out} -p resume True" if out.exists()
-                    else "brainclust-report: interrupted before the run began")
+        sentence = (f"brainclust run: .* -p out {out} -p resume True" if out.exists()
+                    else "brainclust run: interrupted before the run began")
         assert re.match(sentence, message.splitlines()[-1]), message[-2000:]
     process = start(settings, out, cache, resume=True)
     assert finish(process) == 0, (folder / "run.log").read_text(errors="replace")[-4000:]
@@ -179,7 +179,7 @@ def interrupted(process: subprocess.Popen, out: Path, kind: str, place: str) -> 
     while where(out) != place:
         assert process.poll() is None and not time.sleep(.01)
     stop(process, kind)
-    assert re.match(f"brainclust-report: .* -p out {out} -p resume True",
+    assert re.match(f"brainclust run: .* -p out {out} -p resume True",
                     out.with_name(f"{out.name}.log").read_text(errors="replace").splitlines()[-1])
 
 
@@ -187,14 +187,14 @@ def test_a_killed_run_goes_on(odd_run, capsys):
     """Nobody else may write into its folder until then, or start another run there afterwards."""
     run = odd_run / "run"
     *others, (status, _) = json.loads((odd_run / "asked.json").read_text())
-    taken = f"brainclust-report: {run} is being written by another process"
+    taken = f"brainclust run: {run} is being written by another process"
     assert len(others) == 2 and status != 0
     for status, sentence in others:
         assert status == 2 and sentence.startswith(taken), sentence
     assert json.loads((run / "run.json").read_text())["config"]["seed"] == 0
     assert list(load_table(run / "history.parquet")["epoch"]) == [1, 2]
     assert not [file for file in run.rglob("*") if file.name.startswith(".")]
-    assert report_command(words_of({"out": run})) == 2
+    assert run_command(words_of({"out": run})) == 2
     assert ("already holds a run; pass resume=True to go on with it"
             in capsys.readouterr().err.splitlines()[-1])
 
@@ -229,7 +229,7 @@ def test_a_run_outlives_a_full_disk_and_an_interruption(tmp_path, report_setting
             assert finish(start(report_settings, out, cache)) in (1, 2)
             message = log.read_text(errors="replace")
             assert ("the disk is full" in message.splitlines()[-1]
-                    and "brainclust-report: " in message.splitlines()[-1]), message[-2000:]
+                    and "brainclust run: " in message.splitlines()[-1]), message[-2000:]
             subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         keep_measured(cache)
         second = start(report_settings, out, cache, resume=True)

@@ -11,6 +11,7 @@ import tarfile
 import venv
 from collections.abc import Iterator
 from configparser import ConfigParser
+from email import message_from_bytes
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -18,13 +19,12 @@ from zipfile import ZipFile
 
 import pandas as pd
 import pytest
+from commands import card_command, predict_command
 from conftest import ROOT, TINY
 from packaging.requirements import Requirement
 
 import brainclust
 from brainclust.core.runtime import distribution_versions
-from brainclust.runs.model_card import card_command
-from brainclust.runs.prediction_files import predict_command
 
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(ROOT / "settings.ini", encoding="utf-8")
@@ -81,7 +81,7 @@ def cells(path: Path) -> Iterator[dict]:
 
 def distributions(modules: set[str]) -> dict[str, set[str]]:
     """Return the distributions that third-party modules come from, by module."""
-    ours = {"brainclust", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    ours = {"brainclust", *(path.stem for path in (*(ROOT / "tests").rglob("*.py"), *SITE))}
     return {module: set(map(plain_name, INSTALLED.get(module, [module])))
             for module in modules - ours - set(sys.stdlib_module_names)}
 
@@ -91,6 +91,7 @@ def undeclared(modules: set[str], known: set[str]) -> dict[str, set[str]]:
     return {module: names for module, names in distributions(modules).items() if not names & known}
 
 
+SITE = sorted((ROOT / "nbs" / "_site").glob("*.py"))
 INSTALLED = metadata.packages_distributions()
 CODE = {path: parsed(path) for path in (ROOT / "brainclust").rglob("*.py")}
 NOTEBOOKS = {path: list(cells(path)) for path in (ROOT / "nbs").rglob("*.ipynb")
@@ -118,7 +119,7 @@ def test_everything_that_a_study_imports_is_asked_for():
 
 def test_everything_that_notebooks_and_tests_import_is_asked_for():
     trees = [cell["tree"] for cells in NOTEBOOKS.values() for cell in cells]
-    trees += map(parsed, (ROOT / "tests").rglob("*.py"))
+    trees += map(parsed, (*(ROOT / "tests").rglob("*.py"), *SITE))
     modules = {name for tree in trees for name in imported(tree, at_once=False)}
     assert undeclared(modules, OPTIONAL | declared("dev_requirements")) == {}
 
@@ -240,7 +241,7 @@ def test_a_wheel_holds_all_modules_notebooks_and_data_and_no_leftovers(built):
     data = [path for pattern in ("brainclust/**/*.safetensors", "nbs/**/results/*.csv")
             for path in ROOT.glob(pattern)]
     assert len(data) > 10
-    files = [*CODE, *NOTEBOOKS, *data]
+    files = [*CODE, *NOTEBOOKS, *data, ROOT / "brainclust" / "py.typed"]
     travels = [*PLANTED, *(path.relative_to(ROOT).as_posix() for path in files)]
     installed = lambda name: re.sub("^nbs/", "brainclust/notebooks/", name)
     assert set(map(installed, travels)) - names == set()
@@ -255,6 +256,34 @@ def test_an_sdist_holds_what_a_wheel_and_the_tests_need(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {*SOURCES, "tests/conftest.py", "tests/mutants.py"} <= names
     assert not names & set(LEFT_OVER)
+
+
+def test_an_index_shows_licence_addresses_and_a_description_with_its_pictures(built):
+    with ZipFile(built["wheel"]) as archive:
+        place = f"brainclust-{brainclust.__version__}.dist-info/"
+        described = message_from_bytes(archive.read(f"{place}METADATA"))
+        assert archive.read(f"{place}licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert described["License-Expression"] == "Apache-2.0"
+    addresses = dict(line.split(", ") for line in described.get_all("Project-URL"))
+    assert set(addresses) == {"Documentation", "Source", "Issues", "Changelog"}
+    assert all(address.startswith("https://") for address in addresses.values())
+    pythons = {f"Programming Language :: Python :: 3.{minor}" for minor in range(11, 15)}
+    assert pythons <= set(described.get_all("Classifier"))
+    text = described.get_payload()
+    assert "/raw/main/nbs/images/" in text and "/blob/main/nbs/" in text
+    assert re.findall(r"\]\((?!\w+:|#)[^)]*\)", text) == []
+
+
+@pytest.mark.parametrize("heading, printed", [
+    ("## 1.2.0, 2026-12-01", "- second\n"), ("## 1.2.0", "- second\n"),
+    ("## 1.2.0, not yet released", "not yet released"), ("## 1.2.01", "no section")])
+def test_a_release_has_the_section_of_its_version(tmp_path, heading, printed):
+    text = f"# Changes\n\n{heading}\n\n- second\n\n## 1.1.0\n\n- first\n"
+    (tmp_path / "changes.md").write_text(text)
+    done = subprocess.run(["bash", ROOT / ".ci" / "changes", "1.2.0", tmp_path / "changes.md"],
+                          capture_output=True, text=True)
+    assert (done.returncode == 0) == (printed == "- second\n")
+    assert printed in done.stdout + done.stderr and "first" not in done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +320,7 @@ def installed_run(fresh, phantom_tree, tmp_path_factory) -> tuple[Path, Path, st
     settings = {name: value for name, value in TINY.items() if not name.startswith("phantom")}
     settings |= {"data": scans, "out": "a-run", "pretrain_epochs": 1}
     words = [word for name, value in settings.items() for word in ("-p", name, str(value))]
-    printed = call(fresh / "brainclust-report", "--no-html", *words, cwd=place, PATH=path,
+    printed = call(fresh / "brainclust", "run", "--no-html", *words, cwd=place, PATH=path,
                    errors=True)
     return place, scans, printed
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import predict_command
 from PIL import Image
 from test_formats import good_files
 
@@ -19,7 +20,7 @@ from brainclust.core.files import load_json, save_json
 from brainclust.models.encoders import make_network
 from brainclust.runs import prediction_files
 from brainclust.runs.ood import Calibration, save_reference
-from brainclust.runs.prediction_files import predict_command, predict_files, predict_part
+from brainclust.runs.prediction_files import predict_files, predict_part
 from brainclust.runs.predictor import Predictor
 from brainclust.training.distributed import make_fabric
 from brainclust.training.saved_model import save_model

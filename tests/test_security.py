@@ -32,6 +32,7 @@ import pytest
 import torch
 import yaml
 from assertions import accepted, one_sentence, survives, time_limit
+from commands import card_command, compare_command, run_command
 from conftest import ROOT
 from hypothesis import given, strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
@@ -72,10 +73,10 @@ from brainclust.imaging.brain_mask import load_brain_network
 from brainclust.imaging.slice_cache import build_slice_cache
 from brainclust.models.encoders import ResNetEncoder, make_network
 from brainclust.models.imagenet import load_imagenet_weights
-from brainclust.runs.comparison import compare_command, read_run
-from brainclust.runs.execute import parse_parameters, report_command, run_report
+from brainclust.runs.comparison import read_run
+from brainclust.runs.execute import parse_parameters, run_report
 from brainclust.runs.export import load_exported
-from brainclust.runs.model_card import card_command, model_card
+from brainclust.runs.model_card import model_card
 from brainclust.runs.ood import Calibration, save_reference
 from brainclust.runs.predictor import Predictor
 from brainclust.runs.run import config_record, written_files
@@ -911,9 +912,9 @@ def test_only_the_projects_notebooks_are_run(name, tmp_path, capsys, monkeypatch
     monkeypatch.chdir(tmp_path)
     for place in (tmp_path / "x.ipynb", tmp_path.parent / "x.ipynb"):
         shutil.copy(ROOT / "nbs" / "train.ipynb", place)
-    assert report_command([name.format(place=tmp_path)]) == 2
+    assert run_command([name.format(place=tmp_path)]) == 2
     results = capsys.readouterr().err
-    assert results.count("\n") == 1 and "there are train, " in results
+    assert results.count("\n") == 1 and "There are train, " in results
     assert "companions, duplicates," in results
     assert not (tmp_path / "runs").exists()
 
@@ -1040,7 +1041,7 @@ def test_absurd_records_are_refused_by_comparison_and_card(run, tmp_path, capsys
             assert compare_command([str(folder), str(run)]) == 2
         assert card_command([str(folder)]) == 2
         assert all(
-            line.startswith(("brainclust-compare: ", "brainclust-card: ")) and len(line) < 400
+            line.startswith(("brainclust compare: ", "brainclust card: ")) and len(line) < 400
             for line in capsys.readouterr().err.splitlines())
         assert not (folder / "MODEL_CARD.md").exists()
     assert compare_command([str(run), str(changed(run, tmp_path, 99, "run.json"))]) == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import run_command
 
-from brainclust.runs.execute import report_command
 from brainclust.synthetic.phantoms import write_phantoms
 
 QUICK = ("{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_size: 16, "
@@ -15,10 +15,10 @@ QUICK = ("{epochs: 2, bootstrap: 20, labelled_batch_size: 8, unlabelled_batch_si
 
 
 def report(notebook: str, out: Path, **parameters) -> int:
-    """Run a study as `brainclust-report` does and return its exit status."""
+    """Run a study as `brainclust run` does and return its exit status."""
     words = [word for name, value in {"out": out, **parameters}.items()
              for word in ("-p", name, str(value))]
-    return report_command([notebook, *words, "--no-html"])
+    return run_command([notebook, *words, "--no-html"])
 
 
 def collection(folder: Path, seed: int, first: int) -> Path:
@@ -107,7 +107,8 @@ def test_misspelt_parameters_leave_nothing(tmp_path, capfd):
     for notebook in ("train", "segmentation", "explanation", "companions", "subtypes",
                      "skull_stripping", "ood"):
         assert report(notebook, tmp_path / "run", imagesize=64) == 2
-        assert "Unknown setting imagesize; the settings are: " in capfd.readouterr().err
+        message = capfd.readouterr().err
+        assert "Unknown setting 'imagesize'" in message and "The settings are: " in message
     assert not (tmp_path / "run").exists()
 
 

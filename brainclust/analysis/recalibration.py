@@ -284,9 +284,9 @@ def read_source(
         listed = f"it has been checked on {', '.join(known)}" if known else (
             "it has not been checked on any")
         raise ValueError(f"The run {run} knows no source {name[:80]!r}; {listed}. Run "
-                         "brainclust-check first.")
+                         "brainclust check first.")
     file = run / "sources" / f"{name}.json"
-    again = "run brainclust-check again"
+    again = "run brainclust check again"
     content = load_json(file, again)
     if content.get("format") != SOURCE_FORMAT:
         raise ValueError(f"{file} has format {str(content.get('format'))[:20]}, this version "

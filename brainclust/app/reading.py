@@ -71,7 +71,7 @@ def check_volume(
         voxels = float(frame_count(dataset)) * rows * columns
     if voxels > MAXIMUM_VOXELS:
         raise UnreadableSlice(f"too large: {voxels:,.0f} voxels, the web app shows at most "
-                              f"{MAXIMUM_VOXELS:,}; use brainclust-predict")
+                              f"{MAXIMUM_VOXELS:,}; use brainclust predict")
 
 # %% ../../nbs/app/03_reading.ipynb #new58865c
 def open_scan(

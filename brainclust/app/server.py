@@ -5,15 +5,11 @@
 # %% ../../nbs/app/09_server.ipynb #xbd4f098
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import re
 import shutil
-import signal
 import socket
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
 # %% auto #0
-__all__ = ['is_open', 'names_here', 'Gate', 'png_response', 'page_routes', 'start_server', 'launch', 'app_command']
+__all__ = ['is_open', 'names_here', 'Gate', 'png_response', 'page_routes', 'start_server', 'launch', 'check_port', 'serve']
 
 # %% ../../nbs/app/09_server.ipynb #ap340011
 _OPEN_PATHS = {"/", "/config", "/config/", "/theme.css", "/favicon.ico", "/robots.txt",
@@ -241,7 +237,7 @@ def launch(
     return start_server(Workbench(run, data, **options), inline=inline)
 
 # %% ../../nbs/app/09_server.ipynb #ap340045
-def _check_port(
+def check_port(
     host: str,
     port: int | None,  # None: any
 ) -> None:
@@ -258,55 +254,22 @@ def _check_port(
             raise ValueError(f"The port must be free; got {port} at {host} ({error}). Give another "
                              "--port, or none.") from None
 
-# %% ../../nbs/app/09_server.ipynb #n1bec5e5
-def _app_parser() -> argparse.ArgumentParser:
-    "Define the options of `brainclust-app`."
-    parser = argparse.ArgumentParser(
-        "brainclust-app", description="Read scans, browse groups and label slices in the browser, "
-                                      "with a finished run. Not for diagnosis.")
-    add = parser.add_argument
-    add("run", help="run directory of the trained model")
-    add("data", nargs="?",
-        help="folder of scans to browse and label (default: the slices of the run)")
-    add("--host", default="127.0.0.1",
-        help="address to serve at; 0.0.0.0 lets everybody in your network see the slices "
-             "(default: this machine alone)")
-    add("--port", type=int, help="default: the first free one from 7860")
-    add("--source", metavar="NAME",
-        help="calibrate for a source that the run was checked on (default: as the run is)")
-    add("--device", default="auto", help="auto, cpu, cuda or mps")
-    add("--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
-    return parser
-
 # %% ../../nbs/app/09_server.ipynb #newc53367
-def app_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2 when run, data or options cannot be used
-    "Run the command `brainclust-app`."
-    options = _app_parser().parse_args(arguments)
+def serve(
+    bench: Workbench,
+    host: str = "127.0.0.1",  # this machine alone; "0.0.0.0": everybody in the network
+    port: int | None = None,  # None: the first free one from 7860
+) -> None:
+    """Serve the web app until it is interrupted.
 
-    def end(*_: Any) -> None:
-        "End the web app on SIGTERM as on Ctrl-C."
-        raise KeyboardInterrupt
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, end)
-    bench = None
+    Raises: KeyboardInterrupt on Ctrl-C; ImportError without Gradio.
+    """
     try:
-        _check_port(options.host, options.port)
-        bench = Workbench(options.run, options.data, options.device, options.workers,
-                          options.source)
-        page = start_server(bench, options.host, options.port)
+        page = start_server(bench, host, port)
         print(f"The web app is at {page.local_url} until you press Ctrl-C. Labels are kept in "
               f"{bench.label_file}. {NOT_FOR_DIAGNOSIS}", flush=True)
         page.block_thread()
-    except KeyboardInterrupt:
-        pass
-    except (ValueError, OSError, ImportError) as error:
-        print(f"brainclust-app: {error}", file=sys.stderr)
-        return 2
     finally:
-        if bench and bench.training:
+        if bench.training:
             bench.training.stop()
-        if bench:
-            shutil.rmtree(bench.cache_folder / "sent", ignore_errors=True)
-    return 0
+        shutil.rmtree(bench.cache_folder / "sent", ignore_errors=True)

@@ -129,7 +129,7 @@ def _sample_notes(
                      f"{SAMPLE_SIZE}: name them all to measure the accuracy.")
     if labelled:
         notes.append(f"{labelled} slices of the folder have a label of their own, which is not used"
-                     " here: brainclust-check RUN FOLDER checks with those.")
+                     " here: brainclust check RUN FOLDER checks with those.")
     return notes
 
 
@@ -143,7 +143,7 @@ def open_sample(
     require_classes(bench.predictor)
     if not bench.data:
         raise ValueError("A check needs scans that the run has not seen; these are its own. Start "
-                         "the web app with your folder: brainclust-app RUN FOLDER.")
+                         "the web app with your folder: brainclust app RUN FOLDER.")
     whole = bench.collection.table
     scans = load_table(bench.predictor.folder / "scans.parquet", "run it again")
     table, notes = unseen_slices(

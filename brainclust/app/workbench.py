@@ -111,7 +111,7 @@ def take_up(
     self.predictor, self.collection = predictor, collection
     self.queue, self.scans = queue, scans
     self.outputs = collection.outputs  # without a source
-    self.check: Any = None  # a sample of `brainclust.app.source_check`
+    self.check = None  # a sample of `brainclust.app.source_check`
 
 # %% ../../nbs/app/04_workbench.ipynb #n7c04a02
 @patch

@@ -19,7 +19,7 @@ from brainclust.core.setting_types import (
     Number, Pixels, Side, Switch, Text, Volume, Weight, Whole, Window,
 )
 from brainclust.core.untrusted import (
-    TIMM, first_few, first_fault, folder_names, read_settings, written_name,
+    TIMM, check_known, first_few, first_fault, folder_names, read_settings, written_name,
 )
 
 
@@ -214,10 +214,7 @@ def validate(
     another.
     """
     known = {field.name for field in fields(Config)}
-    unknown = sorted(map(str, set(values) - known))
-    if unknown:
-        raise ValueError(f"Unknown setting {', '.join(unknown)}; "
-                         f"the settings are: {', '.join(sorted(known))}.")
+    check_known(values, known)
     try:
         return _checked_config.validate_python(values)
     except ValidationError as error:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TIMM', 'plain_data', 'read_yaml', 'read_names', 'regular_file', 'read_json', 'first_fault', 'Record', 'check_record',
-           'read_csv', 'check_parquet', 'first_few', 'most_frequent', 'no_formula', 'read_settings', 'written_name',
-           'folder_names', 'encoder_name']
+           'read_csv', 'check_parquet', 'first_few', 'did_you_mean', 'check_known', 'most_frequent', 'no_formula',
+           'read_settings', 'written_name', 'folder_names', 'encoder_name']
 
 # %% ../../nbs/core/00_untrusted.ipynb #xaeef1c9
 import csv
@@ -16,7 +16,7 @@ import re
 import reprlib
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -236,6 +236,31 @@ def first_few(
     rest = len(values) - limit
     return ", ".join(" ".join(str(value).split()) for value in values[:limit]) + (
         f" and {rest} more" if rest > 0 else "")
+
+# %% ../../nbs/core/00_untrusted.ipynb #un00c001
+def did_you_mean(
+    wrong: Iterable[str],  # names that do not exist
+    known: Iterable[str],  # names that exist
+) -> str:  # the end of a sentence: "; did you mean epochs?", or "." if none is near
+    "Suggest the nearest names."
+    every = sorted(known)
+    near = [name for one in wrong for name in get_close_matches(one, every, 1, .7)]
+    return f"; did you mean {', '.join(near)}?" if near else "."
+
+
+def check_known(
+    names: Iterable[str],  # that were given
+    known: Iterable[str],  # that exist
+) -> None:
+    """Check that settings exist.
+
+    Raises: ValueError for those that do not, with the nearest names and the list of all.
+    """
+    unknown = sorted(map(str, set(names) - set(known)))
+    if not unknown: return
+    raise ValueError(f"Unknown setting {', '.join(map(repr, unknown))}"
+                     f"{did_you_mean(unknown, known)} The settings are: "
+                     f"{', '.join(sorted(known))}.")
 
 # %% ../../nbs/core/00_untrusted.ipynb #nf1r5t02
 def most_frequent(

@@ -4,18 +4,14 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'FAILURES', 'worst_pairs', 'picture_data', 'pair_cards', 'count_table', 'page_sections', 'render_page',
-           'check_output', 'write_outputs', 'summarise_audit', 'audit_tables', 'audit_folder', 'failures',
-           'parse_conditions', 'fraction', 'positive', 'audit_parser', 'audit_command']
+           'check_output', 'write_outputs', 'summarise_audit', 'audit_tables', 'audit_folder', 'failures']
 
 # %% ../../nbs/data/28_audit_report.ipynb #xf66541d
-import argparse
 import base64
 import contextlib
 import io
 import json
 import os
-import shlex
-import sys
 import tempfile
 import time
 import warnings
@@ -33,7 +29,7 @@ from ..core.files import make_folder
 from ..core.resources import page_template, resource_text
 from ..core.runtime import distribution_versions
 from brainclust.data.audit import (
-    ALL, HELD_OUT, KINDS, LEAK_COLUMNS, NO_CLASS, add_pictures, choose_kept, contested_images,
+    ALL, HELD_OUT, KINDS, NO_CLASS, add_pictures, choose_kept, contested_images,
     describe_pairs, find_pairs, leak_table, near_pictures, number_of, read_images, set_blank_aside,
     verdict,
 )
@@ -166,7 +162,7 @@ def render_page(
         unreadable=unreadable.head(200) if len(unreadable) else None)
 
 # %% ../../nbs/data/28_audit_report.ipynb #200055
-_MADE_BY = "brainclust-audit"
+_MADE_BY = "brainclust audit"
 
 def check_output(
     folder: Path,  # the audited folder
@@ -305,89 +301,3 @@ def failures(
              "conflict": (f"{number_of(contested, 'image')} whose duplicates have another class"
                           if contested else "")}
     return [f"{name} ({found[name]})" for name in FAILURES if name in conditions and found[name]]
-
-# %% ../../nbs/data/28_audit_report.ipynb #200069
-def parse_conditions(
-    text: str,  # as typed: "leak" or "leak,conflict"
-) -> list[str]:
-    """Read the conditions of one `--fail-on`.
-
-    Raises: ArgumentTypeError if one is unknown.
-    """
-    names = [name.strip() for name in text.split(",")]
-    if wrong := [name for name in names if name not in FAILURES]:
-        raise argparse.ArgumentTypeError(
-            f"'{wrong[0]}' must be one of {', '.join(FAILURES)}")
-    return names
-
-# %% ../../nbs/data/28_audit_report.ipynb #n9cee77b
-def fraction(
-    text: str,  # as typed
-) -> float:
-    """Read a number between 0 and 1.
-
-    Raises: ArgumentTypeError if the text is another.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' must be a number between 0 and 1")
-    return value
-
-def positive(
-    text: str,  # as typed
-) -> int:
-    """Read a whole number of at least 1.
-
-    Raises: ArgumentTypeError if the text is another.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' must be a whole number of at least 1")
-    return int(text)
-
-# %% ../../nbs/data/28_audit_report.ipynb #200070
-def audit_parser() -> argparse.ArgumentParser:
-    "Define the options of `brainclust-audit`."
-    parser = argparse.ArgumentParser(
-        prog="brainclust-audit",
-        description="Find duplicates, leaks and contradicting labels in a folder of images.")
-    add = parser.add_argument
-    add("folder", metavar="DIR",
-        help="images in class folders, with or without splits, or beside a labels.csv")
-    add("--out", metavar="DIR", help="where the results go; default: audit-<name of the folder>")
-    add("--fail-on", metavar="WHAT", type=parse_conditions, action="extend", default=[],
-        help="exit with 1 on leak, duplicate or conflict; repeat or use commas")
-    add("--threshold", metavar="R", type=fraction, default=0.99,
-        help="correlation from which images are near-duplicates; default: 0.99")
-    add("--no-classes", action="store_true", help="folders are patients or sites, not classes")
-    add("--sources", metavar="CSV", help="a table with the columns path, relative to DIR, and "
-        "source: where each image or folder comes from")
-    add("--workers", metavar="N", type=positive, help="threads; default: one per core, at most 8")
-    return parser
-
-# %% ../../nbs/data/28_audit_report.ipynb #200071
-def audit_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # 0; 1: a condition of --fail-on is met; 2: the folder cannot be used; 130: interrupted
-    "Run the command `brainclust-audit`."
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = audit_parser().parse_args(arguments)
-    out = Path(options.out or f"audit-{Path(options.folder).resolve().name}")
-    try:
-        summary = audit_folder(options.folder, out, options.threshold, not options.no_classes,
-                               options.workers, options.sources,
-                               shlex.join([_MADE_BY, *arguments]))
-    except KeyboardInterrupt:
-        print(f"\n{_MADE_BY}: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"{_MADE_BY}: {error}", file=sys.stderr)
-        return 2
-    print(*verdict(summary, pd.DataFrame(summary["leaks"], columns=LEAK_COLUMNS)),
-          f"Report: {out / 'report.html'}", sep="\n")
-    met = failures(summary, options.fail_on)
-    if met:
-        print(f"{_MADE_BY}: failed on {' and '.join(met)}.", file=sys.stderr)
-    return 1 if met else 0

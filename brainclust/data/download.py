@@ -5,15 +5,12 @@
 # %% auto #0
 __all__ = ['COLLECTIONS', 'FIGSHARE', 'RECORD', 'Collection', 'find_collection', 'describe_collection', 'receive_rest',
            'network_reason', 'is_final', 'download_file', 'figshare_article', 'download_from_figshare',
-           'download_from_kaggle', 'collection_record', 'write_record', 'check_target', 'by_hand', 'fetch_collection',
-           'fetch_command']
+           'download_from_kaggle', 'collection_record', 'write_record', 'check_target', 'by_hand', 'fetch_collection']
 
 # %% ../../nbs/data/01_download.ipynb #xef43f50
-import argparse
 import json
 import os
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -313,7 +310,7 @@ def by_hand(
     page = find_collection(name).page
     return (f"The collection '{name}' could not be downloaded ({reason}); run the same command "
             f"again later, or download the archive in a browser from {page} and run: "
-            f"brainclust-fetch {name} {folder} --archive FILE.zip")
+            f"brainclust fetch {name} {folder} --archive FILE.zip")
 
 # %% ../../nbs/data/01_download.ipynb #210045
 def fetch_collection(
@@ -353,34 +350,3 @@ def fetch_collection(
           *record["notes"], sep="\n")
     print(f"{record['slices']:,} slices are in {folder}. {collection.remark}")
     return folder
-
-# %% ../../nbs/data/01_download.ipynb #210051
-def fetch_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # 0; 1: the download failed; 2: the request is wrong; 130: interrupted
-    "Run the command `brainclust-fetch`."
-    parser = argparse.ArgumentParser(
-        prog="brainclust-fetch", description="Fetch a public collection of brain-MRI slices.")
-    parser.add_argument("name", nargs="?", help=f"one of {', '.join(COLLECTIONS)}")
-    parser.add_argument("folder", nargs="?", help="the target of the slices")
-    parser.add_argument("--archive", nargs="+", default=[], metavar="FILE",
-                        help="zip files downloaded by hand, instead of a download")
-    parser.add_argument("--list", action="store_true", help="show the collections and their terms")
-    options = parser.parse_args(arguments)
-    if options.list:
-        for name, c in COLLECTIONS.items():
-            print(f"{name}: {c.title}\n  Licence: {c.licence}\n  Citation: {c.citation}\n  "
-                  f"Page: {c.page}")
-        return 0
-    if options.folder is None:
-        parser.error("give the name of a collection and a folder, or --list")
-    try:
-        fetch_collection(options.name, options.folder, options.archive)
-    except KeyboardInterrupt:
-        print("\nbrainclust-fetch: interrupted; run the same command again to go on.",
-              file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"brainclust-fetch: {error}", file=sys.stderr)
-        return 1 if isinstance(error, ConnectionError) else 2
-    return 0

@@ -37,7 +37,7 @@ def is_system_folder(
 # %% ../../nbs/data/15_folders.ipynb #n5ad0dfe
 _RECORDS = {"config.json": b'"embedded_checksum"', "run.json": b'"embedded_checksum"',
             "summary.json": b'"made_by": "brainclust'}
-# as `brainclust-predict --maps` names its pictures
+# as `brainclust predict --maps` names its pictures
 _MAP_NAME = re.compile(r".*-[0-9a-f]{8}(-\d+)?_(cam|mask)\.(png|nii\.gz|dcm)")
 
 def is_own_output(

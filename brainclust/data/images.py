@@ -12,6 +12,7 @@ __all__ = ['AIR_GREY', 'MINIMUM_SIDE', 'MAXIMUM_SIDE', 'SQUARE_TOLERANCE', 'MAXI
 import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from PIL import Image
 from brainclust.data.channels import (
     UnreadableSlice, choose_channel, is_opacity, mix_channels, settle_channels,
 )
+
+if TYPE_CHECKING:
+    import tifffile
 
 # %% ../../nbs/data/03_images.ipynb #010005
 class VolumeFile(UnreadableSlice):

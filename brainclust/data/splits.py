@@ -147,7 +147,7 @@ def connection(
                 "of them. If this names no one patient, name the true ones in the column "
                 "'patient' of labels.csv; else add slices of other patients.")
     return (f"{found}: near-duplicates connect {len(counts) or len(rows):,} "
-            f"{'patients' if len(counts) else 'slices'}. Look at the pairs that brainclust-audit "
+            f"{'patients' if len(counts) else 'slices'}. Look at the pairs that brainclust audit "
             "lists and remove the repeated slices, or give a test set in folders Training and "
             "Testing.")
 

@@ -9,7 +9,7 @@ __all__ = ['DESCRIPTIONS', 'NOT_READ', 'restore_stored', 'stored_volume', 'map_h
 import gzip
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from ..core.files import atomic_write
 from ..data.dicom_attributes import PLANES
 from ..data.volumes import nifti_header
 from .preprocessing import restore_geometry
+
+if TYPE_CHECKING:
+    import nibabel
 
 # %% ../../nbs/imaging/10_volume_maps.ipynb #n7c94052
 def restore_stored(

@@ -157,7 +157,7 @@ def dataset_description(
     return {"Name": "Predictions of brainclust", "BIDSVersion": "1.10.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "brainclust", "Version": brainclust.__version__,
-                             "Description": f"brainclust-predict with the run {model}"}],
+                             "Description": f"brainclust predict with the run {model}"}],
             "SourceDatasets": sources}
 
 # %% ../../nbs/runs/11_bids_derivatives.ipynb #nf6c188e

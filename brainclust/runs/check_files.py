@@ -5,9 +5,8 @@
 # %% ../../nbs/runs/22_check_files.ipynb #n3bfb980
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from .source_check import SourceCheck, check_sentence, check_source, plot_check
 
 # %% auto #0
 __all__ = ['REPORT_FILES', 'read_annotated', 'unseen_slices', 'check_report', 'write_check', 'require_classes',
-           'annotation_sentences', 'check_folder', 'check_command']
+           'annotation_sentences', 'check_folder', 'CheckOptions', 'check_and_write']
 
 # %% ../../nbs/runs/22_check_files.ipynb #nc19b81e
 def read_annotated(
@@ -130,7 +129,7 @@ def check_report(
             f"cross-validation); a class enters a set from the probability "
             f"{found['threshold']:.4f} on, for sets of {found['coverage']:.1%}"
             + ("." if limit is None else f"; a slice counts as tumour from {limit:.3f} on."))
-        parts.append(f'`brainclust-predict {in_markdown(run)} FOLDER --source "{in_markdown(name)}"'
+        parts.append(f'`brainclust predict {in_markdown(run)} FOLDER --source "{in_markdown(name)}"'
                      "` and `Predictor(run, source=…)` use it; nothing else does.")
     return "\n\n".join([*parts, "Not for diagnosis."]) + "\n"
 
@@ -211,49 +210,37 @@ def check_folder(
     return check, sentences
 
 # %% ../../nbs/runs/22_check_files.ipynb #n9f601bd
-def check_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2: wrong arguments or no labels; 130: interrupted
-    "Run the command `brainclust-check`."
-    parser = argparse.ArgumentParser(
-        "brainclust-check",
-        description=(
-            "Measure a run on 20 to 100 labelled slices of your own source, and refit its "
-            "calibration for that source. Not for diagnosis."))
-    parser.add_argument("run", help="run directory of the trained model")
-    parser.add_argument("folder", help="scans in class folders (yes and no too) or with labels.csv")
-    parser.add_argument("--labels", metavar="CSV", help="another label file (path,label[,patient])")
-    parser.add_argument("--annotations", action="store_true",
-                        help="take the labels that were given in the web app")
-    parser.add_argument("--name", help="of the source; default: the folder's name")
-    parser.add_argument("--out", metavar="FOLDER",
-                        help="of the report; default: sources/NAME in the run")
-    parser.add_argument("--workers", type=int, help="threads; default: one per core, at most 8")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    options = parser.parse_args(arguments)
-    try:
-        if options.labels and options.annotations:
-            raise ValueError("Give --labels or --annotations, not both.")
-        folder = Path(options.folder).expanduser().absolute()
-        name = check_source_name(folder.resolve().name if options.name is None else options.name)
-        predictor = Predictor(options.run, options.device)
-        out = (Path(options.out).expanduser().absolute() if options.out
-               else predictor.folder.absolute() / "sources" / name)
-        check_outside(out, [folder], "--out")
-        replaced = name in source_names(predictor.folder)
-        check, notes = check_folder(
-            predictor, folder, options.labels, options.annotations, options.workers)
-        write_check(check, name, predictor.folder, out, notes)
-    except KeyboardInterrupt:
-        print("\nbrainclust-check: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"brainclust-check: {error}", file=sys.stderr)
-        return 2
+@dataclass
+class CheckOptions:
+    """Options of a check of a source."""
+    labels: Path | None = None  # another label file; None: the folder's own
+    annotations: bool = False  # whether the labels are those of the web app
+    source: str | None = None  # name of the source; None: that of the folder
+    out: Path | None = None  # folder of the report; None: sources/NAME in the run
+    workers: int | None = None  # threads; None: one per core, at most 8
+
+
+def check_and_write(
+    predictor: Predictor,  # without a source
+    folder: Path,  # labelled scans
+    options: CheckOptions = CheckOptions(),
+) -> list[str]:  # sentences for the reader
+    """Check a run on a folder, write the report and keep the refitted calibration.
+
+    Raises: OSError or ValueError as `check_folder` and `write_check`.
+    """
+    if options.labels and options.annotations:
+        raise ValueError("Give --labels or --annotations, not both.")
+    folder = folder.absolute()
+    name = check_source_name(folder.resolve().name if options.source is None else options.source)
+    run = predictor.folder
+    out = options.out.absolute() if options.out else run.absolute() / "sources" / name
+    check_outside(out, [folder], "--out")
+    replaced = name in source_names(run)
+    check, notes = check_folder(predictor, folder, options.labels, options.annotations,
+                                options.workers)
+    write_check(check, name, run, out, notes)
     kept = [f"The calibration of {name} from an earlier check "
             f"{'was replaced' if check.refitted else 'stays in use'}."] if replaced else []
-    for sentence in [*notes, *check.notes, *kept]:
-        print(sentence)
-    print(check_sentence(check, name))
-    print(f"The report is {out / 'check.md'}. Not for diagnosis.")
-    return 0
+    return [*notes, *check.notes, *kept, check_sentence(check, name),
+            f"The report is {out / 'check.md'}. Not for diagnosis."]

@@ -4,13 +4,11 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'METHODS', 'RunConfig', 'RunData', 'RunRecord', 'claim_less', 'read_run', 'run_names', 'compare_runs',
-           'differing_settings', 'tidy_runs', 'compare_command']
+           'differing_settings', 'tidy_runs', 'comparison_text', 'write_comparison']
 
 # %% ../../nbs/runs/16_comparison.ipynb #x7daf944
-import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -206,51 +204,38 @@ def _readable(
     return shown.loc[:, (shown != "").any()].T.to_string(header=False)
 
 # %% ../../nbs/runs/16_comparison.ipynb #n2ffdffb
-def _write_comparison(
+def comparison_text(
+    runs: Sequence[str | Path],  # run directories
+) -> str:  # lines for a terminal
+    """Write a comparison as text.
+
+    Raises: ValueError or OSError if a folder holds no finished run.
+    """
+    table = compare_runs(runs)
+    settings = differing_settings(runs)
+    lines = [_readable(table)]
+    if table.test.nunique() > 1:
+        lines.append("Different letters: different test slices; do not compare these accuracies.")
+    unknown = table.run[table.clean_name != "clean"]
+    if len(unknown):
+        lines.append(f"'clean' means free of duplicates only in {', '.join(unknown)}: not every "
+                     "patient is known there.")
+    if len(settings):
+        lines.append(f"\nSettings that differ:\n{settings.to_string(index=False)}")
+    return "\n".join(lines)
+
+
+def write_comparison(
     out: Path,  # a folder; made
-    table: pd.DataFrame,  # from `compare_runs`
-    settings: pd.DataFrame,  # from `differing_settings`
-    method: str,  # whose accuracy the figure shows
+    runs: Sequence[str | Path],  # run directories
+    method: str = "head",  # of `METHODS`, whose accuracy the figure shows
 ) -> None:
-    "Write the tables and the figure of a comparison."
-    for name, content in (("runs.csv", table), ("settings.csv", settings)):
+    """Write the tables and the figure of a comparison.
+
+    Raises: ValueError or OSError if a folder holds no finished run, or the disk fails.
+    """
+    table = compare_runs(runs)
+    for name, content in (("runs.csv", table), ("settings.csv", differing_settings(runs))):
         with atomic_write(out / name) as temporary:
             content.to_csv(temporary, index=False)
     save_figure(plot_intervals(tidy_runs(table, method)), out / "runs.png")
-
-
-def compare_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2 when a folder holds no finished run
-    "Run the command `brainclust-compare`."
-    parser = argparse.ArgumentParser(
-        "brainclust-compare",
-        description=(
-            "Compare finished runs; accuracies are those of the last epoch, with 95 % intervals."))
-    parser.add_argument("runs", nargs="+", help="run directories")
-    parser.add_argument(
-        "--method", choices=METHODS, default="head", help="whose accuracy the figure shows")
-    parser.add_argument("--out", help="folder that gets runs.csv, settings.csv and runs.png")
-    options = parser.parse_args(arguments)
-    try:
-        table = compare_runs(options.runs)
-        settings = differing_settings(options.runs)
-    except (ValueError, OSError) as error:
-        print(f"brainclust-compare: {error}", file=sys.stderr)
-        return 2
-    print(_readable(table))
-    if table.test.nunique() > 1:
-        print("Different letters: different test slices; do not compare these accuracies.")
-    unknown = table.run[table.clean_name != "clean"]
-    if len(unknown):
-        print(f"'clean' means free of duplicates only in {', '.join(unknown)}: not every patient "
-              "is known there.")
-    if len(settings):
-        print(f"\nSettings that differ:\n{settings.to_string(index=False)}")
-    if options.out:
-        try:
-            _write_comparison(Path(options.out).expanduser(), table, settings, options.method)
-        except OSError as error:
-            print(f"brainclust-compare: {error}", file=sys.stderr)
-            return 2
-    return 0

@@ -5,9 +5,7 @@
 # %% ../../nbs/runs/19_export.ipynb #xbe03411
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from ..synthetic.phantoms import make_phantoms
 
 # %% auto #0
 __all__ = ['EXPORT_FORMAT', 'TOLERANCE', 'describe_export', 'network_of_run', 'ExportedRun', 'load_exported', 'check_slices',
-           'differences', 'check_agreement', 'export_run', 'export_command']
+           'differences', 'check_agreement', 'export_run']
 
 # %% ../../nbs/runs/19_export.ipynb #ex300019
 EXPORT_FORMAT = 1  # raised when older files can no longer be read
@@ -148,7 +146,7 @@ def _check_description(
                  if isinstance(description, dict) else "of another program")
         raise ValueError(
             f"{file} has format {known}, this version reads {EXPORT_FORMAT}: write it anew "
-            "with `brainclust-export`.")
+            "with `brainclust export`.")
     check_record(description, _ExportRecord, file)
     try:
         validate({**description["preparation"], "classes": description["classes"],
@@ -167,16 +165,16 @@ def load_exported(
     onnxruntime = import_extra("onnxruntime")
     file = Path(file).expanduser()
     if not file.is_file():
-        raise ValueError(f"{file} is missing: write it with `brainclust-export`.")
+        raise ValueError(f"{file} is missing: write it with `brainclust export`.")
     content = regular_file(file, 2**30).read_bytes()
     if b"location" in content:  # ONNX's word for data in another file
-        raise ValueError(f"{file} refers to other files: write it anew with `brainclust-export`.")
+        raise ValueError(f"{file} refers to other files: write it anew with `brainclust export`.")
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         description = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA, "{}"))
     except Exception as error:
         raise ValueError(
-            f"{file} cannot be read as an ONNX file: write it anew with `brainclust-export`."
+            f"{file} cannot be read as an ONNX file: write it anew with `brainclust export`."
         ) from error
     _check_description(description, file)
     return ExportedRun(session, description)
@@ -263,27 +261,3 @@ def export_run(
     with atomic_write(out) as temporary:
         write_onnx(network_of_run(predictor), describe_export(predictor), temporary)
         return check_agreement(temporary, predictor)
-
-# %% ../../nbs/runs/19_export.ipynb #ex300034
-def export_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2 when the file could not be written or its outputs differ
-    "Run the command `brainclust-export`."
-    parser = argparse.ArgumentParser(
-        "brainclust-export",
-        description=(
-            "Write a finished run as one ONNX file with the same outputs, for onnxruntime. Not "
-            "for diagnosis."))
-    parser.add_argument("run", help="run directory of the trained model")
-    parser.add_argument(
-        "--out", default=None, help="file to be written; default: model.onnx in the run")
-    options = parser.parse_args(arguments)
-    try:
-        table = export_run(options.run, options.out)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"brainclust-export: {error}", file=sys.stderr)
-        return 2
-    found = ", ".join(f"{name} {value:.1g}" for name, value in table.max(axis=1).items())
-    print(f"{options.out or Path(options.run) / 'model.onnx'}; greatest differences from "
-          f"PyTorch: {found}; allowed is {TOLERANCE:g}. Not for diagnosis.")
-    return 0

@@ -4,13 +4,11 @@
 
 # %% auto #0
 __all__ = ['DIVISIONS', 'CLAIM', 'judged_slices', 'accuracy_by', 'with_interval', 'in_markdown', 'markdown_table',
-           'results_section', 'trust_section', 'model_card', 'claim_checklist', 'card_command']
+           'results_section', 'trust_section', 'model_card', 'claim_checklist', 'write_card']
 
 # %% ../../nbs/runs/17_model_card.ipynb #xacf0477
-import argparse
 import html
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -374,26 +372,17 @@ def claim_checklist(
          for n, item in enumerate(CLAIM, 1)])
 
 # %% ../../nbs/runs/17_model_card.ipynb #cd290013
-def card_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2 for a folder that holds no finished run
-    "Run the command `brainclust-card`."
-    parser = argparse.ArgumentParser(
-        "brainclust-card",
-        description="Write MODEL_CARD.md and checklist.csv (CLAIM) into a finished run.")
-    parser.add_argument("run", help="run directory")
-    options = parser.parse_args(arguments)
-    folder = Path(options.run).expanduser()
-    try:
-        card = model_card(folder)
-        checklist = claim_checklist(folder)
-    except (ValueError, OSError) as error:
-        print(f"brainclust-card: {error}", file=sys.stderr)
-        return 2
+def write_card(
+    folder: Path | str,  # a finished run
+) -> pd.DataFrame:  # the checklist
+    """Write MODEL_CARD.md and checklist.csv into a run.
+
+    Raises: ValueError or OSError if the folder holds no finished run, or the disk fails.
+    """
+    folder = Path(folder).expanduser()
+    card = model_card(folder)
+    checklist = claim_checklist(folder)
     with atomic_write(folder / "MODEL_CARD.md") as temporary:
         temporary.write_text(card, encoding="utf-8")
     write_csv(checklist, folder / "checklist.csv")
-    print(f"{folder / 'MODEL_CARD.md'}, and checklist.csv with "
-          f"{(checklist.filled == 'by the run').sum()} of {len(checklist)} items filled in; the "
-          "others are the authors'.")
-    return 0
+    return checklist

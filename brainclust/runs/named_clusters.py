@@ -151,7 +151,7 @@ def save_clusters(
     unnamed = int((table["label"] == "").sum())
     to_do = (f"Components without a class: {unnamed}. figures/clusters_to_name.png shows them; "
              "write a class beside each in the column 'label' of clusters.csv, then run "
-             f"brainclust-name {shlex.quote(str(folder))}.")
+             f"brainclust name {shlex.quote(str(folder))}.")
     return [text for text in (sentence, to_do if unnamed else "") if text]
 
 # %% ../../nbs/runs/25_named_clusters.ipynb #nk25a006

@@ -5,7 +5,6 @@
 # %% ../../nbs/runs/15_prediction_files.ipynb #x430e539
 from __future__ import annotations
 
-import argparse
 import glob
 import json
 import shutil
@@ -38,13 +37,12 @@ from brainclust.imaging.map_files import (
 from ..imaging.head_crop import read_boxes
 from ..imaging.slice_cache import iterate_preprocessed
 from .accuracy_estimate import assess_pile, read_pile_reference, sample_files
-from .label_tasks import MAXIMUM_TASKS
-from .other_programs import check_exports, write_exports
+from .other_programs import write_exports
 from .predictor import HEALTHY, Predictor, brain_and_tumour
 
 # %% auto #0
 __all__ = ['PART', 'ORIGIN', 'list_inputs', 'write_maps', 'predict_part', 'predict_files', 'patient_predictions',
-           'predict_command']
+           'predict_and_export']
 
 # %% ../../nbs/runs/15_prediction_files.ipynb #pr160022
 PART = 500  # files that are processed at once
@@ -336,59 +334,28 @@ def patient_predictions(
     return pd.DataFrame(rows)
 
 # %% ../../nbs/runs/15_prediction_files.ipynb #pr160024
-def predict_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 1: no file was readable; 2: wrong arguments; 130: interrupted
-    "Run the command `brainclust-predict`."
-    parser = argparse.ArgumentParser(
-        "brainclust-predict",
-        description=(
-            "Predict the class of every slice with its probability, its cluster, and whether it "
-            "is out-of-distribution. Not for diagnosis."))
-    parser.add_argument("run", help="run directory of the trained model")
-    parser.add_argument("paths", nargs="+", help="files and folders: images, DICOM, NIfTI, .mat")
-    parser.add_argument("--out", default="predictions.csv", help="table to be written")
-    parser.add_argument(
-        "--source", metavar="NAME",
-        help="predict as refitted for this source by brainclust-check, and name it in the table")
-    parser.add_argument(
-        "--maps", metavar="FOLDER",
-        help=("also write activation maps and outlines of the tumour there, in the pixels of their "
-              "source: NIfTI for a NIfTI volume, DICOM-SEG for the outlines of a DICOM series, PNG "
-              "else; several slices a second"))
-    parser.add_argument(
-        "--label-studio", metavar="FOLDER",
-        help=(f"also write the {MAXIMUM_TASKS:,} most uncertain slices there as tasks for Label "
-              "Studio, with pictures and predictions"))
-    parser.add_argument(
-        "--bids", metavar="FOLDER",
-        help="also write the predictions there as a BIDS dataset of derivatives")
-    parser.add_argument(
-        "--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    options = parser.parse_args(arguments)
-    try:
-        check_exports(options.paths, options.label_studio, options.bids)
-        predictor = Predictor(options.run, options.device, source=options.source)
-        model = predictor.folder.absolute().name
-        if predictor.source:
-            model += f" calibrated for {predictor.source.name}"
-            print(source_sentence(predictor.source))
-        slices, unreadable = predict_files(
-            predictor, options.paths, options.out, options.workers, maps=options.maps)
-        if slices:
-            write_exports(options.out, options.paths, list(map(str, predictor.classes_)),
-                          model, options.label_studio, options.bids, predictor.reading)
-    except KeyboardInterrupt:
-        print("\nbrainclust-predict: interrupted; the same command goes on.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"brainclust-predict: {error}", file=sys.stderr)
-        return 2
-    if predictor.record["limit"] is None:
-        print("The run had too few patients for out-of-distribution detection: ood_score is "
-              "empty, and no slice is marked.", file=sys.stderr)
-    print(f"{slices} slices in {options.out}; {unreadable} files could not be "
-          f"read{f', see {Path(options.out).stem}_unreadable.csv' if unreadable else ''}. Not "
-          "for diagnosis.")
-    return 0 if slices else 1
+def predict_and_export(
+    predictor: Predictor,
+    paths: Sequence[Path | str],  # files and folders
+    out: Path | str,  # CSV, to be written
+    workers: int = 0,  # threads; 0: one per core
+    maps: Path | str | None = None,  # folder of activation maps and outlines
+    label_studio: Path | str | None = None,  # folder of tasks for Label Studio
+    bids: Path | str | None = None,  # folder of a BIDS dataset of derivatives
+) -> tuple[int, list[str]]:  # slices, and sentences for the reader
+    """Predict files, and write the predictions for other programs too.
+
+    Raises: OSError or ValueError as `predict_files` and `write_exports`.
+    """
+    model = predictor.folder.absolute().name
+    sentences = []
+    if predictor.source:
+        model += f" calibrated for {predictor.source.name}"
+        sentences.append(source_sentence(predictor.source))
+    slices, unreadable = predict_files(predictor, paths, out, workers, maps=maps)
+    if slices:
+        write_exports(out, paths, list(map(str, predictor.classes_)), model, label_studio, bids,
+                      predictor.reading)
+    listed = f", see {Path(out).stem}_unreadable.csv" if unreadable else ""
+    return slices, [*sentences, f"{slices} slices in {out}; {unreadable} files could not be "
+                    f"read{listed}. Not for diagnosis."]

@@ -41,7 +41,7 @@ class Predictor:
         run: Path | str,  # run directory with the files of `save_model` and `save_reference`
         device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
         precision: str = "auto",  # as in the config; "auto": the fastest of this machine
-        source: str | None = None,  # checked by `brainclust-check`; None: as the run was calibrated
+        source: str | None = None,  # checked by `brainclust check`; None: as the run was calibrated
     ):
         """Load a run.
 

@@ -6,8 +6,6 @@
 __all__ = ['TERMS', 'CLAIMED_ACCURACY']
 
 # %% ../../nbs/runs/36_report_results.ipynb #rr002
-from typing import Any
-
 from fastcore.basics import patch
 import numpy as np
 import pandas as pd
@@ -102,7 +100,7 @@ def results(self: Report) -> Section:
             "methods_compared",
             plot_intervals(self.tidy, chance=1 / len(self.config.classes)), self.tidy,
             f"Accuracy of every method on the given test set, and on its slices that are {clean}")
-    self.summary: dict[str, Any] = summarise(
+    self.summary = summarise(
         self.history, self.predictions, self.comparison, self.config.bootstrap)
     section.finding = self._results_words()
     return section

@@ -33,7 +33,9 @@ from brainclust.core.files import (
 from ..core.locks import check_not_held, hold_folder, release_folder, remove_leftovers
 from ..core.runtime import peak_memory, versions
 from ..core.style import save_figure
-from ..core.untrusted import Record, check_record, read_yaml, regular_file
+from brainclust.core.untrusted import (
+    Record, check_known, check_record, read_yaml, regular_file,
+)
 from ..data.channels import table_channels
 from ..data.download import COLLECTIONS
 from ..data.loading import with_data_settings
@@ -75,10 +77,7 @@ def study_settings(
     sources shall join.
     """
     known = {field.name for field in fields(Config)} | own | {"preset", "overrides"}
-    unknown = sorted(set(parameters) - known)
-    if unknown:
-        raise ValueError(
-            f"Unknown setting {', '.join(unknown)}; the settings are: {', '.join(sorted(known))}.")
+    check_known(parameters, known)
     config = run_config(**{name: value for name, value in parameters.items() if name not in own})
     if config.unlabelled:
         raise ValueError(f"unlabelled is a setting of train; got it for {study}, which trains "
@@ -250,7 +249,8 @@ def rest(self: Run) -> float:
 def note(self: Run, sentence: str) -> None:
     "Print a sentence for the reader of the run and keep it in `run.json`."
     print(sentence)
-    self.notes.append(sentence)
+    if sentence not in self.notes:  # a cell that is run again
+        self.notes.append(sentence)
 
 # %% ../../nbs/runs/00_run.ipynb #180011
 def list_artefact(run: Run, file: str, numbers: str, title: str, paper: str) -> None:

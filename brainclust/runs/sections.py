@@ -71,7 +71,10 @@ class Section:
         display(Markdown(f"**{self.finding}**"))
         for caption, item in self.shown:
             display(Markdown(caption))
-            display(_readable(item) if isinstance(item, pd.DataFrame) else item)
+            if isinstance(item, pd.DataFrame):
+                display(_readable(item))
+            else:  # with a text for those who cannot see it
+                display(item, metadata={"image/png": {"alt": caption.strip("*")}})
 
 
 def _caption(title: str, paper: str) -> str:

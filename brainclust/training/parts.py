@@ -4,15 +4,13 @@
 
 # %% auto #0
 __all__ = ['OUTPUTS', 'cut_parts', 'for_each_part', 'prepare_in_parts', 'embed_part', 'join_parts', 'embed_in_parts',
-           'embed_folder', 'embed_command']
+           'embed_folder']
 
 # %% ../../nbs/training/11_parts.ipynb #x1a08929
-import argparse
 import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -264,42 +262,3 @@ def embed_folder(
     with atomic_write(out / "unreadable.csv") as temporary:
         unreadable.to_csv(temporary, index=False)
     return table, unreadable
-
-# %% ../../nbs/training/11_parts.ipynb #ne134cdd
-def _embed_parser() -> argparse.ArgumentParser:
-    "Describe the options of `brainclust-embed`."
-    parser = argparse.ArgumentParser(
-        "brainclust-embed",
-        description=("Embed and cluster every slice of a folder with a trained model, part by "
-                     "part; finished parts are kept."))
-    parser.add_argument("run", help="run directory of the trained model")
-    parser.add_argument("folder", help="slices or volumes")
-    parser.add_argument("--out", required=True, help="folder of the results")
-    parser.add_argument(
-        "--engine", choices=get_args(Engine), default="local",
-        help="ray: on all machines of the cluster of RAY_ADDRESS, else on the cores of this one")
-    parser.add_argument(
-        "--part", type=int, default=500, help="slices of a part, which bounds the memory")
-    parser.add_argument(
-        "--workers", type=int, default=0, help="threads that read and prepare; 0: one per core")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    return parser
-
-
-def embed_command(
-    arguments: list[str] | None = None,  # default: the process's own
-) -> int:  # exit status: 0; 2 if model, folder or options cannot be used; 130 if interrupted
-    "Run the command `brainclust-embed`."
-    options = _embed_parser().parse_args(arguments)
-    try:
-        table, unreadable = embed_folder(options.run, options.folder, options.out, options.engine,
-                                         options.part, options.workers, options.device)
-    except KeyboardInterrupt:
-        print("\nbrainclust-embed: interrupted; the same command continues.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f"brainclust-embed: {error}", file=sys.stderr)
-        return 2
-    print(f"{len(table)} slices in {options.out}; {len(unreadable)} files could not be "
-          f"read{', see unreadable.csv' if len(unreadable) else ''}.")
-    return 0

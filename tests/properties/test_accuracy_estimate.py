@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from commands import predict_command
 
 from brainclust.core.files import load_json, save_json
 from brainclust.runs import accuracy_estimate
 from brainclust.runs.example_run import example_run
-from brainclust.runs.prediction_files import predict_command
 from brainclust.runs.predictor import Predictor
 from brainclust.synthetic.phantoms import make_phantoms
 

@@ -8,6 +8,7 @@ from assertions import REFUSALS, accepted
 from hypothesis import given, strategies as st
 
 from brainclust.core import config
+from brainclust.core.untrusted import check_known, did_you_mean
 
 SETTINGS = sorted(config.PRESETS["best"].keys() | asdict(config.Config()).keys())
 
@@ -109,3 +110,27 @@ def test_fitted_rounds_are_whole_epochs(preset, changes):
     assert all(type(value) is int for value in fitted.values())
     assert fitted.get("round_epochs", 1) >= 1
     assert fitted.get("supervised_epochs", 0) >= 0
+
+
+@given(names=st.lists(st.sampled_from(["epohcs", "seed", "moon", "lable_fraction", "epochs"]),
+                      unique=True))
+def test_unknown_settings_are_named_with_the_nearest(names):
+    """Refuse what does not exist, suggest what is near, and accept what exists."""
+    known = {"epochs", "seed", "label_fraction"}
+    near = {"epohcs": "epochs", "lable_fraction": "label_fraction"}
+    wrong = sorted(set(names) - known)
+    try:
+        check_known(names, known)
+        assert not wrong
+    except ValueError as error:
+        assert f"Unknown setting {', '.join(map(repr, wrong))}" in str(error)
+        for name in names:
+            assert name not in near or near[name] in str(error).partition("?")[0]
+
+
+@given(name=st.sampled_from(["label_fraction", "epochs", "image_size"]), at=st.integers(0, 4))
+def test_a_letter_too_few_suggests_the_setting(name, at):
+    """End the sentence with the nearest name, and with a point where none is near."""
+    known = {"epochs", "label_fraction", "image_size", "seed"}
+    assert did_you_mean([name[:at] + name[at + 1:]], known) == f"; did you mean {name}?"
+    assert did_you_mean(["zzz"], known) == did_you_mean([], known) == "."

@@ -1,6 +1,8 @@
 """Properties of brainclust.runs.execute."""
 
+import nbformat
 import pandas as pd
+import pytest
 from examples import UNLIKELY_NAMES
 from hypothesis import given, strategies as st
 
@@ -41,3 +43,14 @@ def test_streams_are_joined():
     )
     assert notebook.cells[0].outputs[0].text == f"{harmful}!\n{harmful}"
     assert len(notebook.cells[0].outputs) == 2
+
+
+@pytest.mark.parametrize("codes", [[], ["1 + 1"], ["report.data()", "<b>"]])
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_report_folds_the_code_of_every_cell(codes, raw):
+    """Hide code behind one word each, and raw cells entirely."""
+    cells = [nbformat.v4.new_code_cell(code) for code in codes]
+    cells += [nbformat.v4.new_raw_cell("only nbdev reads this")] * raw
+    page = execute.report_page(nbformat.v4.new_notebook(cells=cells))
+    assert page.count("<summary>code</summary>") == len(codes)
+    assert "only nbdev reads this" not in page

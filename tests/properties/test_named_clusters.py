@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import drawn_figure, figure_text, refused
+from commands import name_command
 
 from brainclust.core.config import make_config
 from brainclust.core.files import load_table, save_table, save_tensors
@@ -276,20 +277,20 @@ def test_the_command_predicts_the_run_and_another_folder(made, tmp_path, capsys)
     run, scans, _, _, table = made
     fill(table, scans, tmp_path / "named.csv")
     words = [str(run), "--clusters", str(tmp_path / "named.csv"), "--device", "cpu", "--out"]
-    assert cluster_names.name_command([*words, str(tmp_path / "all.csv")]) == 0
+    assert name_command([*words, str(tmp_path / "all.csv")]) == 0
     assert f"{len(scans)} slices in {tmp_path / 'all.csv'}" in capsys.readouterr().out
     every = pd.read_csv(tmp_path / "all.csv")
     other = ["--folder", str(run.parent / "slices")]
-    assert cluster_names.name_command([*words, str(tmp_path / "new.csv"), *other]) == 0
+    assert name_command([*words, str(tmp_path / "new.csv"), *other]) == 0
     both = every.merge(pd.read_csv(tmp_path / "new.csv"), on="path")
     assert len(both) == len(scans)
     assert (both.component_x == both.component_y).mean() > .95
-    assert cluster_names.name_command([*words, str(tmp_path / "x.csv"), *other,
+    assert name_command([*words, str(tmp_path / "x.csv"), *other,
                                        "--looked-at"]) == 2
-    assert cluster_names.name_command([*words, str(tmp_path / "named.csv")]) == 2
-    assert cluster_names.name_command([str(tmp_path)]) == 2
+    assert name_command([*words, str(tmp_path / "named.csv")]) == 2
+    assert name_command([str(tmp_path)]) == 2
     printed = capsys.readouterr().err
-    assert printed.count("brainclust-name: ") == 3
+    assert printed.count("brainclust name: ") == 3
     assert not (tmp_path / "x.csv").exists()
 
 
@@ -299,7 +300,7 @@ def test_paths_from_the_home_folder_are_written_out(made, tmp_path, monkeypatch,
     monkeypatch.setenv("HOME", str(tmp_path))
     fill(table, scans, tmp_path / "named.csv")
     words = [str(run), "--clusters", "~/named.csv", "--out", "~/new/all.csv"]
-    assert cluster_names.name_command(words) == 0
+    assert name_command(words) == 0
     assert len(pd.read_csv(tmp_path / "new" / "all.csv")) == len(scans)
     assert str(tmp_path / "new" / "all.csv") in capsys.readouterr().out
 
@@ -311,7 +312,7 @@ def test_another_run_learns_from_the_slices_looked_at(made, tmp_path):
     folder = tmp_path / "scans"
     shutil.copytree(run.parent / "slices", folder)
     words = [str(run), "--clusters", str(tmp_path / "named.csv"), "--looked-at", "--out"]
-    assert cluster_names.name_command([*words, str(folder / "labels.csv")]) == 0
+    assert name_command([*words, str(folder / "labels.csv")]) == 0
     again, unreadable = read_scan_table(folder)
     assert not len(unreadable)
     name = lambda paths: [Path(path).name for path in paths]
@@ -334,7 +335,7 @@ def test_slices_of_volumes_are_looked_at_one_by_one(made, tmp_path, capsys):
     filled.loc[0, "label"] = ""
     filled.to_csv(tmp_path / "named.csv", index=False)
     words = [str(volumes), "--clusters", str(tmp_path / "named.csv"), "--looked-at", "--out"]
-    assert cluster_names.name_command([*words, str(tmp_path / "own.csv")]) == 0
+    assert name_command([*words, str(tmp_path / "own.csv")]) == 0
     assert "whole files" in capsys.readouterr().err
     own = pd.read_csv(tmp_path / "own.csv", keep_default_na=False)
     assert len(own) == len(scans)

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import audit_command
 from PIL import Image
 
 from brainclust.core.config import CLASSES
 from brainclust.data import patients
-from brainclust.data.audit_report import audit_command
 from brainclust.data.cleaning import prepare_scans
 from brainclust.data.labels import normalise_class_name, split_of
 from brainclust.data.splits import connection, split_table

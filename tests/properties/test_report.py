@@ -44,4 +44,4 @@ def test_provenance_lists_what_repeats_a_run(report):
     record = json.loads((report / "run.json").read_text())
     table = provenance_table(record).set_index("item").value
     assert table["seed"] == str(record["seed"]) and record["data"]["hash"] in table["data hash"]
-    assert "torch" in table["versions"]
+    assert table["torch"] == record["versions"]["torch"]

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import refused
+from commands import check_command, predict_command
 from examples import small_predictor
 from hypothesis import given, strategies as st
 from PIL import Image
@@ -16,7 +17,6 @@ from brainclust.core.config import CLASSES
 from brainclust.data.scan_table import read_scan_table
 from brainclust.runs import (
     check_files,
-    prediction_files,
     predictor as predictor_module,
     source_check,
 )
@@ -152,7 +152,7 @@ def test_a_folder_is_checked_and_its_calibration_used_by_name_alone(folder, caps
     root, predictor = folder
     run = predictor.folder
     save_table(run / "scans.parquet", own_scans(root))
-    command = lambda *more: check_files.check_command(
+    command = lambda *more: check_command(
         [str(run), str(root / "clinic ü"), "--device", "cpu", *map(str, more)])
     assert command() == 2  # no labels
     assert command("--labels", root / "absent.csv") == 2
@@ -163,7 +163,7 @@ def test_a_folder_is_checked_and_its_calibration_used_by_name_alone(folder, caps
     (root / "wrong.csv").write_text((root / "mine.csv").read_text().replace("23.png,", "23.png,x"))
     assert command("--labels", root / "wrong.csv") == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 7 and all(line.startswith("brainclust-check: ") for line in lines)
+    assert len(lines) == 7 and all(line.startswith("brainclust check: ") for line in lines)
     assert not (run / "sources").exists()
     assert command("--labels", root / "mine.csv") == 0
     assert "On these 24 slices the run is right in" in capsys.readouterr().out
@@ -178,7 +178,7 @@ def test_a_folder_is_checked_and_its_calibration_used_by_name_alone(folder, caps
     assert command("--labels", root / "mine.csv", "--out", root / "report") == 0
     assert "earlier check was replaced" in capsys.readouterr().out
     refused(predictor_module.Predictor, run, "cpu", source="clinic")
-    predict = lambda *more: prediction_files.predict_command(
+    predict = lambda *more: predict_command(
         [str(run), str(root / "clinic ü"), "--out", str(root / "out.csv"), "--device", "cpu",
          *more])
     assert predict("--source", "clinic") == 2

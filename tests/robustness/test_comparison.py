@@ -2,6 +2,7 @@
 
 import pytest
 from assertions import refused
+from commands import compare_command
 
 from brainclust.runs import comparison
 
@@ -16,4 +17,4 @@ def test_a_folder_of_invalid_files_is_not_a_run(tmp_path, content):
                      lambda: comparison.compare_runs([tmp_path]),
                      lambda: comparison.differing_settings([tmp_path])):
         refused(function)
-    assert comparison.compare_command([str(tmp_path)]) == 2
+    assert compare_command([str(tmp_path)]) == 2

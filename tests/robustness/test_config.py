@@ -32,7 +32,7 @@ def test_overrides_of_any_text_are_read_or_refused(text):
     try:
         assert config.make_config("demo", text).preset == "demo"
     except REFUSALS as error:
-        one_sentence(ValueError(str(error).split("; the settings are: ")[0]))  # it names them all
+        one_sentence(ValueError(str(error).split(" The settings are: ")[0]))  # it names them all
 
 
 def test_a_setting_given_twice_is_refused():

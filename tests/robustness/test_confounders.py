@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from assertions import one_sentence
+from commands import audit_command
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from brainclust.data import audit_report, confounders, scan_table
+from brainclust.data import confounders, scan_table
 
 NAMES = st.sampled_from(["", "a", "b", "ü", "<script>", "a b", "-1"])
 
@@ -119,7 +120,7 @@ def test_the_audit_writes_the_sentence_everywhere(tmp_path, named, capsys):
         rows.append(f"{name},{'<Pune>' if i % 2 else 'Graz'}\n")
     (tmp_path / "s.csv").write_text("path,source\n" + "".join(rows))
     given_sources = ["--sources", str(tmp_path / "s.csv")] if named else []
-    assert audit_report.audit_command(
+    assert audit_command(
         [str(tmp_path / "data"), "--out", str(tmp_path / "out"), *given_sources]) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     (sentence,) = summary["confounders"]["sentences"]
@@ -136,7 +137,7 @@ def test_a_wrong_table_of_sources_stops_the_audit(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)
     Image.fromarray(noise).save(tmp_path / "data" / "1.png")
-    assert audit_report.audit_command([
+    assert audit_command([
         str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--sources",
         str(tmp_path / "absent.csv")]) == 2
     assert not (tmp_path / "out").exists() and "absent.csv" in capsys.readouterr().err

@@ -3,16 +3,14 @@ import types
 from pathlib import Path
 
 import pytest
+from commands import audit_command, compare_command, predict_command, run_command
 from PIL import Image
 
 from brainclust.core.files import make_folder, save_json
 from brainclust.core.untrusted import most_frequent
-from brainclust.data.audit_report import audit_command
 from brainclust.data.download import COLLECTIONS, fetch_collection
 from brainclust.data.scan_table import read_scan_table
-from brainclust.runs.comparison import compare_command
-from brainclust.runs.execute import report_command
-from brainclust.runs.prediction_files import list_inputs, predict_command
+from brainclust.runs.prediction_files import list_inputs
 from brainclust.runs.run import check_external, check_resume, config_record, run_config
 
 
@@ -25,7 +23,7 @@ def taken(tmp_path) -> Path:
 
 def test_a_place_that_cannot_be_written_is_named(taken, report, phantom_tree, tmp_path, capsys):
     commands = {
-        report_command: ["-p", "data", str(phantom_tree), "-p", "out", str(taken)],
+        run_command: ["-p", "data", str(phantom_tree), "-p", "out", str(taken)],
         audit_command: [str(phantom_tree), "--out", str(taken)],
         predict_command: [str(report), str(phantom_tree), "--out", str(taken / "table.csv")],
     }

@@ -1,12 +1,12 @@
 """Data that are absent, files that are not images, and results among the data."""
 
-import sys
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from assertions import one_sentence
+from commands import predict_command, run_command
 from examples import small_files, small_predictor
 from hypothesis import given, strategies as st
 from PIL import Image
@@ -83,7 +83,7 @@ def test_data_that_are_absent_leave_no_folder_behind(data, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     Path("scans").mkdir()
     Path("scans/1.png").write_bytes(b"x")
-    assert execute.report_command(["-p", "data", data, "-p", "out", "results"]) == 2
+    assert run_command(["-p", "data", data, "-p", "out", "results"]) == 2
     assert "Correct the path" in (said := capsys.readouterr().err) or "must be a folder" in said
     assert not Path("results").exists()
     with pytest.raises(OSError, match="data must be"):
@@ -138,9 +138,9 @@ def test_maps_inside_the_scans_are_refused(tmp_path):
 def test_a_prediction_of_nothing_ends_with_status_1(content, tmp_path, capsys):
     """End with status 1 if no file could be read, and list the files with their reasons."""
     (tmp_path / "a.png").write_bytes(content)
-    module = sys.modules[prediction_files.__name__]
-    with patch.object(module, "Predictor", lambda *_, **__: small_predictor()):
-        status = prediction_files.predict_command(
+    made = small_predictor()  # it needs the true class
+    with patch("brainclust.runs.predictor.Predictor", lambda *_, **__: made):
+        status = predict_command(
             ["run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out.csv")])
     assert status == 1
     assert "0 slices" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 from assertions import harmless, refused
+from commands import card_command
 from examples import HARMFUL_NAMES, finished_run
 from hypothesis import given, strategies as st
 
@@ -33,7 +34,7 @@ def test_checklists_are_written_without_formulas(name, tmp_path):
     assert list(checklist) == ["number", "item", "answer", "filled"]
     assert len(checklist) == len(model_card.CLAIM)
     assert not checklist.answer.str.match(r"^[=+@-]").any()
-    assert model_card.card_command([str(run)]) == 0
+    assert card_command([str(run)]) == 0
     assert len(pd.read_csv(run / "checklist.csv")) == len(checklist)
 
 
@@ -52,4 +53,4 @@ def test_a_card_of_no_run_is_refused(tmp_path):
     """Refuse a folder that is not a run, and return 2 on the command line."""
     for function in (model_card.model_card, model_card.claim_checklist):
         refused(function, tmp_path)
-    assert model_card.card_command([str(tmp_path)]) == 2
+    assert card_command([str(tmp_path)]) == 2

@@ -2,6 +2,7 @@
 
 import numpy as np
 from assertions import refused
+from commands import embed_command
 from hypothesis import given, strategies as st
 
 from brainclust.core import files as files_module
@@ -30,4 +31,4 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
     """Name the missing model, and return 2 on the command line."""
     assert "model.json" in refused(parts_module.embed_folder, tmp_path, tmp_path, tmp_path / "out")
     arguments = [str(tmp_path), str(tmp_path), "--out", str(tmp_path / "out")]
-    assert parts_module.embed_command(arguments) == 2
+    assert embed_command(arguments) == 2
