@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from brainclust.core.files import (
-    file_digest, is_intact, load_arrays, load_json, load_table, save_json, save_tensors,
+    file_digest, is_intact, load_arrays, load_json, save_json, save_tensors,
 )
 from ..core.untrusted import read_csv
 from ..data.channels import content_keys, table_channels
@@ -25,6 +25,7 @@ from ..data.cleaning import prepare_scans
 from ..data.splits import group_keys
 from ..imaging.quality import measure_quality
 from ..imaging.slice_cache import build_slice_cache
+from ..imaging.written_slices import load_scan_table
 from ..runs.cluster_figures import tsne_frames
 from ..runs.accuracy_estimate import assess_pile, describe_pile
 from ..runs.pile_shift import COMPARED
@@ -58,7 +59,7 @@ def slices_of_run(
 
     Raises: ValueError if its table is damaged, or files no longer exist.
     """
-    scans = load_table(run / "scans.parquet", "run it again")
+    scans = load_scan_table(run)
     if not _is_scan_table(scans):
         raise ValueError(f"{run / 'scans.parquet'} must be a scan table: run it again.")
     missing = [path for path in scans["path"] if not Path(path).exists()]

@@ -18,8 +18,9 @@ from ..analysis.recalibration import check_source_name, source_names
 from .annotation import Queue, give_label, read_labels, take_back
 from .collection import SLICE_COLUMNS
 from .workbench import Workbench, refuse_links, visitor_name
-from ..core.files import load_json, load_table, save_json
+from ..core.files import load_json, save_json
 from ..data.splits import group_keys
+from ..imaging.written_slices import load_scan_table
 from ..runs.check_files import require_classes, unseen_slices, write_check
 from ..runs.external import inner_threshold
 from ..runs.predictor import HEALTHY
@@ -145,7 +146,7 @@ def open_sample(
         raise ValueError("A check needs scans that the run has not seen; these are its own. Start "
                          "the web app with your folder: brainclust app RUN FOLDER.")
     whole = bench.collection.table
-    scans = load_table(bench.predictor.folder / "scans.parquet", "run it again")
+    scans = load_scan_table(bench.predictor.folder)
     table, notes = unseen_slices(
         whole[SLICE_COLUMNS], scans, bench.workers or None, bench.cache_folder)
     rows = dict(zip(whole["sha256"], range(len(whole))))
@@ -270,7 +271,7 @@ def _measure(
     rows = slices["row"].to_numpy()
     found = predictor.describe({name: values[rows] for name, values in bench.outputs.items()})
     if sample.threshold is None:
-        scans = load_table(predictor.folder / "scans.parquet", "run it again")
+        scans = load_scan_table(predictor.folder)
         there = scans[[Path(path).exists() for path in scans["path"]]]
         with bench.prediction_lock:
             sample.threshold = inner_threshold(predictor, there, bench.workers or None)

@@ -25,7 +25,8 @@ from brainclust.app.retraining import (
     Training, compare_predictions, read_progress, read_test_predictions, training_parameters,
     write_training_folder,
 )
-from ..core.files import is_intact, load_json, load_table, save_json
+from ..core.files import is_intact, load_json, save_json
+from ..imaging.written_slices import load_scan_table
 from ..runs.predictor import Predictor
 
 # %% auto #0
@@ -103,7 +104,7 @@ def take_up(
     labels = labels_in_force(read_labels(self.label_file, predictor.classes_))
     queue = make_queue(collection, labels, predictor.named)
     columns = ["path", "sha256", "label", "split"]
-    scans = load_table(folder / "scans.parquet", "run it again", columns)
+    scans = load_scan_table(folder, columns)
     known = scans["label"].between(-1, len(predictor.classes_) - 1).all()
     if predictor.reference["rows"].max() >= len(scans) or not known:
         raise ValueError(f"{folder} is damaged: its model and its scans.parquet must belong "
@@ -283,8 +284,10 @@ def _training_outcome(
         labels, note = _label_count(training.out.with_name(f"{training.out.name}-labels.json"))
         try:
             bench.take_up(training.out)
-            gains = compare_predictions(
-                read_test_predictions(before.folder), read_test_predictions(training.out))
+            gains = pd.DataFrame()
+            if (before.folder / "run.json").exists():  # a saved estimator has no test set
+                gains = compare_predictions(
+                    read_test_predictions(before.folder), read_test_predictions(training.out))
         except (ValueError, OSError) as error:  # such as slices that were moved meanwhile
             return {"state": "refused", "reason": str(error)}
         if before.source is not None:

@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.recalibration import check_source_name, save_source, source_names
-from ..core.files import atomic_folder, load_table, write_csv
+from ..core.files import atomic_folder, write_csv
 from ..core.style import save_figure
 from ..core.untrusted import read_csv
 from ..data.cleaning import find_pairs
 from ..data.labels import normalise_class_name
 from ..data.scan_table import read_scan_table
 from ..data.splits import add_groups
+from ..imaging.written_slices import load_scan_table
 from brainclust.runs.external import (
     inner_threshold, predict_table, read_external, without_seen,
 )
@@ -200,7 +201,7 @@ def check_folder(
     reading = {"workers": workers, "cache_folder": cache_folder, **predictor.reading}
     table = (read_annotated(folder, predictor.folder / "labels.csv", classes, **reading)
              if annotated else read_external(folder, classes, labels=labels, **reading))
-    scans = load_table(predictor.folder / "scans.parquet", "run it again")
+    scans = load_scan_table(predictor.folder)
     table, sentences = unseen_slices(table, scans, workers, cache_folder)
     sentences += annotation_sentences(table) if annotated else []
     there = scans[[Path(path).exists() for path in scans["path"]]]

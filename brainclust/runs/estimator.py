@@ -31,6 +31,7 @@ from ..core.runtime import choose_device, choose_precision
 from ..data.in_memory import as_slice, check_sequence, read_labels
 from ..imaging.preprocessing import preprocess_slice
 from ..imaging.slice_cache import dataset_mean_std
+from ..imaging.written_slices import write_scans
 from ..models.timm_encoders import has_depthwise
 from .ood import Calibration, save_reference
 from .predictor import PREPARATION, Predictor
@@ -311,13 +312,48 @@ def score(
 _FORMAT = 1  # of estimator.json
 
 
+def _check_scans(
+    estimator: DeepClustering,
+    X: Sequence[Any],
+    y: Sequence[Any] | None,
+    groups: Sequence[Any] | None,
+) -> np.ndarray:  # int64 (N,), ids of the estimator's classes, -1: unknown
+    """Check that slices and labels are those of the fit.
+
+    Raises: ValueError if they are not.
+    """
+    count = len(estimator.labels_)
+    given = {"scans": len(check_sequence(X)), **{
+        name: len(values) for name, values in (("y", y), ("groups", groups)) if values is not None}}
+    if other := [f"{n} {name}" for name, n in given.items() if n != count]:
+        raise ValueError(f"scans, y and groups must be those of fit, {count} each; got {other[0]}. "
+                         "Give the same again.")
+    labels, classes = read_labels(y, count)
+    if estimator.predictor_.named and y is not None and list(classes) != list(estimator.classes_):
+        raise ValueError(f"y must hold the classes of fit, {estimator.classes_.tolist()}; got "
+                         f"{classes.tolist()}. Give the same labels again.")
+    clusters = estimator._outputs(X)["responsibilities"].argmax(axis=1)
+    if (clusters != estimator.labels_).mean() > .05:  # a device may round otherwise
+        raise ValueError("scans must be the slices of fit in their order; got others. Give the "
+                         "same again.")
+    return labels if estimator.predictor_.named else np.full(count, -1)
+
+
 @patch
 def save(
     self: DeepClustering,
     folder: Path | str,  # new or empty
+    scans: Sequence[Any] | None = None,  # the slices of `fit`, for the web app; None: without
+    y: Sequence[Any] | None = None,  # their labels; None: the web app shows none
+    groups: Sequence[Any] | None = None,  # of `fit`, such as patients; None: each slice its own
 ) -> Path:  # the folder
-    "Write the fitted estimator. Raises: ValueError if the folder holds anything."
+    """Write the fitted estimator, and with `scans` all that the web app reads of a run.
+
+    Raises: ValueError if the folder holds anything, or slices and labels are not those of `fit`;
+    OSError if the disk is full.
+    """
     check_is_fitted(self, "classes_")
+    labels = None if scans is None else _check_scans(self, scans, y, groups)
     folder = Path(folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} must be a new or empty folder; it holds something. Choose "
@@ -326,6 +362,8 @@ def save(
     for name, content in self._files.items():
         with atomic_write(folder / name) as temporary:
             temporary.write_bytes(content)
+    if scans is not None:
+        write_scans(scans, folder, labels, groups, self.config_.classes)
     state = self.random_state if isinstance(self.random_state, int) else None
     params = self.get_params(deep=False) | {"random_state": state}
     save_json(folder / "config.json", asdict(self.config_))
@@ -335,6 +373,7 @@ def save(
     return folder
 
 
+# %% ../../nbs/runs/29_estimator.ipynb #es000031
 @patch(cls_method=True)
 def load(
     cls: DeepClustering,

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 from sklearn.utils.validation import validate_data
 
+from brainclust.app.collection import open_collection
+from brainclust.app.workbench import Workbench
 from brainclust.runs.estimator import SETTINGS, DeepClustering
 from brainclust.runs.predictor import Predictor
 from brainclust.synthetic.phantoms import make_phantoms
@@ -85,6 +88,45 @@ def test_a_copy_on_disk_predicts_the_same_and_damage_is_named(fitted, phantoms, 
     (folder / "model.json").unlink()
     with pytest.raises(ValueError):
         DeepClustering.load(folder)
+
+
+def test_a_saved_estimator_opens_in_the_web_app(fitted, phantoms, tmp_path):
+    """Show the slices of the training with their labels, and predict as the estimator does."""
+    patients = phantoms.table.patient.to_numpy()
+    numbers = np.unique(patients, return_inverse=True)[1]
+    y = [name if number % 2 else None for number, name in
+         zip(numbers, NAMES[phantoms.table.label])]
+    Image.fromarray(phantoms.images[1]).save(tmp_path / "own.png")
+    mixed = [*phantoms.images]
+    mixed[1] = tmp_path / "own.png"
+    saved = fitted.save(tmp_path / "model", mixed, y, patients)
+    folder = saved.rename(tmp_path / "moved")  # the pictures move with it
+    collection = open_collection(Predictor(folder, "cpu"), folder / "page")
+    known = [fitted.classes_[label] if label >= 0 else None for label in collection.table["label"]]
+    assert known == y and len(collection) == len(y) and not len(collection.pairs)
+    assert collection.table["patient"].tolist() == patients.tolist()
+    assert collection.table.groupby("patient")["group"].nunique().max() == 1
+    np.testing.assert_allclose(
+        collection.outputs["probabilities"], fitted.predict_proba(phantoms.images), atol=1e-5)
+    bench = Workbench(folder, device="cpu")  # the whole of the web app but its server
+    assert Path(bench.scans["path"][0]).parent == folder / "slices"
+    assert bench.scans["path"][1] == str(tmp_path / "own.png")
+    assert DeepClustering.load(folder).predict(phantoms.images[:3]).tolist() == \
+        fitted.predict(phantoms.images[:3]).tolist()
+
+
+def test_slices_that_are_saved_are_those_of_the_training(fitted, phantoms, tmp_path):
+    """Refuse others, in another order, or with other labels, and write nothing."""
+    patients = phantoms.table.patient
+    for X, y, groups, sentence in (
+            (phantoms.images[:5], None, None, "must be those of fit, 32 each; got 5 scans"),
+            (phantoms.images, ["glioma"], None, "got 1 y"),
+            (phantoms.images, None, patients[:3], "got 3 groups"),
+            (phantoms.images, ["a", "b"] * 16, None, "must hold the classes of fit"),
+            (phantoms.images[::-1], None, patients, "in their order")):
+        with pytest.raises(ValueError, match=sentence):
+            fitted.save(tmp_path / "model", X, y, groups)
+    assert not (tmp_path / "model").exists()
 
 
 def test_clusters_and_scores_agree_with_each_other(fitted, phantoms):
