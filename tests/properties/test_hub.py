@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from examples import HARMFUL_NAMES, finished_run, small_predictor
-from hypothesis import given, strategies as st
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
+from hypothesis import given, strategies as st
 
 import brainclust
 from brainclust.core.config import Config, make_config
@@ -26,7 +26,8 @@ class FakeHub:
     """Keeps every commit as a folder, and refuses what the Hub refuses."""
 
     def __init__(self, folder: Path):
-        self.folder, self.calls = folder, []
+        self.folder = folder
+        self.calls = []
 
     def create_repo(self, repo_id, private, exist_ok):
         validate_repo_id(repo_id)
