@@ -21,7 +21,6 @@ from PIL import Image
 from brainclust.data.channels import (
     UnreadableSlice, choose_channel, is_opacity, mix_channels, settle_channels,
 )
-
 if TYPE_CHECKING:
     import tifffile
 
