@@ -138,7 +138,8 @@ def test_maps_inside_the_scans_are_refused(tmp_path):
 def test_a_prediction_of_nothing_ends_with_status_1(content, tmp_path, capsys):
     """End with status 1 if no file could be read, and list the files with their reasons."""
     (tmp_path / "a.png").write_bytes(content)
-    with patch("brainclust.runs.predictor.Predictor", lambda *_, **__: small_predictor()):
+    made = small_predictor()  # it needs the true class
+    with patch("brainclust.runs.predictor.Predictor", lambda *_, **__: made):
         status = predict_command(
             ["run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out.csv")])
     assert status == 1
