@@ -264,7 +264,7 @@ def test_wrong_use_ends_with_status_2_and_one_sentence(pets, tmp_path):
         (["pets", "--threshold", "1.5"], "'1.5' must be a number between 0 and 1"),
         (["pets", "--threshold", "x"], "'x' must be a number between 0 and 1"),
         (["pets", "--fail-on", "leak,blur"], "'blur' must be one of leak, duplicate, conflict"),
-        (["pets", "--workers", "0"], "whole number"), ([], "DIR")):
+        (["pets", "--workers", "0"], "whole number"), ([], "FOLDER")):
         done = audit(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stderr)
         assert words in last_line(done), (arguments, done.stderr)

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from .command_frame import Commands, Refusal, end_with
+from .command_frame import Commands, Fraction, Refusal, Whole, end_with
 
 # %% ../../nbs/app/11_commands.ipynb #cm005
 RESEARCH = "Research software, not for diagnosis."
@@ -38,7 +38,7 @@ _run_argument = click.argument("run", type=_PATH)
 _out_option = partial(click.option, "--out", type=_PATH)
 _device_option = click.option("--device", default="auto",
                              help="auto, cpu, cuda or mps.")
-_workers_option = click.option("--workers", type=click.IntRange(0), default=0,
+_workers_option = click.option("--workers", type=Whole(0), default=0,
                               help="Threads that read and prepare; 0: one per core.")
 
 
@@ -101,14 +101,13 @@ def _conditions(context: Any, parameter: Any, texts: Sequence[str]) -> list[str]
 @_out_option(help="Folder of the results; default: audit-<name of FOLDER>.")
 @click.option("--fail-on", multiple=True, callback=_conditions, metavar="WHAT",
               help="Exit with 1 on leak, duplicate or conflict; repeat or use commas.")
-@click.option("--threshold", default=.99,
-              type=click.FloatRange(0, 1, min_open=True, max_open=True),
+@click.option("--threshold", default=.99, type=Fraction(),
               help="Correlation from which images are near-duplicates.")
 @click.option("--classes/--no-classes", default=True,
               help="Whether folders are classes; else patients or sites.")
 @click.option("--sources", type=_PATH, help="A table with the columns path, relative to FOLDER, "
               "and source: where each image or folder comes from.")
-@click.option("--workers", type=click.IntRange(1), help="Threads; default: one per core, at most "
+@click.option("--workers", type=Whole(1), help="Threads; default: one per core, at most "
               "8.")
 def _audit(folder: Path, out: Path | None, fail_on: list[str], threshold: float, classes: bool,
            sources: Path | None, workers: int | None) -> int:
@@ -332,7 +331,7 @@ def _fetch(collection: str | None, folder: Path | None, archive: tuple[Path, ...
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local",
               help="ray: on all machines of the cluster of RAY_ADDRESS, else on the cores of this "
               "one.")
-@click.option("--part", type=click.IntRange(1), default=500,
+@click.option("--part", type=Whole(1), default=500,
               help="Slices of a part, which bounds the memory.")
 @_workers_option
 @_device_option

@@ -21,7 +21,6 @@ from PIL import Image
 from brainclust.data.channels import (
     UnreadableSlice, choose_channel, is_opacity, mix_channels, settle_channels,
 )
-
 if TYPE_CHECKING:
     import tifffile
 
@@ -388,8 +387,7 @@ def decode_picture(
             picture.load()  # OpenCV would return the pixels of a truncated file
             return _decode_deep_png(data, channel)
         mode = picture.mode
-        # bits per channel
-        depth = 16 if mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(mode, 8)
+        depth = 16 if mode.startswith("I;16") else {"1": 1, "I": 32, "F": 32}.get(mode, 8)  # bits
         facts = {"bit_depth": depth}
         turned = picture.getexif().get(_ORIENTATION, 1) if picture.format != "TIFF" else 1
         if turned in range(2, 9):
