@@ -1,4 +1,5 @@
 """The site shows notebooks as they stand, describes every public name, and has no dead link."""
+import json
 import re
 import subprocess
 import sys
@@ -149,6 +150,14 @@ def dead_addresses(html: Path) -> list[str]:
             if not re.match(r"\w+:|//", address) and not (path.parent / unquote(address)).exists():
                 found.append(f"{path.relative_to(html)}: {address}")
     return found
+
+
+def test_the_way_to_a_notebook_stands_below_its_title():
+    page = site_pages.notebook_page(ROOT / "nbs" / "train.ipynb")
+    text = site_pages.render(page, site_pages.Known({}, {}, set()))
+    sources = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
+    below = next(k for k, source in enumerate(sources) if "{container} origin" in source)
+    assert sources[below - 1].startswith(f"# {page.title}")
 
 
 @pytest.mark.nightly

@@ -29,6 +29,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_sidebars = {name: [] for name in ("index", "train", "contributing", "changelog")}
 html_theme_options = {
     "github_url": _settings["git_url"],
     "header_links_before_dropdown": 7,

@@ -168,7 +168,9 @@ def render(
             text = with_links(cell["source"], page, known.pages)
             cells.append({**cell, "source": with_names(text, known.names)})
         elif shown := shown_code(cell): cells.append(shown)
-    if page.place != "index.ipynb": cells.insert(1, origin(page, page.module in known.modules))
+    if page.place != "index.ipynb":
+        title = next(k for k, cell in enumerate(cells) if heading(cell["source"])[0] == page.title)
+        cells.insert(title + 1, origin(page, page.module in known.modules))
     if more: cells.append(markdown_cell("more", more))
     language = {"name": "python", "pygments_lexer": "ipython3"}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
