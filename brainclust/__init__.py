@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 # %% ../nbs/runs/30_front.ipynb #fp000006
 # the module of the Hub adds to the predictor how it is published and fetched
 _ROOMS = {"DeepClustering": "runs.estimator", "Predictor": "runs.hub",
-          "Config": "core.config", "make_config": "core.config", "CLASSES": "core.config",
+          "make_config": "core.config", "CLASSES": "core.config",
           "read_slice": "data.slices", "load_scans": "data.loading",
           "audit": "data.audit_table", "fetch_collection": "data.download",
-          "make_phantoms": "synthetic.phantoms"}
+          "make_phantoms": "synthetic.phantoms", "write_phantoms": "synthetic.phantoms"}
 
 
 def __getattr__(name: str):

@@ -9,7 +9,8 @@ import pytest
 from commands import command, run_command
 from hypothesis import given, strategies as st
 
-from brainclust.app.commands import commands, main
+from brainclust.app.commands import CONDITIONS, commands, main
+from brainclust.data.audit_report import FAILURES
 from brainclust.data.download import COLLECTIONS
 from brainclust.runs.comparison import METHODS
 
@@ -59,6 +60,7 @@ def test_a_shell_completes_names(tmp_path):
 
 
 def test_choices_are_those_of_the_rooms():
+    assert CONDITIONS == FAILURES
     options = {option.name: option for option in commands.commands["compare"].params}
     assert set(options["method"].type.choices) == set(METHODS)
     text = commands.commands["fetch"].help

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.intervals import with_interval
 from ..analysis.recalibration import source_names, source_sentence
 from .annotation import read_labels
 from brainclust.app.pieces import (
@@ -23,7 +24,6 @@ from brainclust.app.source_check import (
     start_check, suggested_name, undo_named,
 )
 from .workbench import Workbench, visitor_name
-from ..runs.model_card import with_interval
 from ..runs.source_check import SourceCheck, check_sentence, percent, plot_check
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def check_html(
     check = outcome.check
     first = check.scores.iloc[0]
     rows = [{"quantity": row.quantity, "slices": row.slices,
-             "before": with_interval(row.value, row.low, row.high),
-             "after": with_interval(row.after, row.after_low, row.after_high)}
+             "before": with_interval(row.value, row.low, row.high, missing="–"),
+             "after": with_interval(row.after, row.after_low, row.after_high, missing="–")}
             for row in check.scores.itertuples()]
     return render_template(
         "check", accuracy=percent(first["value"], first["low"], first["high"]),

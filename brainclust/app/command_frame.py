@@ -30,7 +30,7 @@ class Refusal(click.ClickException):
         self.exit_code = status
         self.ctx = context
 
-
+# %% ../../nbs/app/10_command_frame.ipynb #cfx1
 class Command(click.Command):
     """A subcommand with an example."""
 
@@ -120,7 +120,7 @@ class Commands(click.Group):
         "List the subcommands in the order in which they were defined."
         return list(self.commands)
 
-
+# %% ../../nbs/app/10_command_frame.ipynb #cfx2
 def _sentence(error: click.ClickException) -> str:
     "Word an error; versions of click suggest options in different words."
     if not isinstance(error, click.NoSuchOption): return error.format_message()

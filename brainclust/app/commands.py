@@ -8,7 +8,6 @@ __all__ = ['RESEARCH', 'EPILOG', 'CONDITIONS', 'HomePath', 'commands', 'main']
 # %% ../../nbs/app/11_commands.ipynb #cm002
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -242,7 +241,7 @@ def _compare(runs: tuple[str, ...], method: str, out: Path | None) -> None:
     if out: write_comparison(out, runs, method)
     click.echo(text)
 
-
+# %% ../../nbs/app/11_commands.ipynb #cmx1
 @commands.command("card", example="runs/mine")
 @_run_argument
 def _card(run: Path) -> None:
@@ -256,7 +255,7 @@ def _card(run: Path) -> None:
                f"{(checklist.filled == 'by the run').sum()} of {len(checklist)} items filled in; "
                "the others are the authors'.")
 
-
+# %% ../../nbs/app/11_commands.ipynb #cmx2
 @commands.command("export", example="runs/mine --out model.onnx")
 @_run_argument
 @_out_option(help="File to be written; default: model.onnx in the run.")
@@ -322,7 +321,7 @@ def _fetch(collection: str | None, folder: Path | None, archive: tuple[Path, ...
         raise click.UsageError("give the name of a collection and a folder, or --list.")
     fetch_collection(collection, folder, list(archive))
 
-
+# %% ../../nbs/app/11_commands.ipynb #cmx3
 @commands.command("embed", example="runs/mine path/to/archive --out embeddings",
                   interrupted="interrupted; the same command continues")
 @_run_argument

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..analysis.recalibration import check_source_name, save_source, source_names
 from ..core.files import atomic_folder, write_csv
+from ..core.intervals import with_interval
 from ..core.style import save_figure
 from ..core.untrusted import read_csv
 from ..data.cleaning import find_pairs
@@ -26,7 +26,7 @@ from brainclust.runs.external import (
     inner_threshold, predict_table, read_external, without_seen,
 )
 from .label_tasks import check_outside
-from .model_card import in_markdown, markdown_table, with_interval
+from .model_card import in_markdown, markdown_table
 from .predictor import Predictor
 from .source_check import SourceCheck, check_sentence, check_source, plot_check
 
@@ -98,8 +98,9 @@ def _score_table(
     "Format the numbers as they are and after refitting."
     return markdown_table([
         {"quantity": row.quantity, "slices": row.slices,
-         "as it is": with_interval(row.value, row.low, row.high),
-         "refitted, held out": with_interval(row.after, row.after_low, row.after_high)}
+         "as it is": with_interval(row.value, row.low, row.high, missing="–"),
+         "refitted, held out": with_interval(row.after, row.after_low, row.after_high,
+                                             missing="–")}
         for row in scores.itertuples()])
 
 

@@ -24,6 +24,7 @@ import psutil
 
 from ..core.config import Config
 from ..core.files import explained, atomic_write, load_json, make_folder
+from ..core.intervals import with_interval
 from ..core.locks import check_not_held, hold_folder, release_folder
 from brainclust.core.untrusted import (
     check_known, did_you_mean, plain_data, read_names, read_settings, read_yaml,
@@ -201,6 +202,18 @@ def report_page(
     return exporter.from_notebook_node(notebook)[0]
 
 # %% ../../nbs/runs/02_execute.ipynb #180039b
+def _absolute(
+    given: dict[str, Any],  # parameters
+) -> dict[str, Any]:
+    "Make paths absolute: of another working directory, a resumed run finds them again."
+    whole = lambda place: str(Path(place).expanduser().absolute())
+    paths = {name: whole(given[name]) for name in {"data", "test_data", "model"} & set(given)
+             if Path(given[name]).expanduser().exists()}  # else a name
+    if given.get("unlabelled"):
+        paths["unlabelled"] = list(map(whole, run_config(**given).unlabelled))
+    return given | paths
+
+
 def run_report(
     parameters: dict[str, Any],  # settings by name, as for `make_config`
     html: bool = True,  # whether to write report.html too
@@ -216,12 +229,7 @@ def run_report(
     # papermill would write values that are not plain data as code
     given = {name: plain_data(value) for name, value in parameters.items() if value is not None}
     out = free_folder(notebook, given)
-    for name in {"data", "test_data", "model"} & set(given):
-        if Path(given[name]).expanduser().exists():
-            given[name] = str(Path(given[name]).expanduser().absolute())  # else a name
-    if given.get("unlabelled"):  # of another working directory, a resumed run finds them again
-        folders = run_config(**given).unlabelled
-        given["unlabelled"] = [str(Path(folder).expanduser().absolute()) for folder in folders]
+    given = _absolute(given)
     target = out / f"{notebook}.ipynb"
     # the names are checked, so that its warning of unknown parameters would mislead
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -277,18 +285,11 @@ def run_notes(
     return [str(note) for note in record.get("notes", [])]
 
 # %% ../../nbs/runs/02_execute.ipynb #nb30e10a
-def _with_ends(numbers: list[float | None]) -> str:
-    "Format a value and the two ends of its interval."
-    value, *ends = numbers
-    known = value is not None and None not in ends
-    return f"{value:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]" if known else f"{value or 0:.3f}"
-
-
 def run_headline(
     folder: Path,  # of a run that has ended
     maximum: int = 6,  # of more classes only the three with the lowest recall are named
 ) -> list[str]:  # one sentence, or none where nothing was measured
-    "Say how good the head of a run is, over all test slices and in every class."
+    "Tell how good the head of a run is, over all test slices and in every class."
     record = load_json(folder / "run.json") if (folder / "run.json").exists() else {}
     results = record.get("results", {})
     if not results.get("test_macro_recall"): return []
@@ -297,6 +298,6 @@ def run_headline(
     lowest = sorted(recalls, key=lambda name: recalls[name][0])[:3]
     shown = list(recalls) if len(recalls) <= maximum else lowest
     which = "recall" if len(recalls) <= maximum else f"lowest recalls of {len(recalls)} classes"
-    return [f"Test accuracy {_with_ends(accuracy)}, macro recall "
-            f"{_with_ends(results['test_macro_recall'])}; {which}: "
-            + ", ".join(f"{name} {_with_ends(recalls[name])}" for name in shown) + "."]
+    return [f"Test accuracy {with_interval(*accuracy)}, macro recall "
+            f"{with_interval(*results['test_macro_recall'])}; {which}: "
+            + ", ".join(f"{name} {with_interval(*recalls[name])}" for name in shown) + "."]

@@ -13,6 +13,7 @@ import pandas as pd
 from ..analysis.active_learning import slices_to_label
 from ..analysis.label_errors import edge_features, label_errors as find_label_errors
 from ..core.cache import disk_cache
+from ..core.intervals import with_interval
 from ..data.channels import table_channels
 from ..data.slices import read_slice
 from ..data.splits import group_keys
@@ -23,7 +24,7 @@ from brainclust.runs.cluster_figures import (
 from .comparison_figures import plot_label_errors
 from .evaluation import teacher_table
 from .report_trust import Report
-from .sections import Section, with_interval
+from .sections import Section
 from ..training.self_training import load_all_outputs, load_outputs
 
 # %% ../../nbs/runs/38_report_clusters.ipynb #rc005

@@ -18,6 +18,7 @@ import torch
 
 from ..core.cache import default_cache_folder, disk_cache
 from ..core.config import Config
+from ..core.intervals import with_interval
 from ..core.runtime import choose_device, choose_precision
 from ..data.channels import content_keys, table_channels
 from ..data.cleaning import removal_report
@@ -35,7 +36,7 @@ from ..models.timm_encoders import has_depthwise
 from .comparison_figures import plot_confounders
 from .data_figures import plot_class_distribution, plot_image_sizes, plot_quality
 from .run import Run, check_same_data, describe_data, run_config
-from .sections import Section, with_interval
+from .sections import Section
 from ..synthetic.phantoms import RENDERING_VERSION, write_phantoms
 from ..training.cross_fitting import assign_folds
 from ..training.distributed import make_fabric

@@ -8,6 +8,7 @@ __all__ = ['PREPARING']
 # %% ../../nbs/runs/34_report_preparation.ipynb #rp002
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from fastcore.basics import patch
 import numpy as np
@@ -23,6 +24,7 @@ from brainclust.imaging.preprocessing import (
 from ..imaging.quality import intensity_histograms
 from ..imaging.skull_stripping import skull_strip_2d
 from ..imaging.slice_cache import build_slice_cache, dataset_mean_std
+from ..models.encoders import ClusteringNetwork
 from ..models.losses import source_adjustments
 from .comparison_figures import plot_reconstructions
 from brainclust.runs.data_figures import (
@@ -203,6 +205,14 @@ def workflow(self: Report) -> Section:
 
 # %% ../../nbs/runs/34_report_preparation.ipynb #rp019
 @patch
+def _in_processes(self: Report, place: Path, training: str, network: ClusteringNetwork) -> None:
+    "Train in several processes, where the settings ask for it; this one takes their result over."
+    if self.config.devices > 1:
+        train_in_processes(place, training, network, self.training_data, self.alike,
+                           self.images.filename, self.run.folder / "tensorboard")
+
+
+@patch
 def initialisation(self: Report) -> Section:
     "Train the autoencoder, where the settings ask for it."
     section = Section(self.run)
@@ -212,9 +222,7 @@ def initialisation(self: Report) -> Section:
     data = self.training_data
     place = self.run.folder / "checkpoint" / "pretraining"
     with self.run.stage("pretraining"):
-        if self.config.devices > 1:
-            train_in_processes(place, "pretraining", self.network, data, self.alike,
-                               self.images.filename, self.run.folder / "tensorboard")
+        self._in_processes(place, "pretraining", self.network)
         result = pretrain(self.fabric, self.network, data, self.config, place, self.log)
     with torch.inference_mode():
         rows = data.test[:6] if len(data.test) else data.train[:6]

@@ -12,9 +12,10 @@ from fastcore.basics import patch
 import numpy as np
 import pandas as pd
 
+from ..core.intervals import with_interval
 from ..core.metrics import accuracy_interval
 from .report_preparation import Report
-from .sections import Section, with_interval
+from .sections import Section
 from ..training.cross_fitting import cross_fit, save_out_of_fold
 from ..training.launch import train_in_processes
 from ..training.objective import baseline_epoch, measured_epochs
@@ -46,9 +47,7 @@ def _train(self: Report) -> None:
     config, data = self.config, self.training_data
     self.joint_folder = self.run.folder / "checkpoint" / "joint"
     with self.run.stage("joint training"):
-        if config.devices > 1:
-            train_in_processes(self.joint_folder, "joint training", self.network, data, self.alike,
-                               self.images.filename, self.run.folder / "tensorboard")
+        self._in_processes(self.joint_folder, "joint training", self.network)
         self.joint = train_jointly(self.fabric, self.network, data, config, self.joint_folder,
                                    self.log)
         classes = save_model(self.run.folder, self.joint, data, config)["cluster_classes"]
@@ -90,9 +89,7 @@ def _train_baseline(self: Report) -> None:
     place = self.run.folder / "checkpoint" / "supervised_baseline"
     network = initial_network(self.config)
     with self.run.stage("supervised baseline"):
-        if self.config.devices > 1:
-            train_in_processes(place, "supervised baseline", network, self.training_data,
-                               self.alike, self.images.filename, self.run.folder / "tensorboard")
+        self._in_processes(place, "supervised baseline", network)
         self.alone = train_supervised_baseline(self.fabric, network, self.training_data,
                                                self.config, place, self.log)
     self.run.seconds["supervised baseline"] = sum(self.alone.seconds)

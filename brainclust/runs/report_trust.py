@@ -21,7 +21,7 @@ from brainclust.analysis.counterfactuals import (
 from ..analysis.cross_calibration import cross_calibrate, few_sentence
 from ..analysis.shortcuts import shortcut_accuracies, shortcut_features
 from ..core.config import HEALTHY
-from ..core.intervals import plot_intervals
+from ..core.intervals import plot_intervals, with_interval
 from ..data.splits import group_keys
 from .accuracy_estimate import save_pile_reference
 from brainclust.runs.external import (
@@ -32,7 +32,7 @@ from .lesion_results import locate_masked, locate_phantoms
 from .ood import Calibration, save_reference
 from .predictor import Predictor
 from .report_results import Report
-from .sections import Section, with_interval
+from .sections import Section
 from ..training.self_training import load_all_outputs
 
 # %% ../../nbs/runs/37_report_trust.ipynb #ru005

@@ -36,3 +36,16 @@ def test_claims_are_drawn_with_their_values(n, sources, seed, limits):
     shown = figure_text(drawn_figure(intervals_module.plot_intervals, table, *columns))
     for value in table["value"]:
         assert ("not measured" if np.isnan(value) else f"{value:.3f}") in shown
+
+
+NUMBERS = st.floats(-1, 1) | st.sampled_from([None, np.nan, np.float64(.25), np.int64(1)])
+
+
+@given(value=NUMBERS, low=NUMBERS, high=NUMBERS, signed=st.booleans())
+def test_a_value_is_written_with_its_interval_or_called_unmeasured(value, low, high, signed):
+    """Never write a NaN, and write an interval only when both of its ends are known."""
+    text = intervals_module.with_interval(value, low, high, signed)
+    assert "nan" not in text.lower() and "None" not in text
+    known = [x is not None and np.isfinite(x) for x in (value, low, high)]
+    assert (text == "not measured") == (not known[0])
+    assert ("[" in text) == all(known)

@@ -52,12 +52,6 @@ def test_markdown_tables_have_a_line_per_row(keys, values):
     assert model_card.markdown_table([]) == ""
 
 
-def test_numbers_are_written_with_their_interval():
-    """Write a number with its interval, or a dash."""
-    for number in ((0.5, 0.4, 0.6), (np.nan,) * 3, (0.5, np.nan, np.nan)):
-        assert model_card.with_interval(*number) in ("0.500 [0.400, 0.600]", "–", "0.500")
-
-
 def test_a_card_of_a_run_without_clean_slices_is_written(tmp_path):
     """Write the card of a run without clean slices."""
     none_clean = finished_run(tmp_path / "a", "glioma", clean=False)

@@ -11,18 +11,6 @@ from brainclust.runs.evaluation import SCORES
 from brainclust.runs.run import Run
 from brainclust.runs.workflow import method_sentences
 
-NUMBERS = st.floats(-1, 1) | st.sampled_from([None, np.nan, np.float64(.25), np.int64(1)])
-
-
-@given(value=NUMBERS, low=NUMBERS, high=NUMBERS, signed=st.booleans())
-def test_a_value_is_written_with_its_interval_or_called_unmeasured(value, low, high, signed):
-    """Never write a NaN, and write an interval only when both of its ends are known."""
-    text = sections.with_interval(value, low, high, signed)
-    assert "nan" not in text.lower() and "None" not in text
-    known = [x is not None and np.isfinite(x) for x in (value, low, high)]
-    assert (text == "not measured") == (not known[0])
-    assert ("[" in text) == all(known)
-
 
 @given(value=st.floats(-1, 1), below=st.floats(0, 1), above=st.floats(0, 1))
 def test_a_gain_is_shown_only_by_an_interval_above_0(value, below, above):
